@@ -1,0 +1,159 @@
+"""What is on disk: where things lie below the build folder, whole-or-absent writes, and provenance."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "efficientnet-pytorch", "plotly")
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it becomes ``path``, on failure it is removed.
+
+    A reader therefore sees the whole new file or the old one, also after a kill or a full disk.
+    Raises OSError with one sentence that names the path where the disk is full or cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise _explained(error, path) from error
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        # mkstemp makes private files; results are as readable as any other file of the user
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        part.replace(path)
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = f"no space left on the disk of {path.parent}: nothing was written to {path.name}; free some and run again"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        text = f"{path.parent} cannot be written: expected a folder you may write to; choose another with TFF_BUILD"
+    else:
+        return error
+    return OSError(error.errno, text)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all."""
+    with atomic_write(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON with sorted keys, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; ValueError names the file where its content is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is not valid JSON ({error}); delete it and run again to have it made anew"
+        ) from error
+
+
+def fingerprint(value: Any, length: int = 12) -> str:
+    """A short hash of anything that JSON can write; equal for equal content, whatever the key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folders below the build root: pictures, detectors, results.
+
+    ``root`` is the argument, else ``$TFF_BUILD``, else ``build`` beside the project file above the
+    working directory, else ``build`` in the working directory.
+    """
+
+    root: Path
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        chosen = root or os.environ.get("TFF_BUILD") or _default_root()
+        object.__setattr__(self, "root", Path(chosen).resolve())
+
+    def data(self, dataset: str, part: str, generator: str) -> Path:
+        """Folder of the pictures of one generator: ``data/<dataset>/<part>/<generator>``."""
+        return self.root / "data" / dataset / part / generator
+
+    def detector(self, name: str, seed: int) -> Path:
+        """Weights of one trained detector; its description lies beside it as ``.json``."""
+        return self.root / "detectors" / f"{name}.s{seed}.safetensors"
+
+    def omega(self, detector: str, seed: int, label: str = "fake") -> Path:
+        """FF-RS omega in the published format, one file per detector, training seed and label."""
+        return self.root / "results" / "omega" / f"{detector}.s{seed}-{label}.csv"
+
+    def scores(self, detector: str, generator: str) -> Path:
+        """Logit of every picture under every condition."""
+        return self.root / "results" / "scores" / detector / f"{generator}.csv.gz"
+
+    def part(self, table: str, detector: str, generator: str) -> Path:
+        """One generator's rows of a result table."""
+        return self.root / "results" / "parts" / table / f"{detector}.{generator}.csv"
+
+    def table(self, name: str) -> Path:
+        """A whole result table."""
+        return self.root / "results" / "tables" / f"{name}.csv"
+
+
+def _default_root() -> Path:
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "pyproject.toml").is_file() and (folder / "tff_core").is_dir():
+            return folder / "build"
+    return here / "build"
+
+
+def provenance(**extra: Any) -> dict[str, Any]:
+    """What determined a result: commit, versions, machine, and whatever ``extra`` adds (seed, data hash, ...)."""
+    import torch
+
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "device": torch.cuda.get_device_name(0)
+        if torch.cuda.is_available()
+        else f"CPU ({platform.machine()})",
+        **extra,
+    }
+
+
+def _commit() -> str:
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=10"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown (not a git checkout)"
+    return described.stdout.strip()
