@@ -1,0 +1,350 @@
+"""Folders of pictures laid out as in ForenSynths, checked, and read as tensors.
+
+The layout is ``<generator>[/<class>]/{0_real,1_fake}/*.png`` (Wang et al., CVPR 2020): some generators have a
+folder per class of scene, some have none. Which it is, is seen from the folders. Label 1 means fake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+GENERATORS = ("progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan")
+PARTS = ("train", "val", "test")
+LABELS = ("0_real", "1_fake")  # the folder's name by label
+MANIFEST = "manifest.json"  # written last by whoever makes the pictures: the folder is whole
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+MAX_PIXELS = 89_478_485  # Pillow's own warning level: a larger picture is taken for a decompression bomb
+_KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between passes
+
+Transform = Callable[[torch.Tensor], torch.Tensor]
+
+
+class PictureError(ValueError):
+    """A file that should be a picture is none, is broken, or is of a kind that is not handled."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Paths of labelled pictures, sorted by class, label and file name.
+
+    ``labels`` and ``groups`` have one entry per path: 0 real or 1 fake, and the class of scene ("" without
+    class folders). ``classes`` are the distinct classes, empty without class folders. ``stray`` lists what
+    lies in the folders and is no picture; ``root`` is where everything lies.
+    """
+
+    root: Path
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+    groups: tuple[str, ...]
+    stray: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(sorted({group for group in self.groups if group}))
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Number of real and of fake pictures."""
+        fakes = sum(self.labels)
+        return len(self.labels) - fakes, fakes
+
+    def take(self, indices: Sequence[int]) -> ImageSet:
+        """The pictures at ``indices``, in that order."""
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in indices),
+            labels=tuple(self.labels[i] for i in indices),
+            groups=tuple(self.groups[i] for i in indices),
+        )
+
+    def where(self, label: int | None = None, group: str | None = None, first: int | None = None) -> ImageSet:
+        """The pictures of one label and/or one class; of these at most the ``first`` of each label.
+
+        ``first`` is spread evenly over the classes, as far as each has pictures enough.
+        """
+        chosen = [
+            i
+            for i in range(len(self))
+            if (label is None or self.labels[i] == label) and (group is None or self.groups[i] == group)
+        ]
+        return self.take(chosen) if first is None else self.take(self._evenly(chosen, first, None))
+
+    def sample(self, n: int, seed: int) -> ImageSet:
+        """At most ``n`` pictures of each label, drawn without replacement, evenly over the classes."""
+        return self.take(self._evenly(range(len(self)), n, np.random.default_rng(seed)))
+
+    def _evenly(self, chosen: Sequence[int], n: int, rng: np.random.Generator | None) -> list[int]:
+        if n < 1:
+            raise ValueError(f"{n} pictures were asked for: expected a positive number")
+        kept: list[int] = []
+        for label in (0, 1):
+            queues = []
+            for group in sorted(set(self.groups)):
+                members = [i for i in chosen if self.labels[i] == label and self.groups[i] == group]
+                queues.append(members if rng is None else [members[j] for j in rng.permutation(len(members))])
+            # round by round: the k-th picture of every class before the (k+1)-th of any
+            ranked = [(rank, q, i) for q, queue in enumerate(queues) for rank, i in enumerate(queue)]
+            kept += [i for _, _, i in sorted(ranked)[:n]]
+        return sorted(kept)
+
+
+def scan(root: str | Path) -> ImageSet:
+    """Find the pictures of one generator below ``root``; class folders are detected.
+
+    Only names are looked at; a picture's content is checked when it is read. Files that are no pictures by
+    their name (hidden ones too) and unexpected folders are left out and listed in ``stray``.
+
+    Raises FileNotFoundError where ``root`` is no folder, and ValueError where no picture lies in the layout,
+    where a folder lacks reals or fakes, or where the two layouts are mixed.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"{root} is no folder: expected one generator's pictures, that is {root}/0_real and "
+            f"{root}/1_fake, or these two inside class folders"
+        )
+    plain = any((root / name).is_dir() for name in LABELS)
+    classes = sorted(
+        entry
+        for entry in root.iterdir()
+        if any((entry / name).is_dir() for name in LABELS) and entry.is_dir()
+    )
+    if plain and classes:
+        raise ValueError(
+            f"{root} has both 0_real or 1_fake and class folders ({classes[0].name}, ...): expected one "
+            "of the two layouts; move one of them elsewhere"
+        )
+    if not plain and not classes:
+        raise ValueError(
+            f"{root} has no pictures in the ForenSynths layout: expected the folders 0_real and 1_fake in "
+            f"it, or class folders that have them; found {_listing(root)}"
+        )
+    folders = [root] if plain else classes
+    expected = set(LABELS) if plain else {entry.name for entry in classes}
+    stray = [e for e in root.iterdir() if e.name not in expected and e.name != MANIFEST]
+    paths: list[Path] = []
+    labels: list[int] = []
+    groups: list[str] = []
+    for folder in folders:
+        if not plain:
+            stray += [entry for entry in folder.iterdir() if entry.name not in LABELS]
+        for label, name in enumerate(LABELS):
+            found, other = _pictures(folder / name)
+            stray += other
+            if not found:
+                raise ValueError(
+                    f"{folder} has only one label: found no picture in {folder / name}; expected pictures in "
+                    "both 0_real and 1_fake"
+                )
+            paths += found
+            labels += [label] * len(found)
+            groups += ["" if plain else folder.name] * len(found)
+    return ImageSet(root, tuple(paths), tuple(labels), tuple(groups), tuple(sorted(stray)))
+
+
+def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    if not folder.is_dir():
+        return [], []
+    pictures: list[Path] = []
+    other: list[Path] = []
+    for entry in sorted(folder.iterdir()):
+        is_picture = (
+            entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
+        )
+        (pictures if is_picture else other).append(entry)
+    return pictures, other
+
+
+def _listing(folder: Path, n: int = 5) -> str:
+    names = sorted(entry.name for entry in folder.iterdir())
+    return (
+        "nothing"
+        if not names
+        else ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+    )
+
+
+def read(path: str | Path) -> torch.Tensor:
+    """One picture as uint8 RGB, shape (3, H, W), as it is stored: no resize, no crop, no rotation.
+
+    Gray, palette and CMYK pictures become RGB, 16 bits become 8, transparency is dropped, and of an
+    animation the first frame is taken. Raises FileNotFoundError, or PictureError that names the file, what is
+    wrong with it and what to do.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise PictureError(_complaint(path, "the file is empty (0 bytes)"))
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise PictureError(
+                    _complaint(path, f"{width}x{height} pixels are more than the {MAX_PIXELS} allowed")
+                )
+            rgb = _rgb(image, path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist: expected a picture; check the path") from None
+    except PermissionError as error:
+        raise PictureError(f"{path} may not be read ({error.strerror}); change its permissions") from error
+    except PictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PictureError(_complaint(path, f"more than the {MAX_PIXELS} pixels allowed")) from error
+    except Exception as error:  # Pillow's decoders raise many kinds on broken files; all mean the same here
+        raise PictureError(_complaint(path, f"{size} bytes, {type(error).__name__}: {error}")) from error
+    return torch.from_numpy(rgb).permute(2, 0, 1).contiguous()
+
+
+def _complaint(path: Path, found: str) -> str:
+    return (
+        f"{path} cannot be read as a picture ({found}): expected a whole PNG, JPEG or similar file; "
+        "replace or remove it"
+    )
+
+
+def _rgb(image: Image.Image, path: Path) -> np.ndarray:
+    if image.mode.startswith("I"):  # 16 bits of gray: Pillow's own conversion would clip at 255
+        values = np.asarray(image, dtype=np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise PictureError(_complaint(path, "gray values beyond 16 bits"))
+        gray = ((values + 128) // 257).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise PictureError(_complaint(path, "floating-point gray values"))
+    return np.array(image.convert("RGB"))
+
+
+def load(images: ImageSet) -> torch.Tensor:
+    """All pictures as one uint8 tensor of shape (N, 3, H, W).
+
+    Raises ValueError that names both pictures where two differ in size, PictureError as in `read`.
+    """
+    if not len(images):
+        raise ValueError(f"no pictures of {images.root} were chosen: expected at least one")
+    first = read(images.paths[0])
+    out = torch.empty((len(images), *first.shape), dtype=torch.uint8)
+    for i, path in enumerate(images.paths):
+        picture = first if i == 0 else read(path)
+        if picture.shape != first.shape:
+            raise ValueError(
+                f"{path} has {_size(picture)} pixels and {images.paths[0]} has {_size(first)}: expected one "
+                "size; use batches(), which handles mixed sizes, or resize the pictures"
+            )
+        out[i] = picture
+    return out
+
+
+def _size(picture: torch.Tensor) -> str:
+    return f"{picture.shape[-1]}x{picture.shape[-2]}"
+
+
+class Batches:
+    """Batches of one picture size each, re-iterable; made by `batches`."""
+
+    def __init__(
+        self, images: ImageSet, batch_size: int, device: str | torch.device, transform: Transform | None
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch size {batch_size}: expected a positive number")
+        self.images = images
+        self.device = torch.device(device)
+        self.transform = transform
+        self._kept: list[torch.Tensor] | None = []
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for i, path in enumerate(images.paths):
+            by_size.setdefault(_header_size(path), []).append(i)
+        self._indices = [
+            members[start : start + batch_size]
+            for _, members in sorted(by_size.items())
+            for start in range(0, len(members), batch_size)
+        ]
+        total = sum(3 * w * h * len(members) for (w, h), members in by_size.items())
+        if total > _KEEP_BYTES:
+            self._kept = None
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        for number, indices in enumerate(self._indices):
+            if self._kept is not None and number < len(self._kept):
+                pixels = self._kept[number]
+            else:
+                pixels = torch.stack([read(self.images.paths[i]) for i in indices])
+                if self._kept is not None and number == len(self._kept):
+                    self._kept.append(pixels)
+            x = pixels.to(self.device)
+            if self.transform is not None:
+                x = self.transform(x)
+            x = normalize(x).contiguous(memory_format=torch.channels_last)
+            y = torch.tensor([self.images.labels[i] for i in indices], device=self.device)
+            yield x, y, torch.tensor(indices)
+
+
+def batches(
+    images: ImageSet,
+    batch_size: int = 50,
+    *,
+    device: str | torch.device = "cpu",
+    transform: Transform | None = None,
+) -> Batches:
+    """Normalised batches ``(x, y, index)``: x float32 (N, 3, H, W), y and index int64 (N,).
+
+    Pictures of one size share a batch, so mixed sizes need no crop (the paper uses none); ``index`` says
+    which pictures of ``images`` a batch holds. ``transform`` maps the uint8 batch before it is normalised,
+    for example `grayscale`. Up to 1 GiB of decoded pictures is kept for the next pass over the same object.
+    """
+    return Batches(images, batch_size, device, transform)
+
+
+def _header_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception:  # whatever is wrong: reading it says what, in one sentence
+        picture = read(path)
+        return picture.shape[-1], picture.shape[-2]
+
+
+def normalize(x: torch.Tensor) -> torch.Tensor:
+    """Pictures (..., 3, H, W), uint8 or float in [0, 1], with ImageNet's mean and deviation removed."""
+    if x.dtype == torch.uint8:
+        x = v2.functional.to_dtype(x, torch.float32, scale=True)
+    elif not x.is_floating_point():
+        raise ValueError(f"pictures of type {x.dtype}: expected uint8, or float in [0, 1]")
+    return v2.functional.normalize(x, list(IMAGENET_MEAN), list(IMAGENET_STD))
+
+
+def grayscale(x: torch.Tensor) -> torch.Tensor:
+    """The luma of uint8 pictures (..., 3, H, W) in all three channels, rounded as Pillow's mode L does.
+
+    The paper makes its gray pictures with Pillow; torchvision's tensor version truncates and differs by 1.
+    """
+    if x.dtype != torch.uint8 or x.ndim < 3 or x.shape[-3] != 3:
+        raise ValueError(f"{x.dtype} of shape {tuple(x.shape)}: expected uint8 pictures (..., 3, H, W)")
+    red, green, blue = x.to(torch.int32).unbind(-3)
+    luma = ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(torch.uint8)
+    return luma.unsqueeze(-3).expand(x.shape).contiguous()
+
+
+def content_hash(images: ImageSet, length: int = 16) -> str:
+    """A hash of the pictures' bytes, labels and places below the root; equal on every machine."""
+    digest = hashlib.sha256()
+    for path, label in zip(images.paths, images.labels, strict=True):
+        digest.update(f"{path.relative_to(images.root).as_posix()}\0{label}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:length]
