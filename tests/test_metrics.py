@@ -1,0 +1,119 @@
+"""Metrics against scikit-learn, hand cases, and intervals against simulation."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from tff_core import metrics
+
+
+def sample(
+    n: int = 60, shift: float = 1.0, seed: int = 0, ties: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.repeat([0, 1], n)
+    s = rng.normal(size=2 * n) + shift * y
+    return y, np.round(s) if ties else s
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_average_precision_equals_scikit_learn(seed: int, ties: bool) -> None:
+    y, s = sample(seed=seed, ties=ties)
+    assert metrics.average_precision(y, s) == pytest.approx(average_precision_score(y, s), abs=1e-12)
+
+
+def test_average_precision_by_hand() -> None:
+    assert metrics.average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]) == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert metrics.average_precision([0, 1, 1], [5, 5, 5]) == pytest.approx(2 / 3)
+
+
+def test_logits_rank_where_float32_probabilities_tie() -> None:
+    y, logits = np.array([0, 1, 0, 1]), np.array([20.0, 30.0, -1.0, 25.0], dtype=np.float32)
+    sigmoid = 1 / (1 + np.exp(-logits))
+    assert metrics.average_precision(y, logits) == 1.0
+    assert metrics.average_precision(y, sigmoid) < 1.0
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_resampled_ap_equals_scikit_learn_on_the_resampled_pictures(seed: int, ties: bool) -> None:
+    y, s = sample(25, seed=seed, ties=ties)
+    weights = metrics.picture_weights(y, 20, seed)
+    assert (weights[:, y == 0].sum(1) == 25).all()
+    assert (weights[:, y == 1].sum(1) == 25).all()
+    for row, value in zip(weights, metrics.resampled_ap(y, s, weights), strict=True):
+        drawn = np.repeat(np.arange(len(y)), row.astype(int))
+        assert value == pytest.approx(average_precision_score(y[drawn], s[drawn]), abs=1e-12)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_threshold_is_the_best_of_all_scores(seed: int, ties: bool) -> None:
+    y, s = sample(seed=seed, ties=ties)
+
+    def gmean(threshold: float) -> float:
+        real, fake = metrics.accuracies(y, s, threshold)
+        return real * fake
+
+    best = max(gmean(t) for t in s)
+    threshold = metrics.gmean_threshold(y, s)
+    assert gmean(threshold) == pytest.approx(best)
+    assert threshold == max(t for t in s if gmean(t) == pytest.approx(best))
+
+
+def test_a_picture_at_the_threshold_is_called_fake() -> None:
+    y, s = [0, 0, 1, 1], [-1.0, 0.0, 2.0, 3.0]
+    threshold = metrics.gmean_threshold(y, s)
+    assert threshold == 2.0
+    assert metrics.accuracies(y, s, threshold) == (1.0, 1.0)
+    assert metrics.accuracies(y, s, 0.0) == (0.5, 1.0)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    truth = metrics.average_precision(*sample(50_000, seed=99))
+    hits = 0
+    for seed in range(100):
+        y, s = sample(100, seed=seed)
+        value, low, high = metrics.ap_interval(y, s, n=400, seed=seed)
+        assert low < value < high
+        hits += low <= truth <= high
+    assert 88 <= hits <= 99
+
+
+def test_threshold_interval_narrows_with_more_pictures() -> None:
+    few, many = (metrics.threshold_interval(*sample(n), n=100) for n in (30, 1000))
+    assert few.low <= few.value <= few.high
+    assert many.high - many.low < few.high - few.low
+
+
+def test_interval_over_seeds_is_wider_when_seeds_disagree() -> None:
+    y, s = sample(100)
+    same = metrics.ap_interval_over_seeds(y, np.stack([s, s, s]))
+    alone = metrics.ap_interval(y, s)
+    assert same == pytest.approx(alone, abs=1e-12)
+    other = np.stack([s, s + 2 * y, s - y])
+    spread = metrics.ap_interval_over_seeds(y, other)
+    assert spread.value == pytest.approx(np.mean([metrics.average_precision(y, row) for row in other]))
+    assert spread.high - spread.low > 2 * (same.high - same.low)
+
+
+def test_same_seed_same_interval() -> None:
+    y, s = sample()
+    assert metrics.ap_interval(y, s, seed=3) == metrics.ap_interval(y, s, seed=3)
+    assert metrics.ap_interval(y, s, seed=3) != metrics.ap_interval(y, s, seed=4)
+
+
+@pytest.mark.parametrize(
+    ("y", "s", "text"),
+    [
+        ([1, 1], [0.0, 1.0], "one label only"),
+        ([0, 2], [0.0, 1.0], "expected a list of 0"),
+        ([0, 1], [0.0, np.nan], "1 of 2 scores are not finite"),
+        ([0, 1], [0.0], "one score per picture"),
+    ],
+)
+def test_bad_input_is_refused(y: list[int], s: list[float], text: str) -> None:
+    for function in (metrics.average_precision, metrics.gmean_threshold, metrics.ap_interval):
+        with pytest.raises(ValueError, match=text):
+            function(y, s)

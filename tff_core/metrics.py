@@ -1,0 +1,157 @@
+"""Average precision, the calibrated threshold, accuracies, and bootstrap intervals.
+
+Scores are logits: higher means more fake. Probabilities in float32 tie at 1.0 and would blur the ranking.
+A picture is called fake where ``score >= threshold``, the meaning that a ROC curve gives to its thresholds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_curve
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """A value with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the precision-recall steps, in [0, 1]; fakes (label 1) are the positives.
+
+    labels (N,) of 0 and 1, scores (N,). Equal to scikit-learn's, ties included.
+    Raises ValueError where only one label is present or a score is not finite.
+    """
+    y, s = _checked(labels, scores)
+    return float(resampled_ap(y, s, np.ones((1, len(y))))[0])
+
+
+def gmean_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
+    """The score that maximises sqrt(true positive rate x true negative rate); at or above it is fake.
+
+    The highest such score where several are equally good. The paper calibrates on the test pictures
+    themselves; here the caller chooses the pictures.
+    Raises ValueError where only one label is present or a score is not finite.
+    """
+    y, s = _checked(labels, scores)
+    # collinear points are kept: on a slanted piece of the curve the best G-mean lies between its ends
+    fpr, tpr, thresholds = roc_curve(y, s, drop_intermediate=False)
+    return float(thresholds[np.argmax(tpr * (1 - fpr))])
+
+
+def accuracies(labels: ArrayLike, scores: ArrayLike, threshold: float) -> tuple[float, float]:
+    """Share of the reals called real and of the fakes called fake, each in [0, 1].
+
+    Raises ValueError where only one label is present or a score is not finite.
+    """
+    y, s = _checked(labels, scores)
+    fake = s >= threshold
+    return float(np.mean(~fake[y == 0])), float(np.mean(fake[y == 1]))
+
+
+def picture_weights(labels: ArrayLike, n: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
+    """How often each picture is drawn in each of ``n`` bootstrap resamples, shape (n, N).
+
+    Reals and fakes are resampled apart, so every resample has as many of each as the sample. The same weights
+    for two conditions pair them over the pictures.
+    """
+    y = _labels(labels)
+    rng = np.random.default_rng(seed)
+    weights = np.empty((n, len(y)))
+    for label in (0, 1):
+        members = np.flatnonzero(y == label)
+        weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=n)
+    return weights
+
+
+def resampled_ap(labels: ArrayLike, scores: ArrayLike, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average precision of every resample, shape (B,); ``weights`` (B, N) as in `picture_weights`."""
+    y, s = _checked(labels, scores)
+    if weights.ndim != 2 or weights.shape[1] != len(y):
+        raise ValueError(f"weights of shape {weights.shape}: expected (resamples, {len(y)})")
+    order = np.argsort(-s, kind="stable")
+    last = np.r_[np.diff(s[order]) != 0, True]  # ties share one threshold: only its last place counts
+    drawn = weights[:, order]
+    hits = np.cumsum(drawn * y[order], axis=1)[:, last]
+    called = np.cumsum(drawn, axis=1)[:, last]
+    gained = np.diff(hits, axis=1, prepend=0.0)
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    return (gained * precision).sum(axis=1) / hits[:, -1]
+
+
+def percentiles(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
+    """The two ends of the central ``level`` of bootstrap values."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def ap_interval(
+    labels: ArrayLike, scores: ArrayLike, n: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+) -> Interval:
+    """Average precision and its percentile bootstrap interval over the pictures (reals and fakes apart)."""
+    values = resampled_ap(labels, scores, picture_weights(labels, n, seed))
+    return Interval(average_precision(labels, scores), *percentiles(values, level))
+
+
+def threshold_interval(
+    labels: ArrayLike, scores: ArrayLike, n: int = 500, level: float = LEVEL, seed: int = 0
+) -> Interval:
+    """The calibrated threshold and its bootstrap interval over the pictures: inside it a call is unsafe."""
+    y, s = _checked(labels, scores)
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(y == label) for label in (0, 1)]
+    values = np.empty(n)
+    for b in range(n):
+        drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
+        values[b] = gmean_threshold(y[drawn], s[drawn])
+    return Interval(gmean_threshold(y, s), *percentiles(values, level))
+
+
+def seed_weights(seeds: int, n: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
+    """The share of each of ``seeds`` training seeds (or draws) in each of ``n`` resamples, (n, seeds)."""
+    rng = np.random.default_rng([seed, 1])
+    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=n) / seeds
+
+
+def ap_interval_over_seeds(
+    labels: ArrayLike, scores: ArrayLike, n: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+) -> Interval:
+    """Mean average precision over training seeds, with an interval over seeds and pictures.
+
+    scores (S, N): one row per training seed, on the same pictures. Every resample draws seeds and, one level
+    down, pictures (the same for all its seeds). Of three seeds such an interval is a hint, and narrower than
+    what many seeds would give.
+    """
+    rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    weights = picture_weights(labels, n, seed)
+    per_seed = np.stack([resampled_ap(labels, row, weights) for row in rows], axis=1)
+    values = (per_seed * seed_weights(len(rows), n, seed)).sum(axis=1)
+    mean = float(np.mean([average_precision(labels, row) for row in rows]))
+    return Interval(mean, *percentiles(values, level))
+
+
+def _labels(labels: ArrayLike) -> NDArray[np.int64]:
+    y = np.asarray(labels)
+    if y.ndim != 1 or not np.isin(y, (0, 1)).all():
+        raise ValueError(f"labels of shape {y.shape}: expected a list of 0 (real) and 1 (fake)")
+    if len(np.unique(y)) < 2:
+        raise ValueError(f"{len(y)} pictures of one label only: expected reals (0) and fakes (1)")
+    return y.astype(np.int64)
+
+
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    y, s = _labels(labels), np.asarray(scores, dtype=np.float64)
+    if s.shape != y.shape:
+        raise ValueError(f"{s.shape} scores for {y.shape} labels: expected one score per picture")
+    if not np.isfinite(s).all():
+        bad = int((~np.isfinite(s)).sum())
+        raise ValueError(f"{bad} of {len(s)} scores are not finite: check the detector's weights")
+    return y, s
