@@ -1,0 +1,718 @@
+"""The rules: how relevance passes each operation of a network, and the table from operation to rule.
+
+A rule computes its operation forward, says what it needs to remember, and later turns the relevance of
+its output into the relevance of its inputs. ``RULES`` maps what a traced network calls (a module class,
+a function, or the name of a tensor method) to a builder of the rule; extend it with
+``canonize(model, rules=lrp.RULES | {MyLayer: lambda call: MyRule(call.module)})``.
+
+The rules are those of the paper (supplementary, LRP-z+ with the bias left out; after Montavon et al. 2019,
+"Layer-wise relevance propagation: an overview", and Bach et al. 2015).
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from efficientnet_pytorch.utils import (
+    Conv2dDynamicSamePadding,
+    Conv2dStaticSamePadding,
+    MemoryEfficientSwish,
+)
+from torch import Tensor, fx, nn
+from torchvision.ops import StochasticDepth
+
+# Stabilisers of the paper's code. The z+ denominator is a sum of non-negative terms, so a floor is enough.
+FLOOR = 1e-12
+EPSILON = 1e-6
+
+
+class NoRule(NotImplementedError):
+    """The network holds an operation that the table of rules does not know."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call in the traced network, as the table's builders see it.
+
+    ``node`` is the fx node and ``inputs`` the tensors among its arguments, in order; ``modules`` are all
+    modules of the network by name.
+    """
+
+    node: fx.Node
+    inputs: tuple[fx.Node, ...]
+    modules: Mapping[str, nn.Module]
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The module that is called; None for functions and tensor methods."""
+        return self.modules[str(self.node.target)] if self.node.op == "call_module" else None
+
+    @property
+    def name(self) -> str:
+        """The module's name in the network, or the node's where a function is called."""
+        return str(self.node.target) if self.node.op == "call_module" else self.node.name
+
+    def get(self, position: int, keyword: str, default: Any) -> Any:
+        """An argument given by position or by keyword."""
+        args = self.node.args
+        return args[position] if len(args) > position else self.node.kwargs.get(keyword, default)
+
+    def refuse(self, why: str) -> NoRule:
+        """The error that names this node; ``why`` says what was expected and what to do."""
+        what = type(self.module).__name__ if self.module is not None else str(self.node.target)
+        return NoRule(f"no LRP rule for node {self.node.name!r} ({self.name}, {what}): {why}")
+
+
+class Rule:
+    """One operation and its rule.
+
+    Subclasses compute the operation in ``forward`` and pass relevance in ``relevance``. ``fresh`` promises
+    that the output is a new tensor that the rule itself does not remember, so that an activation that
+    follows may overwrite it.
+    """
+
+    fresh = False
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """The output, and whatever ``relevance`` will need (only kept where relevance is wanted)."""
+        raise NotImplementedError
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        """Relevance of each input, given ``r``, that of the output; None where an input gets nothing.
+
+        ``r`` must not be overwritten: it may have been handed to the caller.
+        """
+        raise NotImplementedError
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        """Whether the output cannot be negative, given which inputs cannot."""
+        return False
+
+    def to(self, **kwargs: Any) -> Rule:
+        """A copy whose tensors went through ``Tensor.to(**kwargs)``."""
+        new = copy.copy(self)
+        for key, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(new, key, _to(value, kwargs))
+        return new
+
+
+def _to(value: Tensor, kwargs: Mapping[str, Any]) -> Tensor:
+    # only a weight (4-D) has a memory format; channels_last is a no-op for the rest
+    kwargs = {k: v for k, v in kwargs.items() if k != "memory_format" or value.ndim == 4}
+    return value.to(**kwargs)
+
+
+def stabilise(z: Tensor) -> Tensor:
+    """``z`` pushed away from zero by 1e-6 to its own side (zero itself to +1e-6), in place."""
+    return z.add_(torch.where(z < 0, -EPSILON, EPSILON))
+
+
+class Passing(Rule):
+    """An elementwise activation, or nothing at all: relevance passes unchanged."""
+
+    fresh = True
+
+    def __init__(self, function: Callable[[Tensor], Tensor], nonnegative: bool | None = False) -> None:
+        self.function = function
+        self._nonnegative = nonnegative
+        self.in_place: Callable[[Tensor], Tensor] | None = _IN_PLACE.get(function)
+        self.overwrite = False  # set by canonize where nobody else needs the input
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        function = self.in_place if self.overwrite and self.in_place is not None else self.function
+        return function(inputs[0]), None
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        return (r,)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return inputs[0] if self._nonnegative is None else self._nonnegative
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+_IN_PLACE: dict[Any, Callable[[Tensor], Tensor]] = {
+    F.relu: F.relu_,
+    F.silu: lambda x: F.silu(x, inplace=True),
+}
+
+
+class Identity(Passing):
+    """Dropout and its kin in evaluation: the tensor itself."""
+
+    fresh = False
+
+    def __init__(self) -> None:
+        super().__init__(_same, nonnegative=None)
+
+
+class Conv(Rule):
+    """Convolution by the z+ rule, its bias left out (beta = 0; paper, supplementary; Bach et al. 2015).
+
+    ``Z = conv(x+, w+) + conv(x-, w-)``, ``S = R / max(Z, 1e-12)``,
+    ``R_in = x+ convT(S, w+) + x- convT(S, w-)``; for an input that cannot be negative one term of each
+    remains. With ``bounds`` it is the z^B rule for pixels instead, see `zb`.
+    """
+
+    fresh = True
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: tuple[int, int],
+        padding: tuple[int, int] | Callable[[int, int], tuple[int, int, int, int]],
+        dilation: tuple[int, int],
+        groups: int,
+    ) -> None:
+        self.weight, self.bias = weight, bias
+        # what a map is where its convolution gives zero: batch normalisation makes a constant of it
+        self.dropped = None if bias is None else torch.zeros_like(bias)
+        self.stride, self.dilation, self.groups = stride, dilation, groups
+        self.padding = padding
+        self.signed = True  # set by nonnegative()
+        self.bounds: tuple[float, float] | None = None
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        self.signed = not inputs[0]
+        return False
+
+    def to(self, **kwargs: Any) -> Rule:
+        new = super().to(**kwargs)
+        new.__dict__.pop("_split", None)
+        return new
+
+    def with_weights(self, weight: Tensor, bias: Tensor | None) -> Conv:
+        """The same convolution with other weights."""
+        new = copy.copy(self)
+        new.__dict__.pop("_split", None)
+        new.weight, new.bias = weight, bias
+        return new
+
+    def _halves(self) -> tuple[Tensor, Tensor]:
+        """w+ and w-, made when first needed: a network that only predicts never pays for them."""
+        if "_split" not in self.__dict__:
+            self._split = (self.weight.clamp(min=0), self.weight.clamp(max=0))
+        return self._split
+
+    def _pad(self, x: Tensor) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
+        """The input as the convolution wants it, the padding left to it, and what (top, left) was added."""
+        if not callable(self.padding):
+            return x, self.padding, (0, 0)
+        left, right, top, bottom = self.padding(*x.shape[-2:])
+        if left == right and top == bottom:
+            return x, (top, left), (0, 0)
+        return F.pad(x, (left, right, top, bottom)), (0, 0), (top, left)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        x, padding, corner = self._pad(inputs[0])
+        y = F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return y, (x, padding, corner, inputs[0].shape[-2:])
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        x, padding, (top, left), (height, width) = saved
+        geometry = (self.stride, padding, self.dilation, self.groups)
+        if self.bounds is not None:
+            out = _zb(x, r, self.weight, self._halves(), self.bounds, geometry)
+        elif self.signed:
+            out = _zplus_signed(x, r, self._halves(), geometry)
+        else:
+            out = _zplus(x, r, self._halves()[0], geometry)
+        return (out[..., top : top + height, left : left + width],)
+
+
+Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]
+
+
+def _conv(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    return F.conv2d(x, weight, None, *geometry)
+
+
+def _transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    """The adjoint of the convolution: ``x`` only lends its shape."""
+    stride, padding, dilation, groups = geometry
+    return torch.ops.aten.convolution_backward(
+        s, x, weight, None, stride, padding, dilation, False, (0, 0), groups, (True, False, False)
+    )[0]
+
+
+def _zplus(x: Tensor, r: Tensor, positive: Tensor, geometry: Geometry) -> Tensor:
+    z = _conv(x, positive, geometry).clamp_(min=FLOOR)
+    return _transposed(torch.div(r, z, out=z), x, positive, geometry).mul_(x)
+
+
+def _zplus_signed(x: Tensor, r: Tensor, halves: tuple[Tensor, Tensor], geometry: Geometry) -> Tensor:
+    above, below = x.clamp(min=0), x.clamp(max=0)
+    z = _conv(above, halves[0], geometry).add_(_conv(below, halves[1], geometry)).clamp_(min=FLOOR)
+    s = torch.div(r, z, out=z)
+    out = _transposed(s, x, halves[0], geometry).mul_(above)
+    return out.addcmul_(_transposed(s, x, halves[1], geometry), below)
+
+
+def _zb(
+    x: Tensor,
+    r: Tensor,
+    weight: Tensor,
+    halves: tuple[Tensor, Tensor],
+    bounds: tuple[float, float],
+    geometry: Geometry,
+) -> Tensor:
+    """The z^B rule for inputs within bounds (Montavon et al. 2017); the zero padding pads the bounds too."""
+    low, high = (torch.full_like(x, bound) for bound in bounds)
+    z = _conv(x, weight, geometry) - _conv(low, halves[0], geometry) - _conv(high, halves[1], geometry)
+    s = r / stabilise(z)
+    return (
+        x * _transposed(s, x, weight, geometry)
+        - low * _transposed(s, x, halves[0], geometry)
+        - high * _transposed(s, x, halves[1], geometry)
+    )
+
+
+class Linear(Rule):
+    """Fully connected layer by the epsilon rule; the bias takes its share (Bach et al. 2015)."""
+
+    fresh = True
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.weight, self.bias = weight, bias
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        return F.linear(inputs[0], self.weight, self.bias), inputs[0]
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        z = stabilise(F.linear(saved, self.weight, self.bias))
+        return (torch.matmul(r / z, self.weight).mul_(saved),)
+
+
+class Affine(Rule):
+    """Batch normalisation that follows no convolution: the epsilon rule of a diagonal linear layer."""
+
+    fresh = True
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        self.scale, self.shift = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        return inputs[0] * self.scale + self.shift, inputs[0]
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        z = stabilise(saved * self.scale + self.shift)
+        return ((r / z).mul_(saved).mul_(self.scale),)
+
+
+class Add(Rule):
+    """Sum of branches: each gets relevance in proportion to its signed share, stabilised by 1e-6.
+
+    With ``rectified`` the ReLU that follows is part of the operation. Relevance is zero wherever that
+    ReLU is closed (whatever follows multiplies by its output), so its output can serve as the
+    denominator and need not be computed again.
+    """
+
+    fresh = True
+
+    def __init__(self, rectified: bool = False) -> None:
+        self.rectified = rectified
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        y = torch.add(inputs[0], inputs[1])
+        if self.rectified:
+            return y.relu_(), (inputs, y)
+        return y, (inputs, None)
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        (a, b), y = saved
+        z = stabilise(a + b) if y is None else y + EPSILON
+        s = torch.div(r, z, out=z)
+        return a * s, s.mul_(b)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return self.rectified or all(inputs)
+
+
+class Gate(Rule):
+    """Product with a sigmoid gate, ``(gate, value)`` or ``(value, gate)``: all relevance to the value."""
+
+    def __init__(self, gate: int) -> None:
+        self.gate = gate
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        return inputs[1 - self.gate] * inputs[self.gate], None
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        return (None, r) if self.gate == 0 else (r, None)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return inputs[1 - self.gate]
+
+
+class MaxPool(Rule):
+    """Winner takes all."""
+
+    fresh = True
+
+    def __init__(self, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> None:
+        self.settings = tuple(_pair(v) for v in (kernel, stride or kernel, padding, dilation))
+        self.ceil = ceil
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        y, index = torch.ops.aten.max_pool2d_with_indices(inputs[0], *self.settings, self.ceil)
+        return y, (inputs[0].shape, index)
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        shape, index = saved
+        memory = torch.channels_last if _is_channels_last(index) else torch.contiguous_format
+        like = torch.empty(shape, dtype=r.dtype, device=r.device, memory_format=memory)
+        back = torch.ops.aten.max_pool2d_with_indices_backward
+        return (back(r.contiguous(memory_format=memory), like, *self.settings, self.ceil, index),)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return inputs[0]
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+
+
+class AveragePool(Rule):
+    """Mean over windows, or over the whole picture: relevance in proportion to each pixel's share.
+
+    ``pool`` maps (N, C, H, W) linearly to its output, ``back(s, x)`` is its adjoint.
+    """
+
+    fresh = True
+
+    def __init__(self, pool: Callable[[Tensor], Tensor], back: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.pool, self.back = pool, back
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        return self.pool(inputs[0]), inputs[0]
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        s = r / stabilise(self.pool(saved))
+        return (self.back(s, saved) * saved,)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return inputs[0]
+
+
+class Flatten(Rule):
+    """All but the batch axis in one; relevance goes back to the old shape."""
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        return inputs[0].flatten(1), inputs[0].shape
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        return (r.reshape(saved),)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return inputs[0]
+
+
+class Concatenate(Rule):
+    """Tensors side by side along the channels: each takes its own part back."""
+
+    fresh = True
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        return torch.cat(inputs, 1), [x.shape[1] for x in inputs]
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        return r.split(saved, 1)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return all(inputs)
+
+
+# --- builders: from a call in the traced network to its rule ------------------------------------------
+
+
+def passing(function: Callable[[Tensor], Tensor], nonnegative: bool = False) -> Callable[[Call], Rule]:
+    """A table entry for an elementwise activation through which relevance passes unchanged."""
+    return lambda call: Passing(function, nonnegative)
+
+
+def _module_passing(nonnegative: bool = False) -> Callable[[Call], Rule]:
+    """The same for a module with settings of its own (slope, approximation): it is called as it is."""
+
+    def build(call: Call) -> Rule:
+        assert call.module is not None
+        return Passing(call.module, nonnegative)
+
+    return build
+
+
+def _conv2d(call: Call) -> Rule:
+    m = call.module
+    assert isinstance(m, nn.Conv2d)
+    if m.padding_mode != "zeros":
+        raise call.refuse(f"padding_mode is {m.padding_mode!r}, expected 'zeros'")
+    stride, dilation = _pair(tuple(m.stride)), _pair(tuple(m.dilation))
+    padding: Any
+    if isinstance(m, Conv2dDynamicSamePadding):
+        padding = _SamePadding(_pair(tuple(m.kernel_size)), stride, dilation)
+    elif isinstance(m, Conv2dStaticSamePadding):
+        fixed = getattr(m.static_padding, "padding", (0, 0, 0, 0))
+        padding = _FixedPadding(tuple(fixed))
+    elif m.padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, m.kernel_size, strict=True)]
+        padding = _FixedPadding(
+            (total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2)
+        )
+    else:
+        padding = (0, 0) if m.padding == "valid" else _pair(m.padding)
+    return Conv(m.weight.data, None if m.bias is None else m.bias.data, stride, padding, dilation, m.groups)
+
+
+@dataclass(frozen=True)
+class _FixedPadding:
+    sides: tuple[int, ...]
+
+    def __call__(self, height: int, width: int) -> tuple[int, int, int, int]:
+        left, right, top, bottom = self.sides
+        return left, right, top, bottom
+
+
+@dataclass(frozen=True)
+class _SamePadding:
+    """Padding for an output of ceil(size / stride), whatever the size; the odd pixel right and below."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+
+    def __call__(self, height: int, width: int) -> tuple[int, int, int, int]:
+        total = [
+            max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+            for size, k, s, d in zip((height, width), self.kernel, self.stride, self.dilation, strict=True)
+        ]
+        return total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2
+
+
+def _linear(call: Call) -> Rule:
+    m = call.module
+    assert isinstance(m, nn.Linear)
+    return Linear(m.weight.data, None if m.bias is None else m.bias.data)
+
+
+def batchnorm_affine(m: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Scale and shift, each (C,), that ``m`` applies in evaluation."""
+    if m.running_mean is None or m.running_var is None:
+        raise ValueError(
+            "a batch normalisation keeps no running statistics (track_running_stats=False), so it depends "
+            "on the batch: train it with running statistics"
+        )
+    scale = (m.running_var + m.eps).rsqrt()
+    if m.weight is not None:
+        scale = scale * m.weight.data
+    shift = -m.running_mean * scale
+    if m.bias is not None:
+        shift = shift + m.bias.data
+    return scale, shift
+
+
+def _batchnorm(call: Call) -> Rule:
+    assert isinstance(call.module, nn.BatchNorm2d)
+    return Affine(*batchnorm_affine(call.module))
+
+
+def _add(call: Call) -> Rule:
+    if len(call.inputs) != 2 or call.get(2, "alpha", 1) != 1:
+        raise call.refuse(
+            "expected the sum of two tensors; write the sum so, or add a rule for it to the table"
+        )
+    return Add()
+
+
+_SIGMOIDS: tuple[Any, ...] = (nn.Sigmoid, nn.Hardsigmoid, torch.sigmoid, F.sigmoid, F.hardsigmoid, "sigmoid")
+
+
+def _multiply(call: Call) -> Rule:
+    def is_gate(node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return type(call.modules[str(node.target)]) in _SIGMOIDS
+        return node.target in _SIGMOIDS
+
+    gates = [is_gate(node) for node in call.inputs]
+    if len(gates) != 2 or sum(gates) != 1:
+        raise call.refuse(
+            "expected the product of a tensor and a sigmoid gate, so that relevance can go to the tensor; "
+            "add a rule for this product to the table"
+        )
+    return Gate(gates.index(True))
+
+
+def _maxpool_module(call: Call) -> Rule:
+    m = call.module
+    assert isinstance(m, nn.MaxPool2d)
+    return MaxPool(m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode)
+
+
+def _maxpool_function(call: Call) -> Rule:
+    defaults = (
+        ("kernel_size", None),
+        ("stride", None),
+        ("padding", 0),
+        ("dilation", 1),
+        ("ceil_mode", False),
+    )
+    return MaxPool(*(call.get(i + 1, name, default) for i, (name, default) in enumerate(defaults)))
+
+
+def _average(kernel: Any, stride: Any, padding: Any, ceil: bool, include: bool, divisor: int | None) -> Rule:
+    settings = (_pair(kernel), _pair(stride or kernel), _pair(padding), ceil, include, divisor)
+    return AveragePool(
+        lambda x: F.avg_pool2d(x, *settings),
+        lambda s, x: torch.ops.aten.avg_pool2d_backward(s.contiguous(), x.contiguous(), *settings),
+    )
+
+
+def _avgpool_module(call: Call) -> Rule:
+    m = call.module
+    assert isinstance(m, nn.AvgPool2d)
+    return _average(m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad, m.divisor_override)
+
+
+def _avgpool_function(call: Call) -> Rule:
+    names = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+    defaults = (None, None, 0, False, True, None)
+    values = [call.get(i + 1, n, d) for i, (n, d) in enumerate(zip(names, defaults, strict=True))]
+    return _average(*values)
+
+
+def _adaptive(size: Any) -> Rule:
+    return AveragePool(
+        lambda x: F.adaptive_avg_pool2d(x, size),
+        lambda s, x: torch.ops.aten._adaptive_avg_pool2d_backward(s, x),
+    )
+
+
+def _adaptive_module(call: Call) -> Rule:
+    assert isinstance(call.module, nn.AdaptiveAvgPool2d)
+    return _adaptive(call.module.output_size)
+
+
+def _mean(call: Call) -> Rule:
+    dims, keep = call.get(1, "dim", None), bool(call.get(2, "keepdim", False))
+    if not isinstance(dims, (tuple, list)) or sorted(d % 4 for d in dims) != [2, 3]:
+        raise call.refuse("expected a mean over height and width, mean((2, 3))")
+    return AveragePool(
+        lambda x: x.mean((2, 3), keepdim=keep),
+        lambda s, x: s.reshape(*s.shape[:2], 1, 1).expand_as(x) / (x.shape[2] * x.shape[3]),
+    )
+
+
+def _flatten(call: Call) -> Rule:
+    m = call.module
+    if isinstance(m, nn.Flatten):
+        start, end = m.start_dim, m.end_dim
+    else:
+        start, end = call.get(1, "start_dim", 0), call.get(2, "end_dim", -1)
+    if (start, end) not in ((1, -1), (1, 3)):
+        raise call.refuse(f"expected flatten from axis 1 to the end, found {start} to {end}")
+    return Flatten()
+
+
+def _reshape(call: Call) -> Rule:
+    sizes: tuple[Any, ...] = call.node.args[1:]
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    if len(sizes) != 2 or sizes[1] != -1 or not isinstance(sizes[0], fx.Node):
+        raise call.refuse("expected x.view(x.size(0), -1); use torch.flatten(x, 1)")
+    return Flatten()
+
+
+def _cat(call: Call) -> Rule:
+    if call.get(1, "dim", 0) not in (1, -3):
+        raise call.refuse("expected a concatenation along the channels, torch.cat(..., 1)")
+    return Concatenate()
+
+
+def _identity(call: Call) -> Rule:
+    return Identity()
+
+
+def _dropout(call: Call) -> Rule:
+    if call.get(2, "training", True):
+        raise call.refuse("it drops at random in evaluation too; pass training=self.training")
+    return Identity()
+
+
+Table = Mapping[Any, Callable[[Call], Rule]]
+
+_relu, _sigmoid = passing(F.relu, nonnegative=True), passing(torch.sigmoid, nonnegative=True)
+_silu, _hardsigmoid = passing(F.silu), passing(F.hardsigmoid, nonnegative=True)
+
+# Looked up by exact type: a subclass may compute something else, so it needs an entry of its own.
+RULES: dict[Any, Callable[[Call], Rule]] = {
+    nn.Conv2d: _conv2d,
+    Conv2dDynamicSamePadding: _conv2d,
+    Conv2dStaticSamePadding: _conv2d,
+    nn.Linear: _linear,
+    nn.BatchNorm2d: _batchnorm,
+    nn.ReLU: _relu,
+    F.relu: _relu,
+    torch.relu: _relu,
+    "relu": _relu,
+    "relu_": _relu,
+    nn.ReLU6: passing(F.relu6, nonnegative=True),
+    F.relu6: passing(F.relu6, nonnegative=True),
+    nn.SiLU: _silu,
+    F.silu: _silu,
+    MemoryEfficientSwish: _silu,
+    nn.Hardswish: passing(F.hardswish),
+    F.hardswish: passing(F.hardswish),
+    nn.LeakyReLU: _module_passing(),
+    nn.GELU: _module_passing(),
+    nn.ELU: _module_passing(),
+    nn.Sigmoid: _sigmoid,
+    torch.sigmoid: _sigmoid,
+    F.sigmoid: _sigmoid,
+    "sigmoid": _sigmoid,
+    nn.Hardsigmoid: _hardsigmoid,
+    F.hardsigmoid: _hardsigmoid,
+    nn.Identity: _identity,
+    nn.Dropout: _identity,
+    nn.Dropout2d: _identity,
+    F.dropout: _dropout,
+    StochasticDepth: _identity,
+    "contiguous": _identity,
+    nn.MaxPool2d: _maxpool_module,
+    F.max_pool2d: _maxpool_function,
+    torch.max_pool2d: _maxpool_function,
+    nn.AvgPool2d: _avgpool_module,
+    F.avg_pool2d: _avgpool_function,
+    nn.AdaptiveAvgPool2d: _adaptive_module,
+    F.adaptive_avg_pool2d: lambda call: _adaptive(call.get(1, "output_size", 1)),
+    "mean": _mean,
+    torch.mean: _mean,
+    operator.add: _add,
+    operator.iadd: _add,
+    torch.add: _add,
+    "add": _add,
+    "add_": _add,
+    operator.mul: _multiply,
+    operator.imul: _multiply,
+    torch.mul: _multiply,
+    "mul": _multiply,
+    "mul_": _multiply,
+    nn.Flatten: _flatten,
+    torch.flatten: _flatten,
+    "flatten": _flatten,
+    "view": _reshape,
+    "reshape": _reshape,
+    torch.reshape: _reshape,
+    torch.cat: _cat,
+}
