@@ -1,0 +1,224 @@
+"""The registry of detectors, their networks, and the safe loading of their weights.
+
+A detector is a network with one logit (positive: fake) on pictures normalised with ImageNet's mean and
+deviation, without resize or crop. Weights are read without running code: safetensors, or a checkpoint as
+Wang et al. publish it (a dict with key ``model``) under ``torch.load(weights_only=True)``.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from efficientnet_pytorch import EfficientNet
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models import resnet50
+
+from tff_core.results import Store, read_json
+
+
+class WeightsError(ValueError):
+    """A weights file that is broken, unsafe, or not of the network that it is meant for."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network with one logit: how to build it untrained, and the paper's number of top feature maps."""
+
+    title: str
+    k: int
+    make: Callable[[], nn.Module]
+
+
+def _resnet50() -> nn.Module:
+    return resnet50(num_classes=1)
+
+
+def _efficientnet_b0() -> nn.Module:
+    # image_size=None: 'same' padding follows each picture's size; no dropout, so that a run is reproducible
+    # from its step alone and evaluation and training see one function
+    return EfficientNet.from_name(
+        "efficientnet-b0", num_classes=1, image_size=None, dropout_rate=0.0, drop_connect_rate=0.0
+    )
+
+
+ARCHITECTURES = {
+    "resnet50": Architecture("ResNet-50", 114, _resnet50),
+    "efb0": Architecture("EfficientNet-B0", 27, _efficientnet_b0),
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A detector by name: its network and the data set it is trained on.
+
+    ``options`` are what its training changes from the default (see `tff_core.training.Config`).
+    """
+
+    name: str
+    arch: str
+    dataset: str = "miniature"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def k(self) -> int:
+        """The paper's number of top feature maps for this network."""
+        return ARCHITECTURES[self.arch].k
+
+    @property
+    def title(self) -> str:
+        return ARCHITECTURES[self.arch].title
+
+
+_REGISTRY = {
+    spec.name: spec for spec in (Spec("resnet50-miniature", "resnet50"), Spec("efb0-miniature", "efb0"))
+}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A network ready to judge pictures: in evaluation mode, channels last, no gradients.
+
+    ``threshold`` is the logit calibrated on validation pictures (fake at or above it); ``info`` is what was
+    recorded when it was trained.
+    """
+
+    model: nn.Module
+    threshold: float
+    spec: Spec
+    info: dict[str, Any]
+
+
+def names() -> list[str]:
+    """Names of all registered detectors."""
+    return list(_REGISTRY)
+
+
+def register(spec: Spec) -> Spec:
+    """Add a detector. ValueError where its network is unknown or its name is taken by another."""
+    if spec.arch not in ARCHITECTURES:
+        raise ValueError(
+            f"{spec.name}: unknown network {spec.arch!r}; expected one of {', '.join(ARCHITECTURES)}"
+        )
+    if _REGISTRY.get(spec.name, spec) != spec:
+        raise ValueError(f"a different detector is already called {spec.name!r}; choose another name")
+    _REGISTRY[spec.name] = spec
+    return spec
+
+
+def get(name: str) -> Spec:
+    """The registered detector of that name; ValueError lists the names there are."""
+    if name not in _REGISTRY:
+        raise ValueError(f"no detector is called {name!r}; expected one of {', '.join(_REGISTRY)}")
+    return _REGISTRY[name]
+
+
+def build(arch: str) -> nn.Module:
+    """An untrained network with one logit, in evaluation mode; ValueError where ``arch`` is unknown."""
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"unknown network {arch!r}; expected one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[arch].make().eval()
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name, on the CPU. No code in the file is run.
+
+    Reads ``.safetensors``, and torch files that hold the tensors directly or under the key ``model``.
+    Raises FileNotFoundError, and WeightsError where the file is broken, holds code, or no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: expected the weights of a detector; check the path")
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than weights, or is broken, and was not opened further "
+            f"({str(error).splitlines()[0]}); get the file from its author again, or save only the state dict"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(
+            f"{path} ({path.stat().st_size} bytes) cannot be read as weights ({first}); "
+            "get the file again, or delete it and train again"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):
+        content = content["model"]
+    if not (isinstance(content, dict) and content) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items()
+    ):
+        raise WeightsError(
+            f"{path} holds no weights: expected tensors by name, or a dict with them under the key 'model'; "
+            f"found {type(content).__name__}"
+        )
+    return content
+
+
+def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
+    """Fill ``model`` with the weights of a file after checking names, shapes and values; returns ``model``.
+
+    The prefix ``module.`` that multi-GPU training leaves is removed, and batch counters may be missing.
+    Raises as `read_weights`, and WeightsError that names what is missing, unexpected, of another shape or not
+    finite.
+    """
+    found = {key.removeprefix("module."): value for key, value in read_weights(path).items()}
+    expected = model.state_dict()
+    counters = {key for key in expected if key.endswith("num_batches_tracked")}
+    missing = sorted(set(expected) - set(found) - counters)
+    unexpected = sorted(set(found) - set(expected))
+    if missing or unexpected:
+        raise WeightsError(
+            f"{path} holds the weights of another network: {_some('missing', missing)}, "
+            f"{_some('unexpected', unexpected)}; choose the file that belongs to {type(model).__name__}"
+        )
+    for key, value in found.items():
+        if value.shape != expected[key].shape:
+            raise WeightsError(
+                f"{path}: {key} has shape {tuple(value.shape)}, expected {tuple(expected[key].shape)}; choose "
+                "the weights of a network with one logit"
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            bad = int((~value.isfinite()).sum())
+            raise WeightsError(
+                f"{path}: {bad} of {value.numel()} numbers in {key} are not finite; the file is damaged or "
+                "its training diverged; get or train it again"
+            )
+    model.load_state_dict({**{key: expected[key] for key in counters}, **found})
+    return model
+
+
+def _some(what: str, keys: list[str], n: int = 3) -> str:
+    shown = ", ".join(keys[:n]) + (", ..." if len(keys) > n else "")
+    return f"{len(keys)} {what}" + (f" ({shown})" if keys else "")
+
+
+def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu") -> Detector:
+    """A trained detector, ready to judge pictures.
+
+    Raises FileNotFoundError with the command that trains it where it is not there yet, WeightsError where its
+    files are broken.
+    """
+    spec = get(name)
+    path = store.detector(name, seed)
+    description = path.with_suffix(".json")
+    command = f"python -m tff_core.training --detector {name} --seed {seed}"
+    if not (path.is_file() and description.is_file()):
+        raise FileNotFoundError(
+            f"detector {name} with seed {seed} is not at {path} yet; train it with: {command}"
+        )
+    info = read_json(description)
+    if not isinstance(info, dict) or not isinstance(info.get("threshold"), int | float):
+        raise WeightsError(f"{description} has no threshold: delete it and run: {command}")
+    model = load_weights(build(spec.arch), path)
+    model.requires_grad_(False)
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Detector(model, float(info["threshold"]), spec, info)
