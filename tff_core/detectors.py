@@ -8,13 +8,15 @@ Wang et al. publish it (a dict with key ``model``) under ``torch.load(weights_on
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from efficientnet_pytorch import EfficientNet
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -183,8 +185,8 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     for key, value in found.items():
         if value.shape != expected[key].shape:
             raise WeightsError(
-                f"{path}: {key} has shape {tuple(value.shape)}, expected {tuple(expected[key].shape)}; choose "
-                "the weights of a network with one logit"
+                f"{path}: {key} has shape {tuple(value.shape)}, expected {tuple(expected[key].shape)}; "
+                "choose the weights of a network with one logit"
             )
         if value.is_floating_point() and not value.isfinite().all():
             bad = int((~value.isfinite()).sum())
@@ -222,3 +224,32 @@ def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu")
     model.requires_grad_(False)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Detector(model, float(info["threshold"]), spec, info)
+
+
+def default_device() -> torch.device:
+    """The accelerator that is there, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@torch.inference_mode()
+def logits(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+) -> NDArray[np.float32]:
+    """The logit of every picture, shape (N,), in the order of the image set behind ``batches``.
+
+    ``batches`` as in `tff_core.data.batches`: (x, y, index) with the index of each picture.
+    Raises WeightsError where a logit is not finite.
+    """
+    parts = [(index, model(x)[:, 0].float().cpu()) for x, _, index in batches]
+    values = torch.cat([value for _, value in parts]).numpy()
+    out = np.empty(len(values), dtype=np.float32)
+    out[torch.cat([index for index, _ in parts]).numpy()] = values
+    if not np.isfinite(out).all():
+        raise WeightsError(
+            f"{int((~np.isfinite(out)).sum())} of {len(out)} logits are not finite: the detector's weights are "
+            "damaged or its training diverged; train it again"
+        )
+    return out
