@@ -249,7 +249,7 @@ def logits(
     out[torch.cat([index for index, _ in parts]).numpy()] = values
     if not np.isfinite(out).all():
         raise WeightsError(
-            f"{int((~np.isfinite(out)).sum())} of {len(out)} logits are not finite: the detector's weights are "
-            "damaged or its training diverged; train it again"
+            f"{int((~np.isfinite(out)).sum())} of {len(out)} logits are not finite: the detector's weights "
+            "are damaged or its training diverged; train it again"
         )
     return out
