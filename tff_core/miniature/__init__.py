@@ -1,0 +1,6 @@
+"""The miniature ForenSynths: procedural scenes, a simulated camera, small generators of seven families."""
+
+from tff_core.miniature.generators import FAMILIES
+from tff_core.miniature.sample import DATASET, PARTS, sample
+
+__all__ = ["DATASET", "FAMILIES", "PARTS", "sample"]

@@ -1,8 +1,9 @@
 """Procedural scenes: what stands before the simulated camera.
 
 Four classes (facade, landscape, stilllife, pebbles) are drawn in linear light with a segmentation map and one
-of three kinds of light. A scene is a pure function of (part, class, index, seed); the part is one of the words
-of the random seed, so the scenes of the training, validation and test parts never share a random stream.
+of three kinds of light. A scene is a pure function of (part, class, index, seed); the part is one of the
+words of the random seed, so the scenes of the training, validation and test parts never share a random
+stream.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 CLASSES = ("facade", "landscape", "stilllife", "pebbles")
 LIGHTS = ("noon", "evening", "overcast")

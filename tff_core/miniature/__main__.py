@@ -1,0 +1,63 @@
+"""``python -m tff_core.miniature sample ...`` and ``... train-generator ...``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from tff_core.miniature import adversarial, generators
+from tff_core.miniature.sample import PARTS, sample
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; 0, or 2 after one sentence on what was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tff_core.miniature", description=__doc__)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    drawing = commands.add_parser("sample", help="make the pictures of one part and generator")
+    drawing.add_argument("--part", choices=PARTS, required=True)
+    drawing.add_argument("--generator", choices=generators.FAMILIES, required=True)
+    drawing.add_argument("--out", type=Path, required=True, help="folder of this generator's pictures")
+    drawing.add_argument("--n", type=int, default=100, help="pictures per label (default: %(default)s)")
+    drawing.add_argument("--seed", type=int, default=0)
+    drawing.add_argument("--size", type=int, default=64)
+
+    default = adversarial.Settings()
+    learning = commands.add_parser("train-generator", help="train one generator adversarially")
+    learning.add_argument("generator", choices=generators.FAMILIES)
+    learning.add_argument("--seed", type=int, required=True)
+    learning.add_argument("--steps", type=int, default=default.steps)
+    learning.add_argument(
+        "--out", type=Path, help="default: <generator>.s<seed>.safetensors among the package's"
+    )
+    learning.add_argument(
+        "--snapshots", type=int, nargs="*", default=[], help="steps after which to keep a copy"
+    )
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # small nets: a second thread costs more than it brings
+    try:
+        if options.command == "sample":
+            made = sample(options.part, options.generator, options.out, options.n, options.seed,
+                                 options.size, progress=not options.quiet)  # fmt: skip
+            print(f"{options.out}: {made['counts']['real']} real, {made['counts']['fake']} fake, "
+                  f"content {made['content_hash']}")  # fmt: skip
+        else:
+            name = f"{options.generator}.s{options.seed}.safetensors"
+            path = adversarial.train(
+                options.generator, options.seed, options.out or generators.WEIGHTS / name,
+                adversarial.Settings(steps=options.steps), snapshots=tuple(options.snapshots),
+                progress=not options.quiet,
+            )  # fmt: skip
+            print(path)
+    except (ValueError, OSError, ArithmeticError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

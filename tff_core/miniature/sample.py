@@ -1,0 +1,229 @@
+"""The benchmark on disk: reals and fakes of one part and one generator, in the folder layout of ForenSynths.
+
+``<out>[/<class>]/{0_real,1_fake}/<number>.png`` and, written last, ``<out>/manifest.json``. Picture ``i``
+depends on (part, generator, i, seed, size, weights), not on how many are asked for (a fake up to rounding).
+Every PNG is written whole or not at all and carries the hash of what made it, so that an interrupted folder
+continues, and a damaged or outdated file is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from torch import nn
+from tqdm.auto import tqdm
+
+from tff_core.miniature import camera, generators, scenes
+from tff_core.miniature.generators import Batch, Noise
+from tff_core.results import atomic_write, fingerprint, read_json, write_json
+
+DATASET = "miniature"
+PARTS = ("train", "val", "test")
+# as in ForenSynths, where the other three come without class folders
+WITH_CLASSES = ("progan", "stylegan2", "stylegan", "cyclegan")
+REAL, FAKE = "0_real", "1_fake"
+MANIFEST = "manifest.json"
+MARK = "tff-miniature"  # the text field of our PNGs that holds the hash of what made them
+_BATCH = 20
+
+
+def weights(part: str, generator: str) -> tuple[Path, ...]:
+    """The models whose fakes stand in a folder, taken in turn. ValueError for an impossible pair."""
+    if part not in PARTS:
+        raise ValueError(f"unknown part {part!r} of the miniature: expected one of {', '.join(PARTS)}")
+    if generator not in generators.FAMILIES:
+        raise ValueError(f"unknown generator {generator!r}: expected one of {', '.join(generators.FAMILIES)}")
+    if part != "test" and generator != "progan":
+        raise ValueError(
+            f"part {part!r} holds ProGAN only, as in ForenSynths: found generator {generator!r}; "
+            "ask for part 'test'"
+        )
+    return tuple(generators.WEIGHTS / name for name in generators.SHIPPED[generator][part])
+
+
+def place(out: Path, generator: str, label: int, index: int) -> Path:
+    """Where picture ``index`` of ``label`` lies below ``out``; the classes come in turn."""
+    folder = out / scenes.CLASSES[index % len(scenes.CLASSES)] if generator in WITH_CLASSES else out
+    return folder / (FAKE if label else REAL) / f"{index:05d}.png"
+
+
+def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, seed: int = 0,
+           size: int = 64, progress: bool = True) -> dict[str, Any]:  # fmt: skip
+    """Make ``n_per_label`` reals and as many fakes below ``out_dir``; the manifest.
+
+    A whole folder is checked against its manifest and left alone. Raises ValueError for an unknown part or
+    generator, a count below 1, a size that is no multiple of 4, or a folder that holds other
+    pictures; FileNotFoundError where a generator's weights are missing.
+    """
+    paths = weights(part, generator)
+    if n_per_label < 1:
+        raise ValueError(f"a folder needs at least 1 picture per label: found n_per_label={n_per_label}")
+    if size < 16 or size % 4:
+        raise ValueError(f"pictures have a size of a multiple of 4, at least 16: found {size}")
+    out = Path(out_dir)
+    config: dict[str, Any] = {
+        "dataset": DATASET, "part": part, "generator": generator, "seed": seed, "size": size,
+        "drawing": camera.drawing(), "weights": {path.name: _hash(path) for path in paths},
+    }  # fmt: skip
+    mark = fingerprint(config)
+    wanted = {
+        place(out, generator, label, index): (label, index)
+        for label in (0, 1)
+        for index in range(n_per_label)
+    }
+    manifest = _whole(out, mark, wanted)
+    if manifest is not None:
+        return manifest
+    promised = _promised(out)
+    (out / MANIFEST).unlink(missing_ok=True)
+    missing = [
+        where
+        for path, where in wanted.items()
+        if not _made(path, mark) or promised.get(path.relative_to(out).as_posix(), _hash(path)) != _hash(path)
+    ]
+    _remove_surplus(out, wanted)
+    with tqdm(total=len(missing), desc=f"{part}/{generator}", unit="picture", disable=not progress) as bar:
+        for index in (index for label, index in missing if label == 0):
+            picture = camera.take(part, *_scene(index), seed, size, generator)
+            _write(place(out, generator, 0, index), picture.pixels, mark)
+            bar.update()
+        todo = {index for label, index in missing if label == 1}
+        for number, path in enumerate(paths):
+            mine = [i for i in range(n_per_label) if _model_of(i, len(paths)) == number]
+            # batches have fixed members, whatever is missing: floating-point sums depend on the batch
+            batches = [mine[at : at + _BATCH] for at in range(0, len(mine), _BATCH)]
+            batches = [batch for batch in batches if todo.intersection(batch)]
+            if not batches:
+                continue
+            model, _ = generators.load(path)
+            for indices in batches:
+                for index, pixels in zip(
+                    indices, _fakes(model, part, generator, indices, seed, size), strict=True
+                ):
+                    if index in todo:
+                        _write(place(out, generator, 1, index), pixels, mark)
+                        bar.update()
+    files = {path.relative_to(out).as_posix(): _hash(path) for path in sorted(wanted)}
+    manifest = {
+        "config": config, "config_hash": mark,
+        "counts": {"real": n_per_label, "fake": n_per_label}, "content_hash": fingerprint(files),
+        "files": files,
+    }  # fmt: skip
+    write_json(out / MANIFEST, manifest)
+    return manifest
+
+
+def _scene(index: int) -> tuple[str, int]:
+    """Class and index within the class of picture ``index``."""
+    return scenes.CLASSES[index % len(scenes.CLASSES)], index // len(scenes.CLASSES)
+
+
+def _model_of(index: int, models: int) -> int:
+    """Every model makes all classes: four pictures from one, four from the next."""
+    return index // len(scenes.CLASSES) % models
+
+
+@torch.inference_mode()
+def _fakes(
+    model: nn.Module, part: str, generator: str, indices: list[int], seed: int, size: int
+) -> Iterable[Any]:
+    """Fakes of the part's source scenes ``indices``, each blended with the next scene of its class."""
+    step = len(scenes.CLASSES)
+    blends = isinstance(model, generators.Decoding) and not isinstance(model, generators.GauGAN)
+    needed = sorted({*indices, *(i + step for i in indices)}) if blends else indices
+    shot = {i: camera.take(f"{part}-source", *_scene(i), seed, size, generator) for i in needed}
+    batch = Batch.of([shot[i] for i in indices])
+    partner = Batch.of([shot[i + step] for i in indices]) if blends else batch
+    noise = Noise.stack([Noise.draw(1, size, _generator(part, generator, i, seed)) for i in indices])
+    images = model(batch, partner, noise).float()
+    pixels = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).numpy()
+
+
+def _generator(part: str, generator: str, index: int, seed: int) -> torch.Generator:
+    words = f"{part}/{generator}/{index}/{seed}".encode()
+    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(words).digest()[:7], "big"))
+
+
+def _hash(path: Path) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no generator weights at {path}: restore them with `git checkout`, or train them with "
+            "`python -m tff_core.miniature train-generator`"
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _write(path: Path, pixels: Any, mark: str) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text(MARK, mark)
+    with atomic_write(path) as part:
+        Image.fromarray(pixels).save(part, "PNG", pnginfo=text, compress_level=4)
+
+
+def _whole(out: Path, mark: str, wanted: dict[Path, tuple[int, int]]) -> dict[str, Any] | None:
+    """The manifest, where every picture it names is there, unchanged, and no other."""
+    files = _promised(out)
+    there = {path.relative_to(out).as_posix(): path for path in wanted}
+    if set(files) != set(there) or len(list(_ours(out))) != len(there):
+        return None
+    if any(not path.is_file() or _hash(path) != files[name] for name, path in there.items()):
+        return None
+    manifest: dict[str, Any] = read_json(out / MANIFEST)
+    return manifest if manifest["config_hash"] == mark else None
+
+
+def _promised(out: Path) -> dict[str, str]:
+    """Hash of every file that the manifest names; empty where there is none, or a broken one."""
+    try:
+        manifest = read_json(out / MANIFEST)
+    except (FileNotFoundError, ValueError):
+        return {}
+    files = manifest.get("files", {}) if isinstance(manifest, dict) else {}
+    return files if isinstance(files, dict) else {}
+
+
+def _made(path: Path, mark: str) -> bool:
+    """Whether ``path`` is a whole picture made from ``mark``. ValueError where it is of other origin."""
+    if not path.is_file():
+        return False
+    try:
+        with Image.open(path) as image:
+            found = image.info.get(MARK)
+            image.load()
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        return False  # damaged: made anew
+    if found is None:
+        raise ValueError(
+            f"{path} was not made by the miniature: expected an empty folder or one of ours, to keep other "
+            "pictures safe; choose another folder"
+        )
+    return bool(found == mark)
+
+
+def _ours(out: Path) -> Iterable[Path]:
+    """Pictures below ``out`` at places where this module writes."""
+    name = re.compile(r"\d{5}\.png")
+    for label in (REAL, FAKE):
+        for folder in (out / label, *(out / scene / label for scene in scenes.CLASSES)):
+            if folder.is_dir():
+                yield from (path for path in folder.iterdir() if name.fullmatch(path.name))
+
+
+def _remove_surplus(out: Path, wanted: dict[Path, tuple[int, int]]) -> None:
+    """Delete pictures of an earlier, larger sampling; only those that carry our mark."""
+    for path in list(_ours(out)):
+        if path not in wanted:
+            try:
+                with Image.open(path) as image:
+                    ours = MARK in image.info
+            except (UnidentifiedImageError, OSError):
+                ours = False
+            if ours:
+                path.unlink()
