@@ -1,4 +1,4 @@
-"""The seven generators: each upsamples in its family's way, and training is adversarial, seeded and resumable."""
+"""The seven generators: each upsamples in its own way; training is adversarial, seeded and resumable."""
 
 from __future__ import annotations
 
@@ -250,9 +250,9 @@ def test_a_broken_cache_of_scenes_is_drawn_again(store, data):
 def test_impossible_trainings_are_named(tmp_path):
     with pytest.raises(ValueError, match="unknown generator 'wgan'"):
         adversarial.train("wgan", 0, tmp_path / "w", TINY)
-    with pytest.raises(ValueError, match="at least 1 step .* found 0 steps"):
+    with pytest.raises(ValueError, match=r"at least 1 step .* found 0 steps"):
         Settings(steps=0)
-    with pytest.raises(ValueError, match="multiple of 4 .* found batch 6"):
+    with pytest.raises(ValueError, match=r"multiple of 4 .* found batch 6"):
         Settings(batch=6)
     with pytest.raises(ValueError, match="snapshots lie between step 1 and 2"):
         adversarial.train("progan", 0, tmp_path / "w", TINY, snapshots=(3,))
