@@ -1,12 +1,64 @@
 # `make` builds the book, `make test` passes the tests; each sets up everything itself.
-UV := .venv/bin/uv
-.PHONY: env test
-env: .venv/.synced
-test: .venv/.synced
-	.venv/bin/python -m pytest
-.venv/.synced: requirements.lock pyproject.toml
-	python3 -m venv .venv
-	.venv/bin/pip install --quiet 'uv>=0.9,<1'
-	$(UV) pip sync --quiet requirements.lock
-	$(UV) pip install --quiet --no-deps --no-build-isolation -e .
-	touch $@
+#
+#   PYTHON=/path/to/python3.12   another Python for the set-up
+#   CONFIG=name                  lay workflow/config.name.yaml over the default grid
+#   JOBS=4                       jobs at a time (default: one per core)
+#   TFF_BUILD=/path              another build folder
+
+SHELL := /bin/sh
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+CONFIG ?=
+VENV := .venv/bin
+BUILD := $(VENV)/python workflow/scripts/build.py --config "$(CONFIG)" --jobs $(JOBS)
+SYNCED := .venv/.synced
+# an environment whose Python has gone is made anew
+IGNORED := $(shell test -x $(VENV)/python || rm -f $(SYNCED))
+BUILT := book data detectors executed html html.new html.old logs results config.json .snakemake .ipython .state
+NOTEBOOKS := $(wildcard notebooks/*.py)
+
+.PHONY: book all env test test-fast lab notebooks lint lock clean help
+.DEFAULT_GOAL := book
+
+book: $(SYNCED)  ## build the book for the first detector (the default)
+	@$(BUILD)
+
+all: $(SYNCED)  ## build the book for every detector
+	@$(BUILD) --all
+
+env: $(SYNCED)  ## set up .venv and nothing else
+
+test: $(SYNCED)  ## run every test, the built book in a browser included
+	@$(VENV)/python -m pytest -n $(JOBS) --dist loadgroup
+
+test-fast: $(SYNCED)  ## run the tests that take seconds
+	@$(VENV)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not book"
+
+lab: $(SYNCED)  ## open the notebooks in JupyterLab
+	@$(VENV)/jupyter lab --notebook-dir=notebooks
+
+notebooks: $(SYNCED)  ## write the .ipynb beside each .py of notebooks/
+	@$(VENV)/python workflow/scripts/pairs.py $(NOTEBOOKS)
+
+lint: $(SYNCED)  ## format, lint and type-check
+	@$(VENV)/ruff format . && $(VENV)/ruff check --fix . && $(VENV)/mypy
+
+lock: $(SYNCED)  ## pin the dependencies of pyproject.toml anew
+	@$(VENV)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras --python-version 3.11 \
+		pyproject.toml -o requirements.lock
+
+clean:  ## remove what was built; .venv stays
+	@cd "$${TFF_BUILD:-build}" 2>/dev/null && rm -rf $(BUILT) || true
+
+help:  ## show this help
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^#   \(.*\)/  make \1/p' Makefile
+
+# The first Python that is new enough; else the message names what was found.
+$(SYNCED): requirements.lock pyproject.toml workflow/scripts/setup_env.py
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			exec "$$python" workflow/scripts/setup_env.py; \
+		fi; \
+	done; \
+	echo "make: Python 3.11 or newer is needed, found $$($(or $(PYTHON),python3) --version 2>&1 | tail -1):" \
+		"install one, or name it with make PYTHON=/path/to/python3.12" >&2; exit 1

@@ -1,0 +1,373 @@
+"""Build the book: run the workflow and show a waiting person how far it is.
+
+One build runs at a time in a build folder. The lock is the kernel's and ends with the process, so a killed
+build leaves nothing to unlock; finished files are whole, and the next run continues with the missing ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED_GB = 2.0
+_SOURCES = ("_*.yml", "book/**/*", "notebooks/*.py", "tff_core/**/*", "workflow/**/*", "requirements.lock")
+_RESULTS = (
+    "data/*/*/*/manifest.json",
+    "detectors/*",
+    "results/**/*",
+    "executed/**/*",
+    "html/.complete",
+    "html/index.html",
+)
+
+
+class BuildError(Exception):
+    """Something that the person at the keyboard can set right, in one sentence."""
+
+
+def load_config(name: str, everything: bool) -> dict[str, Any]:
+    """The grid's configuration: config.yaml, with config.<name>.yaml laid over it."""
+    base = ROOT / "workflow" / "config.yaml"
+    config = read_yaml(base)
+    if name:
+        path = ROOT / "workflow" / f"config.{name}.yaml"
+        if not path.is_file():
+            known = sorted(p.name.split(".")[1] for p in path.parent.glob("config.*.yaml"))
+            raise BuildError(
+                f"CONFIG={name}: {path} does not exist; choose one of {', '.join(known)} or write it"
+            )
+        own = read_yaml(path)
+        unknown = sorted(set(own) - set(config))
+        if unknown:
+            raise BuildError(f"{path}: unknown setting {unknown[0]!r}; expected one of {', '.join(config)}")
+        config |= own
+    if everything:
+        config["detectors"] = config["all_detectors"]
+    for key in ("detectors", "generators", "seeds"):
+        if not isinstance(config[key], list) or not config[key]:
+            raise BuildError(
+                f"workflow configuration: {key} is {config[key]!r}; expected a list with an entry or more"
+            )
+    return config
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; BuildError names the file and line where it is none."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BuildError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise BuildError(f"{path} holds {type(value).__name__}; expected settings, one `name: value` a line")
+    return value
+
+
+def lock(folder: Path) -> IO[str]:
+    """Take the build folder for this process; BuildError where another living build has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise BuildError(
+            f"{folder} cannot be written ({error.strerror}); choose another folder with TFF_BUILD"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.seek(0)
+        raise BuildError(
+            f"another build (process {handle.read().strip() or 'unknown'}) is at work in {folder}: "
+            "wait until it has ended, or stop it, then run again"
+        ) from error
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def environment(folder: Path, threads: int) -> dict[str, str]:
+    """Environment of the jobs: few threads each, since several jobs run at a time."""
+    count = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return {
+        **os.environ,
+        **count,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONUNBUFFERED": "1",
+        "TFF_BUILD": str(folder),
+        "PLOTLY_RENDERER": "plotly_mimetype",
+        "IPYTHONDIR": str(folder / ".ipython"),  # history of one-off kernels is nobody's to keep
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
+def state(folder: Path, config: str) -> str:
+    """A fingerprint of the sources, the configuration and the files made from them.
+
+    Equal to that of the last finished build, it says that nothing has to be done: as sure as the workflow's
+    own check, which looks at the same files, and faster. Sources count by content, results by size and time.
+    """
+    total = hashlib.sha256(config.encode())
+    for path in sorted(path for name in _SOURCES for path in ROOT.glob(name) if path.is_file()):
+        if "__pycache__" not in path.parts:
+            total.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    for path in sorted(path for name in _RESULTS for path in folder.glob(name) if path.is_file()):
+        facts = path.stat()
+        total.update(f"{path.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return total.hexdigest()
+
+
+def gpus() -> int:
+    """Number of NVIDIA GPUs that the driver lists; 0 where there is no driver."""
+    if not shutil.which("nvidia-smi"):
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return listed.stdout.count("GPU ") if listed.returncode == 0 else 0
+
+
+@dataclass
+class Progress:
+    """What Snakemake has said so far, as a bar and a sentence."""
+
+    expected: dict[str, float]
+    cores: int
+    folder: Path
+    begin: float = field(default_factory=time.monotonic)
+    total: float = 0.0
+    done: float = 0.0
+    measured: float = 0.0
+    steps: int = 0
+    finished: int = 0
+    running: dict[str, tuple[str, str, str, float]] = field(default_factory=dict)  # rule, message, log, start
+    failed: list[str] = field(default_factory=list)
+    _rule: str = ""
+
+    def feed(self, line: str) -> str | None:
+        """Take one line of Snakemake's report; returns a line worth keeping on the screen, if any."""
+        stats = re.fullmatch(r"(\w+)\s+(\d+)\s*", line)
+        if stats and stats[1] in self.expected:
+            self.total += self.expected[stats[1]] * int(stats[2])
+            self.steps += int(stats[2])
+        started = re.match(r"Job (\d+): (.*?)(?: \[(.*)\])?$", line)
+        if started:
+            self.running[started[1]] = ("", started[2], started[3] or "", time.monotonic())
+        ended = re.match(r"Finished jobid: (\d+) \(Rule: (\w+)\)", line)
+        if ended and ended[1] in self.running:
+            _, message, _, start = self.running.pop(ended[1])
+            seconds = time.monotonic() - start
+            self.done += self.expected.get(ended[2], 0.0)
+            self.measured += seconds
+            self.finished += 1
+            kept = f"{self.share():4.0%}  {message} ({clock(seconds)})"
+            if ended[2] == "preview":
+                kept += f"\n      read it while the rest is computed: {address(self.folder)}"
+            return kept
+        return None
+
+    def share(self) -> float:
+        """Part of the expected work that is done, 0 to 1; running jobs count for the time they have had."""
+        part = self.done + 0.5 * sum(
+            min(time.monotonic() - start, 60.0) for _, _, _, start in self.running.values()
+        )
+        return min(part / self.total, 0.99) if self.total and self.steps > self.finished else 1.0
+
+    def left(self) -> float | None:
+        """Seconds still needed, from the jobs measured so far; None before the first has finished."""
+        if not self.done or not self.total:
+            return None
+        pace = self.measured / self.done
+        return max(self.total * (1 - self.share()), 0.0) * pace / self.cores
+
+    def line(self, width: int) -> str:
+        """The bar, the time, and what the running jobs say about themselves."""
+        bar = "#" * round(20 * self.share())
+        left = self.left()
+        remaining = f", about {clock(left)} left" if left else ""
+        jobs = "; ".join(
+            f"{message}{last_words(self.folder / log)}" for _, message, log, _ in self.running.values()
+        )
+        text = f"[{bar:<20}] {self.share():4.0%}  {clock(time.monotonic() - self.begin)}{remaining} | {jobs}"
+        return text[: width - 1]
+
+
+def last_words(log: Path) -> str:
+    """The last line of a job's log, such as "step 120/600, 1:10 left"; empty where there is none."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(stream.tell() - 400, 0))
+            tail = stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+    words = [part.strip() for part in re.split(r"[\r\n]+", tail) if part.strip() and "WARNING" not in part]
+    return f": {words[-1][:60]}" if words else ""
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as 3:07."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def address(folder: Path) -> str:
+    """Address of the book for a browser."""
+    return (folder / "html" / "index.html").as_uri()
+
+
+def command(config: Path, options: argparse.Namespace, targets: list[str], folder: Path) -> list[str]:
+    """The call of Snakemake."""
+    found = gpus()
+    return [
+        sys.executable, "-m", "snakemake", *targets,
+        "--snakefile", str(ROOT / "workflow" / "Snakefile"),
+        "--directory", str(folder),
+        "--configfile", str(config),
+        "--cores", str(options.jobs),
+        "--scheduler", "greedy",
+        "--nolock",  # lock() above does it, without leftovers
+        "--rerun-incomplete",
+        "--rerun-triggers", "mtime", "params", "input", "code",
+        *(["--prioritize", targets[0]] if len(targets) > 1 else []),
+        *(["--resources", f"gpu={found}"] if found else []),
+        *options.snakemake,
+    ]  # fmt: skip
+
+
+def show(process: subprocess.Popen[str], progress: Progress, log: IO[str]) -> None:
+    """Follow Snakemake until it ends: a moving line on a terminal, a line for each finished job elsewhere."""
+    terminal = sys.stdout.isatty()
+    stop = threading.Event()
+    spoken = threading.Lock()
+
+    def tick() -> None:
+        width = shutil.get_terminal_size().columns
+        while not stop.wait(1.0 if terminal else 60.0):
+            with spoken:
+                if terminal:
+                    print(f"\r\x1b[2K{progress.line(width)}", end="", flush=True)
+                elif progress.running:
+                    print(progress.line(200), flush=True)
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        log.write(line)
+        log.flush()
+        with spoken:
+            kept = progress.feed(line.rstrip("\n"))
+            if kept:
+                print(("\r\x1b[2K" if terminal else "") + kept, flush=True)
+    stop.set()
+    ticker.join()
+    if terminal:
+        print("\r\x1b[2K", end="", flush=True)
+
+
+def failure(folder: Path, text: str) -> str:
+    """What went wrong, from Snakemake's report: the failing steps, their last words, and where to read on."""
+    logs = list(dict.fromkeys(re.findall(r"log: (logs/\S+)", text.split("Error in rule", 1)[-1])))
+    if "Error in rule" not in text or not logs:
+        told = [line.strip() for line in text.splitlines() if line.strip()][-6:]
+        return "the workflow stopped:\n  " + "\n  ".join(told)
+    parts = []
+    for name in logs[:3]:
+        path = folder / name
+        lines = path.read_text(errors="replace").strip().splitlines() if path.is_file() else []
+        tail = "\n  ".join(line[:300] for line in lines[-8:])
+        parts.append(f"a step failed; its last words:\n  {tail}\nthe whole report: {path}")
+    return "\n".join(parts)
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default="", help="lay workflow/config.<name>.yaml over the default")
+    parser.add_argument("--all", action="store_true", help="every detector, not the first alone")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="jobs at a time")
+    parser.add_argument("snakemake", nargs="*", help="more options for Snakemake, after --")
+    options = parser.parse_args()
+    folder = Path(os.environ.get("TFF_BUILD") or ROOT / "build").resolve()
+    try:
+        return run(options, folder)
+    except BuildError as error:
+        print(f"make: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept, and the next `make` continues", file=sys.stderr)
+        return 130
+
+
+def run(options: argparse.Namespace, folder: Path) -> int:
+    """Build; returns the exit status."""
+    begin = time.monotonic()
+    if options.jobs < 1:
+        raise BuildError(f"JOBS={options.jobs}; expected 1 or more")
+    config = load_config(options.config, options.all)
+    handle = lock(folder)
+    free = shutil.disk_usage(folder).free / 1e9
+    complete = folder / "html" / ".complete"
+    if free < NEEDED_GB and not complete.is_file():
+        raise BuildError(
+            f"{free:.1f} GB are free on the disk of {folder}, the book needs about {NEEDED_GB:.0f}: "
+            "free some, or choose another disk with TFF_BUILD=/path"
+        )
+    resolved = folder / "config.json"
+    text = json.dumps(config, indent=1, sort_keys=True)
+    if not resolved.is_file() or resolved.read_text() != text:
+        resolved.write_text(text)
+    stamp = folder / ".state"
+    if (
+        not options.snakemake
+        and complete.is_file()
+        and stamp.is_file()
+        and stamp.read_text() == state(folder, text)
+    ):
+        print(f"nothing has changed since the last build\nthe book: {address(folder)}")
+        return 0
+    # the preview is for the first build; later the last book stands while the new one is made
+    targets = ["html/.complete"] if (folder / "html").is_dir() else ["html/.preview", "html/.complete"]
+    (folder / "logs").mkdir(exist_ok=True)
+    report = folder / "logs" / "snakemake.log"
+    progress = Progress(config["expected_seconds"], options.jobs, folder)
+    with report.open("w") as log:
+        process = subprocess.Popen(
+            command(resolved, options, targets, folder),
+            cwd=folder, env=environment(folder, config["threads"]), text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[handle.fileno()],
+        )  # fmt: skip
+        try:
+            show(process, progress, log)
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if status:
+        raise BuildError(failure(folder, report.read_text(errors="replace")))
+    if not options.snakemake:
+        stamp.write_text(state(folder, text))
+    if progress.steps == 0 and not options.snakemake:
+        print("nothing has changed since the last build")
+    else:
+        print(f"built in {clock(time.monotonic() - begin)}; result tables: {folder / 'results' / 'tables'}")
+    print(f"the book: {address(folder)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Which files of tff_core a step depends on, and a fingerprint of what they do.
+
+A step is stale when the code that it runs has changed, not when a comment, a docstring or an unrelated module
+has. Both facts are read from the sources, so no list has to be kept by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import jupytext
+
+PACKAGE = "tff_core"
+_DATA = ("*.csv", "*.json", "*.safetensors")
+
+
+def closure(starts: Iterable[Path], root: Path) -> list[Path]:
+    """``starts`` and every file of the package below ``root`` that they import, directly or not.
+
+    A sub-package brings its data files along (weights, tables). Raises FileNotFoundError for a missing start.
+    """
+    found: set[Path] = set()
+    waiting = [Path(start) for start in starts]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist, but a step of the workflow runs it")
+        found.add(path)
+        if path.suffix == ".py":
+            waiting += [file for name in _imported(path, root) for file in _files(name, root)]
+    return sorted(found)
+
+
+@cache
+def _imported(path: Path, root: Path) -> tuple[str, ...]:
+    """Dotted names below the package that ``path`` imports, also inside functions."""
+    names: set[str] = set()
+    here = path.relative_to(root).with_suffix("").parts if path.is_relative_to(root) else ()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # level 1 is the folder of the module, which for __init__.py is the package itself
+            prefix = list(here[: len(here) - node.level]) if node.level else []
+            base = ".".join([*prefix, *([node.module] if node.module else [])])
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return tuple(sorted(name for name in names if name.split(".")[0] == PACKAGE))
+
+
+def _files(name: str, root: Path) -> list[Path]:
+    """Files behind a dotted name: the module, the packages above it, and a sub-package's data."""
+    parts = name.split(".")
+    files = []
+    for length in range(1, len(parts) + 1):
+        base = root.joinpath(*parts[:length])
+        if base.with_suffix(".py").is_file():
+            files.append(base.with_suffix(".py"))
+        elif (base / "__init__.py").is_file():
+            files.append(base / "__init__.py")
+            # ``python -m package`` runs __main__, which may import more than the package does
+            files += [base / "__main__.py"] if (base / "__main__.py").is_file() else []
+            if length > 1:
+                files += [file for pattern in _DATA for file in base.rglob(pattern)]
+    return files
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    text = path.read_text(encoding="utf-8")
+    if path.parent.name == "notebooks":
+        cells = jupytext.reads(text, fmt="py:percent").cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    try:
+        return ast.parse(text, filename=str(path))
+    except SyntaxError as error:
+        raise ValueError(f"{path} line {error.lineno} is not valid Python: {error.msg}") from error
+
+
+@cache
+def _digest(path: Path) -> str:
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    tree = _tree(path)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def fingerprint(starts: Iterable[Path], root: Path) -> str:
+    """A short hash of what the closure of ``starts`` does: blind to comments, docstrings and layout."""
+    total = hashlib.sha256()
+    for path in closure(starts, root):
+        total.update(f"{path.name}:{_digest(path)}\n".encode())
+    return total.hexdigest()[:16]
