@@ -1,0 +1,281 @@
+"""Colour: pictures altered, medians, and the tests of feature maps, against Pillow, scipy and hand cases."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+
+from tff_core import color, data
+from tff_core.names import FeatureMap
+
+
+@pytest.fixture
+def pixels():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (4, 3, 9, 7), generator=generator, dtype=torch.uint8)
+
+
+def muted(pixels):
+    """Pictures with so little chroma that nothing needs clipping."""
+    return (96 + pixels // 4).to(torch.uint8)
+
+
+# ---------------------------------------------------------------------------------------------- pictures
+
+
+def test_luma_and_chroma_are_those_of_jpeg(pixels):
+    found = color.ycbcr(pixels)
+    for i, picture in enumerate(pixels):
+        jpeg = Image.fromarray(picture.permute(1, 2, 0).numpy()).convert("YCbCr")
+        expected = np.asarray(jpeg, dtype=float) - [0, 128, 128]
+        assert np.abs(found[i].permute(1, 2, 0).numpy() - expected).max() <= 1.0
+
+
+def test_every_colour_survives_the_way_there_and_back():
+    levels = torch.arange(0, 256, 5)
+    cube = (
+        torch.stack(torch.meshgrid(levels, levels, levels, indexing="ij"))
+        .reshape(1, 3, 52, -1)
+        .to(torch.uint8)
+    )
+    back = color.rgb(color.ycbcr(cube))
+    assert torch.equal(back.pixels, cube)
+    assert float(back.clipped) == 0
+
+
+def test_an_exchange_takes_luma_from_one_and_chroma_from_the_other(pixels):
+    first, second = muted(pixels), muted(pixels.flip(0))
+    mixed = color.exchange(first, second)
+    assert mixed.clipped.eq(0).all()
+    found = color.ycbcr(mixed.pixels)
+    assert (found[:, :1] - color.ycbcr(first)[:, :1]).abs().max() <= 0.5 + 1e-9  # rounding of three channels
+    assert (found[:, 1:] - color.ycbcr(second)[:, 1:]).abs().max() <= 0.5 + 1e-9
+    assert torch.equal(color.exchange(pixels, pixels).pixels, pixels)
+
+
+def test_exchanging_back_restores_both_sets(pixels):
+    first, second = muted(pixels), muted(pixels.flip(0))
+    one, other = color.exchange(first, second).pixels, color.exchange(second, first).pixels
+    back = color.exchange(one, other).pixels
+    assert (back.int() - first.int()).abs().max() <= 2  # each way rounds once
+
+
+def test_clipped_pixels_are_counted():
+    white, blue = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8), torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+    blue[:, 2, 0, 0] = 255  # one pixel of four asks white for a chroma that it cannot have
+    mixed = color.exchange(white, blue)
+    assert mixed.clipped.tolist() == [0.25]
+    assert mixed.pixels[0, :, 0, 1].tolist() == [255, 255, 255]
+
+
+def test_saturation_zero_is_the_gray_of_the_ablation(pixels):
+    gray = color.saturate(pixels, 0).pixels
+    assert (gray.int() - data.grayscale(pixels).int()).abs().max() <= 1
+    assert torch.equal(gray[:, 0], gray[:, 1]) and torch.equal(gray[:, 0], gray[:, 2])
+    assert torch.equal(color.saturate(pixels, 1).pixels, pixels)
+    values = color.ycbcr(muted(pixels))
+    half = color.ycbcr(color.saturate(muted(pixels), 0.5).pixels)
+    assert (half[:, 1:] - values[:, 1:] / 2).abs().max() <= 0.5 + 1e-9
+
+
+def test_hue_turns_round_and_keeps_luma_and_saturation(pixels):
+    soft = muted(pixels)
+    assert torch.equal(color.turn(pixels, 0).pixels, pixels)
+    assert torch.equal(color.turn(pixels, 360).pixels, pixels)
+    values, turned = color.ycbcr(soft), color.ycbcr(color.turn(soft, 90).pixels)
+    assert (turned[:, 0] - values[:, 0]).abs().max() <= 0.5 + 1e-9
+    assert (turned[:, 1] + values[:, 2]).abs().max() <= 0.5 + 1e-9  # a quarter turn: Cb becomes -Cr,
+    assert (turned[:, 2] - values[:, 1]).abs().max() <= 0.5 + 1e-9  # and Cr becomes Cb
+
+
+def test_wrong_pictures_are_refused_in_one_sentence(pixels):
+    with pytest.raises(ValueError, match="equally many pictures"):
+        color.exchange(pixels, pixels[:2])
+    with pytest.raises(ValueError, match="saturation factor"):
+        color.saturate(pixels, -1)
+    with pytest.raises(ValueError, match=r"\(N, 3, H, W\)"):
+        color.ycbcr(pixels[0])
+
+
+def test_partners_are_others_of_the_same_class_each_used_once():
+    groups = ["a", "b", "a", "b", "a"]
+    found = color.partners(groups, 0)
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    assert all(found[i] != i and groups[found[i]] == groups[i] for i in range(5))
+    assert list(color.partners(groups, 0)) == list(found)
+    with pytest.raises(ValueError, match="'c' has 1"):
+        color.partners([*groups, "c"], 0)
+
+
+def test_probabilities_do_not_depend_on_the_batches(pixels):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 9 * 7, 1)).eval()
+    whole = color.probabilities(model, pixels)
+    assert np.allclose(color.probabilities(model, pixels, batch_size=3), whole, atol=1e-7)
+    with torch.no_grad():
+        logit = model(data.normalize(pixels))[:, 0]
+    assert np.allclose(whole, 1 / (1 + np.exp(-logit.double().numpy())), atol=1e-7)
+
+
+# ------------------------------------------------------------------------------------- median probability
+
+
+def test_drop_of_median_of_a_known_case():
+    before, after = np.array([0.9, 0.8, 0.7]), np.array([0.1, 0.6, 0.2])
+    found = color.drop_of_median(before, after)
+    assert found.value == pytest.approx(0.8 - 0.2)
+    assert found.low <= found.value <= found.high
+    constant = color.drop_of_median(before, before - 0.3)  # the same for every picture: nothing is uncertain
+    assert constant == pytest.approx((0.3, 0.3, 0.3))
+
+
+def test_the_interval_of_the_drop_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for i in range(200):
+        base = rng.normal(size=60)
+        before, after = base + 1.0, base + rng.normal(size=60)  # population medians 1 and 0
+        found = color.drop_of_median(before, after, n=300, seed=i)
+        covered += found.low <= 1.0 <= found.high
+    assert 0.88 <= covered / 200 <= 0.995
+
+
+def test_ablation_of_a_hand_case():
+    p_color = [0.9, 0.1, 0.6, 0.3, 0.1, 0.95]
+    p_gray = [0.4, 0.1, 0.2, 0.7, 0.2, 0.90]
+    labels = [1, 1, 1, 0, 0, 0]
+    table = color.ablation(p_color, p_gray, labels, threshold=0.5).set_index(["label", "filter", "input"])
+    assert len(table) == 8
+    row = table.loc[("fake", "all", "color")]
+    assert (row.n, row["median"], row["drop"]) == (3, 0.6, pytest.approx(0.4))
+    assert row.called_fake == pytest.approx(2 / 3)
+    kept = table.loc[("fake", "p >= 0.2", "gray")]  # the second fake has 0.1: out
+    assert (kept.n, kept["median"], kept["drop"]) == (2, pytest.approx(0.3), pytest.approx(0.45))
+    reals = table.loc[("real", "p >= 0.2", "color")]  # the last real has probability 0.05 of being real: out
+    assert (reals.n, reals["drop"]) == (2, pytest.approx(0.2 - 0.45))
+    assert table.loc[("real", "all", "gray")].called_fake == pytest.approx(2 / 3)
+    assert (table["low"] <= table["drop"]).all() and (table["drop"] <= table["high"]).all()
+
+
+def test_box_is_that_of_matplotlib():
+    from matplotlib import cbook
+
+    values = np.random.default_rng(1).beta(0.5, 0.2, size=80)
+    expected = cbook.boxplot_stats(values)[0]
+    table = color.ablation(values, values, np.ones(80, dtype=int)).iloc[0]
+    found = [table.q1, table["median"], table.q3, table.fence_low, table.fence_high]
+    assert found == pytest.approx([expected[k] for k in ("q1", "med", "q3", "whislo", "whishi")])
+
+
+def test_a_filter_that_nothing_passes_says_so():
+    table = color.ablation([0.1, 0.1], [0.1, 0.1], [1, 0]).set_index(["label", "filter", "input"])
+    row = table.loc[("fake", "p >= 0.2", "color")]
+    assert row.n == 0 and np.isnan(row["drop"]) and np.isnan(row["median"])
+
+
+# -------------------------------------------------------------------------------------------------- tests
+
+
+@pytest.mark.parametrize(("n", "k"), [(20, 20), (31, 18), (2, 3)])
+def test_mood_is_scipys_for_every_map(n, k):
+    rng = np.random.default_rng(n)
+    a = np.round(rng.normal(size=(n, 40)), 1)  # rounding makes ties
+    b = np.round(rng.normal(loc=np.linspace(-1, 1, 40), size=(k, 40)), 1)
+    found = color.mood(a, b)
+    assert not found.degenerate.any()
+    assert found.p == pytest.approx([stats.median_test(a[:, i], b[:, i]).pvalue for i in range(40)])
+
+
+def test_mood_where_scipy_raises():
+    a, b = np.zeros((10, 3)), np.zeros((10, 3))
+    a[:, 1], b[:, 1] = 1, 2
+    a[0, 2] = 1
+    with pytest.raises(ValueError, match="grand median"):
+        stats.median_test(a[:, 0], b[:, 0])
+    found = color.mood(a, b)
+    assert found.degenerate.tolist() == [True, False, False]
+    assert found.p[0] == 1
+    assert found.p[1] == pytest.approx(stats.median_test(a[:, 1], b[:, 1]).pvalue) and found.p[1] < 1e-3
+    assert found.p[2] == pytest.approx(stats.median_test(a[:, 2], b[:, 2]).pvalue)
+
+
+def test_wilcoxon_is_scipys_and_survives_equal_pairs():
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=(60, 5))
+    b = a + rng.normal(loc=[0, 0.2, 0.5, 0, 0], size=(60, 5))
+    b[:, 3] = a[:, 3]
+    b[:30, 4] = a[:30, 4]
+    found = color.wilcoxon(a, b)
+    assert found.degenerate.tolist() == [False, False, False, True, False]
+    assert found.p[3] == 1
+    for i in (0, 1, 2, 4):
+        assert found.p[i] == pytest.approx(stats.wilcoxon(a[:, i], b[:, i]).pvalue)
+
+
+@pytest.mark.parametrize("test", [color.mood, color.wilcoxon])
+def test_a_test_at_five_percent_errs_about_that_often(test):
+    a, b = np.random.default_rng(4).normal(size=(2, 80, 2000))
+    rate = np.mean(test(a, b).p <= 0.05)
+    assert 0.015 <= rate <= 0.065  # Yates' correction keeps Mood's test below its level
+
+
+def test_pairs_see_what_the_unpaired_test_does_not():
+    rng = np.random.default_rng(5)
+    a = rng.normal(size=(60, 200))
+    b = a - 0.2 + 0.1 * rng.normal(size=a.shape)  # each falls a little, far less than they differ
+    assert np.mean(color.wilcoxon(a, b).p <= 0.05) == 1
+    assert np.mean(color.mood(a, b).p <= 0.05) < 0.5
+
+
+def maps(n, layer="conv"):
+    return [FeatureMap(layer, i, n) for i in range(n)]
+
+
+def test_conditional_reports_medians_and_an_effect_in_units_of_spread():
+    a = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [4.0, 5.0]])
+    b = a - [[1.0, 0.0]]
+    table = color.conditional(a, b, maps(2))
+    assert table["map"].tolist() == ["conv.#0(T=2)", "conv.#1(T=2)"]
+    assert table["median_color"].tolist() == [2, 5] and table["median_gray"].tolist() == [1, 5]
+    assert table["shift"][0] == pytest.approx(0.5)  # falls by 1, interquartile range 2
+    assert np.isnan(table["shift"][1]) and table["degenerate"].tolist() == [False, True]
+    assert table["p_mood"][1] == table["p_wilcoxon"][1] == 1
+    with pytest.raises(ValueError, match="2 columns of activations for 3 maps"):
+        color.conditional(a, b, maps(3))
+    with pytest.raises(ValueError, match="not finite"):
+        color.conditional(a * np.nan, b, maps(2))
+
+
+def test_shares_count_maps_and_hold_the_false_discovery_rate():
+    table = color.conditional(np.zeros((9, 20)), np.zeros((9, 20)), maps(20))
+    p = np.r_[0.001, 0.004, 0.03, 0.04, np.full(16, 0.9)]
+    table["p_mood"], table["p_wilcoxon"], table["degenerate"] = p, 1.0, False
+    found = color.shares(table, {"top-k": [maps(20)], "matched-k": [maps(20)[:2], maps(20)[4:]]})
+    assert found["group"].tolist() == ["top-k", "matched-k", "matched-k"] and found["draw"].tolist() == [
+        0,
+        0,
+        1,
+    ]
+    top = found.iloc[0]
+    assert top.share_mood == pytest.approx(4 / 20) and top.share_wilcoxon == 0
+    # Benjamini-Hochberg by hand: p(1) <= 0.05 / 20, p(2) <= 0.1 / 20, p(3) > 0.15 / 20, p(4) > 0.2 / 20
+    assert top.share_mood_bh == pytest.approx(2 / 20)
+    assert found["share_mood"].tolist() == pytest.approx([0.2, 1.0, 0.0])
+    with pytest.raises(ValueError, match="top-k, draw 0: 1 of 1 maps were not tested"):
+        color.shares(table, {"top-k": [maps(1, "other")]})
+
+
+def test_the_share_grows_with_the_number_of_pictures():
+    rng = np.random.default_rng(6)
+    a = rng.normal(size=(400, 60))
+    b = rng.normal(loc=0.3, size=(400, 60))
+    found = color.share_by_n(
+        a, b, {"top-k": [np.arange(30)], "random-k": [np.arange(30, 60)]}, [20, 100, 400], 5
+    )
+    assert len(found) == 2 * (5 + 5 + 1)
+    mean = found.groupby(["group", "n"])["share"].mean().unstack()
+    assert (mean.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
+    whole = found[(found["n"] == 400) & (found["group"] == "top-k")]["share"].item()
+    assert whole == np.mean(color.mood(a, b).p[:30] <= 0.05)
+    with pytest.raises(ValueError, match="subset of 401"):
+        color.share_by_n(a, b, {"top-k": [np.arange(3)]}, [401])

@@ -1,0 +1,411 @@
+"""Colour: what a detector loses without it, and which of its feature maps respond to it.
+
+Three questions with a function each. Does the fake probability fall when a picture turns gray (`ablation`)?
+Does the evidence lie in the luma or in the chroma, asked with pictures that stay in colour (`exchange`,
+`saturate`, `turn`)? Which feature maps respond otherwise to gray pictures (`conditional`)?
+
+Source: paper, section 6 (colour ablation, colour-conditional feature maps). The exchange, the paired test,
+the correction for many tests and the controls are additions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from torch import Tensor
+
+from tff_core import data, metrics
+from tff_core.names import FeatureMap
+
+LEAST = 0.2
+"""Pictures count in the paper's box plots if the whole picture's own label gets at least this probability."""
+ALPHA = 0.05
+"""Level at which a feature map is called colour-conditional."""
+
+Floats = NDArray[np.float64]
+
+# luma and chroma of JPEG (ITU-R BT.601, full range): rows Y, Cb, Cr in R, G, B
+_KR, _KG, _KB = 0.299, 0.587, 0.114
+_TO_YCBCR = torch.tensor(
+    [
+        [_KR, _KG, _KB],
+        [-0.5 * _KR / (1 - _KB), -0.5 * _KG / (1 - _KB), 0.5],
+        [0.5, -0.5 * _KG / (1 - _KR), -0.5 * _KB / (1 - _KR)],
+    ],
+    dtype=torch.float64,
+)
+# its inverse; written out so that a pixel without chroma is gray to the last bit
+_TO_RGB = torch.tensor(
+    [
+        [1.0, 0.0, 2 * (1 - _KR)],
+        [1.0, -2 * (1 - _KB) * _KB / _KG, -2 * (1 - _KR) * _KR / _KG],
+        [1.0, 2 * (1 - _KB), 0.0],
+    ],
+    dtype=torch.float64,
+)
+
+
+# -------------------------------------------------------------------------------------- pictures altered
+
+
+class Altered(NamedTuple):
+    """Altered pictures, uint8 (N, 3, H, W), and for each the share of pixels that had to be clipped, (N,).
+
+    A clipped pixel has a colour that no screen shows; there luma and chroma are not quite those asked for.
+    """
+
+    pixels: Tensor
+    clipped: Tensor
+
+
+def ycbcr(pixels: Tensor) -> Tensor:
+    """Luma and chroma (Y, Cb, Cr) of pictures (N, 3, H, W), in their own scale, float64; gray has no chroma.
+
+    Full-range BT.601, as in JPEG, without an offset: Y in [0, 255] and Cb, Cr in [-127.5, 127.5] for uint8.
+    """
+    _check(pixels)
+    return torch.einsum("ij,njhw->nihw", _TO_YCBCR.to(pixels.device), pixels.double())
+
+
+def rgb(values: Tensor) -> Altered:
+    """Pictures from luma and chroma (N, 3, H, W) in the scale of uint8: the inverse of `ycbcr`, then rounded.
+
+    Values below 0 or above 255 (by more than half a level) are clipped, and counted.
+    """
+    raw = torch.einsum("ij,njhw->nihw", _TO_RGB.to(values.device), values)
+    rounded = raw.round()
+    outside = ((rounded < 0) | (rounded > 255)).any(1)
+    return Altered(rounded.clamp(0, 255).to(torch.uint8), outside.double().mean((1, 2)))
+
+
+def exchange(luma: Tensor, chroma: Tensor) -> Altered:
+    """Pictures with the luma of one set and the chroma of another, pair by pair.
+
+    Both uint8 (N, 3, H, W) of one shape. A set exchanged with itself comes back unchanged.
+    """
+    if luma.shape != chroma.shape:
+        raise ValueError(
+            f"luma of shape {tuple(luma.shape)}, chroma of shape {tuple(chroma.shape)}: expected two sets "
+            "of equally many pictures of one size; take as many of both"
+        )
+    return rgb(torch.cat([ycbcr(luma)[:, :1], ycbcr(chroma)[:, 1:]], dim=1))
+
+
+def saturate(pixels: Tensor, factor: float) -> Altered:
+    """Chroma times ``factor`` (at least 0) at unchanged luma: 0 gives gray, 1 the picture itself."""
+    if factor < 0:
+        raise ValueError(f"saturation factor {factor}: expected 0 (gray) or more; 1 leaves the picture alone")
+    values = ycbcr(pixels)
+    values[:, 1:] *= factor
+    return rgb(values)
+
+
+def turn(pixels: Tensor, degrees: float) -> Altered:
+    """The hue of every pixel turned by ``degrees`` in the plane of Cb and Cr, at unchanged luma."""
+    values = ycbcr(pixels)
+    angle = np.deg2rad(degrees)
+    blue, red = values[:, 1].clone(), values[:, 2].clone()
+    values[:, 1] = np.cos(angle) * blue - np.sin(angle) * red
+    values[:, 2] = np.sin(angle) * blue + np.cos(angle) * red
+    return rgb(values)
+
+
+def partners(groups: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """For each picture another of the same group (class of scene), every one used once, shape (N,).
+
+    A shuffled cycle through each group. Raises ValueError where a group has a single picture.
+    """
+    out = np.empty(len(groups), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    for group in sorted(set(groups)):
+        members = np.flatnonzero(np.asarray(groups) == group)
+        if len(members) < 2:
+            raise ValueError(f"class {group!r} has {len(members)} picture: expected two or more to pair them")
+        members = rng.permutation(members)
+        out[members] = np.roll(members, 1)
+    return out
+
+
+@torch.inference_mode()
+def probabilities(
+    model: Callable[[Tensor], Tensor],
+    pixels: Tensor,
+    batch_size: int = 50,
+    device: str | torch.device = "cpu",
+) -> Floats:
+    """Probability of being fake, (N,) float64, of uint8 pictures (N, 3, H, W); the network has one logit."""
+    _check(pixels)
+    found = [
+        model(data.normalize(part.to(device)).contiguous(memory_format=torch.channels_last))[:, 0].double()
+        for part in pixels.split(batch_size)
+    ]
+    return torch.cat(found).sigmoid().cpu().numpy()
+
+
+def _check(pixels: Tensor) -> None:
+    if pixels.ndim != 4 or pixels.shape[1] != 3 or not len(pixels):
+        raise ValueError(f"pictures of shape {tuple(pixels.shape)}: expected (N, 3, H, W) with N at least 1")
+
+
+# ------------------------------------------------------------------------------------- probability, gray
+
+
+def drop_of_median(
+    before: ArrayLike,
+    after: ArrayLike,
+    n: int = metrics.RESAMPLES,
+    level: float = metrics.LEVEL,
+    seed: int = 0,
+) -> metrics.Interval:
+    """Median before minus median after, with a bootstrap interval over the pictures.
+
+    ``before`` and ``after`` (N,) belong to the same pictures, so every resample draws both values of a
+    picture. Raises ValueError where they differ in length, are empty or not finite.
+    """
+    x, y = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if x.shape != y.shape or x.ndim != 1 or not len(x):
+        raise ValueError(f"{x.shape} values before and {y.shape} after: expected as many, at least one each")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("some of the values are not finite: check the detector's weights")
+    drawn = np.random.default_rng(seed).integers(len(x), size=(n, len(x)))
+    values = np.median(x[drawn], axis=1) - np.median(y[drawn], axis=1)
+    return metrics.Interval(float(np.median(x) - np.median(y)), *metrics.percentiles(values, level))
+
+
+def ablation(
+    color: ArrayLike,
+    gray: ArrayLike,
+    labels: ArrayLike,
+    threshold: float = 0.5,
+    least: float = LEAST,
+    n: int = metrics.RESAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Fake probability in colour against gray, for fakes and for reals.
+
+    Parameters
+    ----------
+    color, gray: probability of being fake of the same pictures in colour and in gray, (N,) in [0, 1].
+    labels: (N,), 1 fake and 0 real.
+    threshold: probability at or above which a picture is called fake.
+    least: the paper's filter: the coloured picture's own label has at least this probability.
+    n, seed: bootstrap resamples over pictures, and their seed.
+
+    Returns
+    -------
+    One row per label ("fake", "real"), filter ("all", "p >= 0.2") and input ("color", "gray"): ``n``
+    pictures, ``q1, median, q3`` of the fake probability, the whiskers ``fence_low, fence_high`` (the farthest
+    picture within 1.5 interquartile ranges), ``called_fake`` (share), and on both rows of a pair ``drop, low, high``:
+    median in colour minus median in gray, with its interval. Where no picture passes the filter, ``n`` is 0
+    and the numbers are missing.
+
+    Source: paper, section 6.1 (box plots of fakes with p >= 0.2).
+    """
+    p = {"color": np.asarray(color, dtype=np.float64), "gray": np.asarray(gray, dtype=np.float64)}
+    y = np.asarray(labels)
+    if not (p["color"].shape == p["gray"].shape == y.shape):
+        raise ValueError(
+            f"{p['color'].shape} probabilities in colour, {p['gray'].shape} in gray, {y.shape} labels: "
+            "expected one of each for every picture"
+        )
+    rows: list[dict[str, Any]] = []
+    for label, name in ((1, "fake"), (0, "real")):
+        own = p["color"] if label else 1 - p["color"]
+        for which, kept in (("all", y == label), (f"p >= {least:g}", (y == label) & (own >= least))):
+            drop = (
+                drop_of_median(p["color"][kept], p["gray"][kept], n, seed=seed)
+                if kept.any()
+                else metrics.Interval(np.nan, np.nan, np.nan)
+            )
+            for kind, values in p.items():
+                row = {"label": name, "filter": which, "input": kind, "n": int(kept.sum())}
+                rows.append(row | _box(values[kept], threshold) | drop._asdict())
+    return pd.DataFrame(rows).rename(columns={"value": "drop"})
+
+
+def _box(values: Floats, threshold: float) -> dict[str, float]:
+    names = ("q1", "median", "q3", "fence_low", "fence_high", "called_fake")
+    if not len(values):
+        return dict.fromkeys(names, np.nan)
+    q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75])
+    reach = 1.5 * (q3 - q1)
+    inside = values[(values >= q1 - reach) & (values <= q3 + reach)]
+    found = (q1, median, q3, inside.min(), inside.max(), np.mean(values >= threshold))
+    return dict(zip(names, map(float, found), strict=True))
+
+
+# --------------------------------------------------------------------------------- colour-conditional maps
+
+
+class PValues(NamedTuple):
+    """p-values (M,), and where the samples allowed no test, (M,) bool: there p is 1."""
+
+    p: Floats
+    degenerate: NDArray[np.bool_]
+
+
+def mood(a: ArrayLike, b: ArrayLike) -> PValues:
+    """Mood's median test of two samples, for many feature maps at once.
+
+    ``a`` (N, M) and ``b`` (K, M): a column per map. Equal to ``scipy.stats.median_test(a[:, i], b[:, i])``
+    for every column (ties count as below the median, Yates' correction), which takes them one by one and
+    raises where all values lie on one side of the median, as of a map that is always zero: here p is 1 then.
+
+    Source: paper, section 6.2; Mood 1950.
+    """
+    x, y = _columns(a, b)
+    middle = np.median(np.concatenate([x, y]), axis=0)
+    above = np.stack([(x > middle).sum(0), (y > middle).sum(0)])
+    size = np.array([[len(x)], [len(y)]])
+    observed = np.stack([above, size - above]).astype(np.float64)  # (above or below, sample, map)
+    degenerate = (observed.sum(1) == 0).any(0)
+    expected = observed.sum(1, keepdims=True) * size / size.sum()
+    distance = np.abs(observed - expected)
+    distance -= np.minimum(0.5, distance)
+    terms = np.divide(distance**2, expected, out=np.zeros_like(distance), where=expected > 0)
+    p = stats.chi2.sf(terms.sum((0, 1)), 1)
+    return PValues(np.where(degenerate, 1.0, p), degenerate)
+
+
+def wilcoxon(a: ArrayLike, b: ArrayLike) -> PValues:
+    """Wilcoxon's signed-rank test of pairs, for many feature maps at once; see ``scipy.stats.wilcoxon``.
+
+    ``a`` and ``b`` (N, M): row i of both is the same picture. Pairs that are equal are left out, as usual;
+    where all are, p is 1.
+    """
+    x, y = _columns(a, b)
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} values against {len(y)}: expected pairs, two values of every picture")
+    degenerate = (x == y).all(0)
+    p = np.ones(x.shape[1])
+    if not degenerate.all():
+        p[~degenerate] = stats.wilcoxon(x[:, ~degenerate], y[:, ~degenerate], axis=0).pvalue
+    return PValues(p, degenerate)
+
+
+def _columns(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    x, y = np.asarray(a), np.asarray(b)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not (x.size and y.size):
+        raise ValueError(
+            f"samples of shape {x.shape} and {y.shape}: expected (pictures, maps) with equally many maps"
+        )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("some activations are not finite: check the detector's weights")
+    return x, y
+
+
+def conditional(color: ArrayLike, gray: ArrayLike, maps: Sequence[FeatureMap]) -> pd.DataFrame:
+    """Both tests of every feature map: does its maximum respond otherwise when the pictures turn gray?
+
+    Parameters
+    ----------
+    color, gray: maximum spatial activation of the same pictures in colour and in gray, (N, M).
+    maps: the M feature maps.
+
+    Returns
+    -------
+    One row per map: ``map`` (its name), ``layer``, ``n``, ``median_color``, ``median_gray``, ``shift`` (the
+    median of the paired differences, in interquartile ranges of colour: an effect that does not grow with n;
+    missing where that range is 0), ``p_mood``, ``p_wilcoxon``, ``degenerate``.
+
+    Source: paper, section 6.2, which has Mood's test of fakes at 0.05.
+    """
+    x, y = _columns(color, gray)
+    if x.shape[1] != len(maps):
+        raise ValueError(f"{x.shape[1]} columns of activations for {len(maps)} maps: expected one for each")
+    median, paired = mood(x, y), wilcoxon(x, y)
+    q1, q3 = np.quantile(x, [0.25, 0.75], axis=0)
+    spread = q3 - q1
+    moved = np.median(x - y, axis=0)
+    return pd.DataFrame(
+        {
+            "map": [str(m) for m in maps],
+            "layer": [m.layer for m in maps],
+            "n": len(x),
+            "median_color": np.median(x, axis=0),
+            "median_gray": np.median(y, axis=0),
+            "shift": np.divide(moved, spread, out=np.full(len(maps), np.nan), where=spread > 0),
+            "p_mood": median.p,
+            "p_wilcoxon": paired.p,
+            "degenerate": median.degenerate | paired.degenerate,
+        }
+    )
+
+
+def shares(
+    tests: pd.DataFrame, groups: Mapping[str, Sequence[Iterable[FeatureMap]]], alpha: float = ALPHA
+) -> pd.DataFrame:
+    """Share of colour-conditional maps in sets of maps: the top-k beside their controls.
+
+    ``tests`` comes from `conditional` and has every map of the sets; ``groups`` maps a name ("top-k",
+    "matched-k", ...) to one set, or to several draws.
+
+    Returns one row per group and draw: ``k`` maps, ``n`` pictures, ``share_mood`` and ``share_wilcoxon`` at
+    ``alpha``, the same with the false discovery rate within the set held at ``alpha`` (``share_mood_bh``,
+    ``share_wilcoxon_bh``; Benjamini and Hochberg 1995), the median absolute ``shift``, and how many were
+    ``degenerate`` (they count as not conditional).
+    """
+    known = tests.set_index("map")
+    rows = []
+    for group, draws in groups.items():
+        for draw, maps in enumerate(draws):
+            keys = [str(m) for m in maps]
+            missing = [key for key in keys if key not in known.index]
+            if missing or not keys:
+                raise ValueError(
+                    f"{group}, draw {draw}: {len(missing)} of {len(keys)} maps were not tested "
+                    f"({', '.join(missing[:3])}): test the maps of all groups together"
+                )
+            own = known.loc[keys]
+            row: dict[str, Any] = {"group": group, "draw": draw, "k": len(keys), "n": int(own["n"].iloc[0])}
+            for test in ("mood", "wilcoxon"):
+                p = own[f"p_{test}"].to_numpy()
+                row[f"share_{test}"] = float(np.mean(p <= alpha))
+                row[f"share_{test}_bh"] = float(np.mean(stats.false_discovery_control(p) <= alpha))
+            row["shift"] = float(own["shift"].abs().median())
+            row["degenerate"] = int(own["degenerate"].sum())
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def share_by_n(
+    color: ArrayLike,
+    gray: ArrayLike,
+    members: Mapping[str, Sequence[NDArray[np.int64]]],
+    sizes: Sequence[int],
+    repeats: int = 10,
+    alpha: float = ALPHA,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Share of colour-conditional maps (Mood's test) among fewer pictures: how much of it is sample size.
+
+    Parameters
+    ----------
+    color, gray: maximum activations (N, M) of the same pictures.
+    members: for each group its draws, as columns of the two.
+    sizes: numbers of pictures, each at most N.
+    repeats: random subsets of each size, without replacement (one where the size is N).
+
+    Returns one row per ``group, draw, n, repeat`` with its ``share``.
+    """
+    x, y = _columns(color, gray)
+    rng = np.random.default_rng(seed)
+    rows = []
+    for size in sizes:
+        if not 2 <= size <= len(x):
+            raise ValueError(f"a subset of {size} pictures: expected 2 to {len(x)}, the number there is")
+        for repeat in range(repeats if size < len(x) else 1):
+            chosen = rng.choice(len(x), size, replace=False)
+            conditional = mood(x[chosen], y[chosen]).p <= alpha
+            rows += [
+                {"group": g, "draw": d, "n": size, "repeat": repeat, "share": float(conditional[c].mean())}
+                for g, draws in members.items()
+                for d, c in enumerate(draws)
+            ]
+    return pd.DataFrame(rows)
