@@ -1,0 +1,1046 @@
+"""Plotly figures from tidy tables: layout, colour, captions and alternative text; nothing is computed here.
+
+Every function takes tables (or plain arrays) that other rooms made and returns a ``plotly`` figure that a
+reader can hover, switch and slide without a kernel. The caption and the text alternative travel with the
+figure, in ``layout.meta``; `show` displays a figure with its caption below it. Data hold probabilities and
+average precisions in [0, 1]; the axes show percent.
+
+Colours are those of Okabe and Ito (2008), told apart also by symbol, so that a figure survives colour
+blindness and a grey print. Backgrounds are transparent and the ink is a middle grey: the same figure is read
+on a light and on a dark page.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from PIL import Image
+
+INK = "#777777"
+GRID = "rgba(128,128,128,0.25)"
+LINE = "rgba(128,128,128,0.7)"
+REAL, FAKE = "#0072B2", "#D55E00"
+SEED_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
+"""One colour per detector seed, in order."""
+
+CONDITIONS: dict[str, tuple[str, str, str]] = {
+    "baseline": ("whole detector", "#777777", "circle"),
+    "low-k": ("low-k dropped", "#E69F00", "triangle-up"),
+    "random-k": ("random-k dropped", "#009E73", "diamond"),
+    "random-k-ensemble": ("random-k, ensemble of 5", "#CC79A7", "diamond-open"),
+    "matched-k": ("layer-matched random dropped", "#0072B2", "square"),
+    "top-k": ("top-k dropped", "#D55E00", "x"),
+}
+"""What each condition is called in a figure, its colour and its symbol, in the order of a legend."""
+
+GENERATORS = {
+    "progan": "ProGAN",
+    "stylegan2": "StyleGAN2",
+    "stylegan": "StyleGAN",
+    "biggan": "BigGAN",
+    "cyclegan": "CycleGAN",
+    "stargan": "StarGAN",
+    "gaugan": "GauGAN",
+}
+"""How the paper writes each family's name, in the paper's order."""
+
+
+def generator_name(generator: str) -> str:
+    """The family's name as the paper writes it; an unknown generator keeps its own name."""
+    return GENERATORS.get(generator, generator)
+
+
+def show(figure: go.Figure) -> None:
+    """Display ``figure`` and, below it, the caption it carries. For notebooks."""
+    from IPython.display import Markdown, display
+
+    display(figure)
+    display(Markdown(f"*{caption(figure)}*"))
+
+
+def caption(figure: go.Figure) -> str:
+    """The caption that a function of this module gave to ``figure``."""
+    return figure.layout.meta["caption"]
+
+
+def alt(figure: go.Figure) -> str:
+    """The text alternative that a function of this module gave to ``figure``."""
+    return figure.layout.meta["alt"]
+
+
+# ----------------------------------------------------------------------------------------- the finding
+
+
+def finding(summary: pd.DataFrame, paper: pd.DataFrame | None = None, k: int | None = None) -> go.Figure:
+    """AP of every generator under every condition, with a switch between measured and published numbers.
+
+    Parameters
+    ----------
+    summary: one row per generator and condition with ``ap``, ``low``, ``high`` in [0, 1], ``seeds``,
+        ``draws``, ``n_real`` and ``n_fake``; optionally ``points``, the AP of every seed and draw, drawn
+        faintly.
+    paper: the published table, with ``generator``, ``condition`` and ``ap`` in [0, 1]; none leaves the
+        switch out.
+    k: how many maps are dropped; named in the caption.
+    """
+    summary = _known(summary)
+    generators = _order(summary["generator"])
+    figure = go.Figure()
+    conditions = [name for name in CONDITIONS if name in set(summary["condition"])]
+    for condition in conditions:
+        rows = summary[summary["condition"] == condition].set_index("generator")
+        rows = rows.loc[[g for g in generators if g in rows.index]]
+        y = [_row(generators, g) + _offset(condition, conditions) for g in rows.index]
+        if "points" in rows:
+            _cloud(figure, rows["points"], y, CONDITIONS[condition][1])
+        _dots(figure, condition, rows, y, bars=True)
+    measured = len(figure.data)
+    if paper is not None:
+        table = _known(paper)
+        present = [name for name in conditions if name in set(table["condition"])]
+        for condition in present:
+            rows = table[table["condition"] == condition].set_index("generator")
+            rows = rows.loc[[g for g in generators if g in rows.index]]
+            y = [_row(generators, g) + _offset(condition, conditions) for g in rows.index]
+            _dots(figure, condition, rows, y, bars=False, visible=False)
+        total = len(figure.data)
+        _switch(
+            figure,
+            {
+                "Measured here": [i < measured for i in range(total)],
+                "The paper": [i >= measured for i in range(total)],
+            },
+        )
+    chance = float((summary["n_fake"] / (summary["n_fake"] + summary["n_real"])).mean())
+    figure.add_vline(x=100 * chance, line={"color": LINE, "dash": "dot", "width": 1})
+    figure.update_xaxes(title="average precision (AP), %", range=[min(38.0, 100 * chance - 8), 101.5])
+    _generator_axis(figure, generators)
+    what = f"{k} feature maps" if k else "k feature maps"
+    text = (
+        f"Average precision on each generator, with the whole detector and with {what} held constant. "
+        f"{_counts(summary)} Whiskers: see the text; faint dots: single seeds and draws; dotted line: chance."
+    )
+    if paper is not None:
+        text += " The paper reports one detector, no intervals and no layer-matched control."
+    return _finish(figure, 620, text, _alt_ap(summary, generators), menu=paper is not None)
+
+
+def accuracies(summary: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figure:
+    """Real accuracy against fake accuracy at the calibrated threshold, one point per generator and condition.
+
+    ``summary`` and ``paper`` hold ``generator``, ``condition``, ``acc_real`` and ``acc_fake`` in [0, 1]. A
+    point in the lower right corner calls everything real, one in the upper left corner everything fake.
+    """
+    figure = go.Figure()
+    sources = [("Measured here", _known(summary))]
+    if paper is not None:
+        sources.append(("The paper", _known(paper)))
+    spans: dict[str, int] = {}
+    for label, table in sources:
+        for condition in [name for name in CONDITIONS if name in set(table["condition"])]:
+            rows = table[table["condition"] == condition]
+            name, colour, symbol = CONDITIONS[condition]
+            figure.add_scatter(
+                x=100 * rows["acc_real"],
+                y=100 * rows["acc_fake"],
+                mode="markers",
+                name=name,
+                marker={"color": colour, "symbol": symbol, "size": 10, "opacity": 0.85},
+                text=[generator_name(g) for g in rows["generator"]],
+                visible=label == "Measured here",
+                hovertemplate="%{text}, "
+                + name
+                + "<br>real right %{x:.1f} %<br>fake right %{y:.1f} %<extra></extra>",
+            )
+        spans[label] = len(figure.data)
+    if paper is not None:
+        first, total = spans["Measured here"], spans["The paper"]
+        _switch(
+            figure,
+            {
+                "Measured here": [i < first for i in range(total)],
+                "The paper": [i >= first for i in range(total)],
+            },
+        )
+    for x, y, text, xanchor in (
+        (0, 107, "all called fake", "left"),
+        (100, -8, "all called real", "right"),
+        (100, 107, "all right", "right"),
+    ):
+        figure.add_annotation(
+            x=x, y=y, text=text, showarrow=False, xanchor=xanchor, font={"size": 11, "color": INK}
+        )
+    figure.update_xaxes(title="reals called real, %", range=[-4, 104])
+    figure.update_yaxes(title="fakes called fake, %", range=[-13, 112], tickvals=[0, 20, 40, 60, 80, 100])
+    text = (
+        "Real and fake accuracy together, at the whole detector's threshold; one point per generator and "
+        f"condition, mean over seeds and draws. {_counts(summary)}"
+    )
+    described = "; ".join(
+        f"{CONDITIONS[str(c)][0]}: real {100 * t['acc_real'].mean():.0f} %, "
+        f"fake {100 * t['acc_fake'].mean():.0f} % on average"
+        for c, t in _known(summary).groupby("condition", sort=False)
+    )
+    return _finish(
+        figure, 520, text, f"Scatter of real against fake accuracy. {described}.", menu=paper is not None
+    )
+
+
+def forest(contrast: pd.DataFrame) -> go.Figure:
+    """Differences of AP with their intervals, one row per generator; a menu chooses the comparison.
+
+    ``contrast`` has the columns of the contrast table: ``generator``, ``seed`` ("all" = pooled),
+    ``contrast``, ``delta_ap``, ``low``, ``high`` in [-1, 1], ``n_draws``, ``n_real``, ``n_fake``. Left of
+    zero: dropping the top-k hurts more than the comparison does.
+    """
+    if contrast.empty:
+        raise ValueError("the contrast table has no row: expected one per generator, seed and contrast")
+    table = contrast.assign(seed=contrast["seed"].astype(str))
+    generators = _order(table["generator"])
+    kinds = [
+        c
+        for c in ("top-k - matched-k", "top-k - random-k", "top-k - baseline")
+        if c in set(table["contrast"])
+    ]
+    figure = go.Figure()
+    owner: list[str] = []
+    for kind in kinds:
+        rows = table[table["contrast"] == kind]
+        for i, (seed, some) in enumerate(rows[rows["seed"] != "all"].groupby("seed")):
+            figure.add_scatter(
+                x=100 * some["delta_ap"],
+                y=[_row(generators, g) - 0.22 for g in some["generator"]],
+                mode="markers",
+                name=f"seed {seed}",
+                marker={"size": 7, "color": SEED_COLOURS[i % 5], "symbol": "circle-open"},
+                error_x=_bars(some, "delta_ap", thickness=0.8),
+                visible=kind == kinds[0],
+                hovertemplate=f"seed {seed}: " + "%{x:+.1f} points<extra></extra>",
+            )
+            owner.append(kind)
+        pooled = rows[rows["seed"] == "all"]
+        figure.add_scatter(
+            x=100 * pooled["delta_ap"],
+            y=[_row(generators, g) + 0.12 for g in pooled["generator"]],
+            mode="markers",
+            name="all seeds",
+            marker={"size": 11, "color": FAKE, "symbol": "diamond"},
+            error_x=_bars(pooled, "delta_ap", thickness=2.2),
+            visible=kind == kinds[0],
+            customdata=np.stack(
+                [
+                    100 * pooled["low"],
+                    100 * pooled["high"],
+                    pooled["n_real"],
+                    pooled["n_fake"],
+                    pooled["n_draws"],
+                ],
+                axis=1,
+            ),
+            hovertemplate="%{x:+.1f} points [%{customdata[0]:+.1f}, %{customdata[1]:+.1f}]<br>"
+            "%{customdata[2]} reals, %{customdata[3]} fakes, %{customdata[4]} draws<extra></extra>",
+        )
+        owner.append(kind)
+    labels = {
+        "top-k - matched-k": "minus layer-matched",
+        "top-k - random-k": "minus random-k",
+        "top-k - baseline": "minus whole detector",
+    }
+    if len(kinds) > 1:
+        _switch(
+            figure, {f"top-k {labels[kind]}": [o == kind for o in owner] for kind in kinds}, dropdown=True
+        )
+    figure.add_vline(x=0, line={"color": LINE, "width": 1.5})
+    figure.update_xaxes(title="difference of AP, points")
+    _generator_axis(figure, generators)
+    pooled = table[(table["seed"] == "all") & (table["contrast"] == kinds[0])]
+    text = (
+        "What dropping the top-k does beyond the comparison: difference of AP with its 95 % bootstrap "
+        f"interval over pictures and draws. {_counts(table)} Left of zero: the top-k matter more. "
+        "The menu changes the comparison."
+    )
+    described = "; ".join(
+        f"{generator_name(r.generator)} {100 * r.delta_ap:+.1f} [{100 * r.low:+.1f}, {100 * r.high:+.1f}]"
+        for r in _records(pooled)
+    )
+    return _finish(
+        figure, 520, text, f"Forest plot, {kinds[0]}, points of AP: {described}.", menu=len(kinds) > 1
+    )
+
+
+# ---------------------------------------------------------------------------------------- the detector
+
+
+def training_curves(history: pd.DataFrame, measures: Mapping[str, str]) -> go.Figure:
+    """How training went: one line per detector seed; a menu chooses the measure.
+
+    ``history`` has ``seed``, ``step`` and one column per measure; ``measures`` maps a column to its axis
+    title.
+    """
+    present = {column: title for column, title in measures.items() if column in history}
+    if not present:
+        raise ValueError(
+            f"the training history has columns {list(history)}: expected one of {list(measures)}"
+        )
+    figure = go.Figure()
+    owner = []
+    first = next(iter(present))
+    for column, title in present.items():
+        for i, (seed, rows) in enumerate(history.dropna(subset=[column]).groupby("seed")):
+            figure.add_scatter(
+                x=rows["step"],
+                y=rows[column],
+                mode="lines+markers" if len(rows) < 30 else "lines",
+                name=f"seed {seed}",
+                line={"color": SEED_COLOURS[i % 5], "width": 2},
+                marker={"symbol": i % 5, "size": 7},
+                visible=column == first,
+                hovertemplate=f"seed {seed}, step %{{x}}: %{{y:.4g}}<extra>{title}</extra>",
+            )
+            owner.append(column)
+    _switch(
+        figure,
+        {title: [o == column for o in owner] for column, title in present.items()},
+        dropdown=True,
+        relayout={title: {"yaxis.title.text": title} for title in present.values()},
+    )
+    figure.update_xaxes(title="training step")
+    figure.update_yaxes(title=present[first])
+    last = history.sort_values("step").groupby("seed").last()
+    described = "; ".join(
+        f"{title} of seed {seed} ends at {row[column]:.4g}"
+        for column, title in present.items()
+        for seed, row in last.iterrows()
+    )
+    text = f"Training of the detector, one line per seed ({history['seed'].nunique()} in all)."
+    return _finish(figure, 400, text, f"Training curves. {described}.", menu=True)
+
+
+def transfer(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figure:
+    """AP of the whole detector on every family: seeds, their mean with its interval, and the paper's number.
+
+    ``table`` has the columns of the transfer table (``generator``, ``seed`` with "all", ``ap``, ``ap_low``,
+    ``ap_high``, ``n_real``, ``n_fake``); ``paper`` has ``generator``, ``condition`` and ``ap``.
+    """
+    table = table.assign(seed=table["seed"].astype(str))
+    generators = _order(table["generator"])
+    figure = go.Figure()
+    for i, (seed, rows) in enumerate(table[table["seed"] != "all"].groupby("seed")):
+        figure.add_scatter(
+            x=100 * rows["ap"],
+            y=[_row(generators, g) - 0.1 for g in rows["generator"]],
+            mode="markers",
+            name=f"seed {seed}",
+            marker={"color": SEED_COLOURS[i % 5], "symbol": "circle-open", "size": 8, "line": {"width": 2}},
+            error_x=_bars(rows, "ap", "ap_low", "ap_high", thickness=0.8),
+            hovertemplate=f"seed {seed}: " + "%{x:.1f} %<extra></extra>",
+        )
+    pooled = table[table["seed"] == "all"]
+    figure.add_scatter(
+        x=100 * pooled["ap"],
+        y=[_row(generators, g) + 0.1 for g in pooled["generator"]],
+        mode="markers",
+        name="mean of the seeds",
+        marker={"color": FAKE, "symbol": "diamond", "size": 11},
+        error_x=_bars(pooled, "ap", "ap_low", "ap_high", thickness=2.2),
+        customdata=np.stack(
+            [100 * pooled["ap_low"], 100 * pooled["ap_high"], pooled["n_real"], pooled["n_fake"]], axis=1
+        ),
+        hovertemplate="%{x:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}]<br>"
+        "%{customdata[2]} reals, %{customdata[3]} fakes<extra></extra>",
+    )
+    if paper is not None:
+        rows = paper[(paper["condition"] == "baseline") & paper["generator"].isin(generators)]
+        figure.add_scatter(
+            x=100 * rows["ap"],
+            y=[_row(generators, g) + 0.28 for g in rows["generator"]],
+            mode="markers",
+            name="the paper",
+            marker={"color": INK, "symbol": "star", "size": 11},
+            hovertemplate="the paper: %{x:.1f} %<extra></extra>",
+        )
+    figure.update_xaxes(title="average precision (AP), %")
+    _generator_axis(figure, generators)
+    text = (
+        "Average precision of the whole detector on each family; it was trained on ProGAN alone. "
+        f"{_counts(table)} Bars: 95 % intervals over pictures (seeds) and over pictures and seeds (mean)."
+    )
+    described = "; ".join(
+        f"{generator_name(r.generator)} {100 * r.ap:.1f} [{100 * r.ap_low:.1f}, {100 * r.ap_high:.1f}]"
+        for r in _records(pooled)
+    )
+    return _finish(figure, 480, text, f"AP in percent per generator: {described}.")
+
+
+def thresholds(table: pd.DataFrame) -> go.Figure:
+    """Real and fake accuracy of the whole detector under each way of setting its threshold.
+
+    ``table`` has ``generator``, ``source`` (how the threshold was set, any wording), ``acc_real`` and
+    ``acc_fake``.
+    """
+    generators = _order(table["generator"])
+    figure = go.Figure()
+    symbols = ("circle", "square", "diamond", "x")
+    sources = list(dict.fromkeys(table["source"]))
+    for i, source in enumerate(sources):
+        rows = table[table["source"] == source]
+        y = [_row(generators, g) + 0.25 - 0.5 * i / max(1, len(sources) - 1) for g in rows["generator"]]
+        lines_x = [
+            v
+            for a, b in zip(rows["acc_real"], rows["acc_fake"], strict=True)
+            for v in (100 * a, 100 * b, None)
+        ]
+        lines_y = [v for at in y for v in (at, at, None)]
+        figure.add_scatter(
+            x=lines_x,
+            y=lines_y,
+            mode="lines",
+            line={"color": LINE, "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        for column, word, colour in (("acc_real", "reals right", REAL), ("acc_fake", "fakes right", FAKE)):
+            figure.add_scatter(
+                x=100 * rows[column],
+                y=y,
+                mode="markers",
+                name=f"{word}, {source}",
+                marker={"color": colour, "symbol": symbols[i % 4], "size": 9},
+                hovertemplate=f"{word}, {source}: " + "%{x:.1f} %<extra></extra>",
+            )
+    figure.update_xaxes(title="accuracy, %", range=[-3, 103])
+    _generator_axis(figure, generators)
+    described = "; ".join(
+        f"{generator_name(r.generator)}, {r.source}: real {100 * r.acc_real:.0f}, fake {100 * r.acc_fake:.0f}"
+        for r in _records(table)
+    )
+    text = "The same scores cut at different thresholds: reals and fakes called right, mean over seeds."
+    return _finish(figure, 560, text, f"Accuracies in percent. {described}.")
+
+
+def histograms(
+    scores: pd.DataFrame,
+    by: str,
+    cuts: Mapping[str, float] | None = None,
+    names: Mapping[str, str] | None = None,
+    bins: int = 40,
+) -> go.Figure:
+    """Logits of reals and fakes; a menu walks through the values of the column ``by``.
+
+    Parameters
+    ----------
+    scores: tidy scores with ``label`` (1 = fake), ``logit`` and the column ``by`` (generator, ...).
+    cuts: thresholds on the logit axis, by name; drawn as vertical lines.
+    names: how to write the values of ``by``, in the order of the menu; a value left out is not drawn.
+    """
+    names = dict(names) if names is not None else {value: str(value) for value in dict.fromkeys(scores[by])}
+    groups = {value: scores[scores[by] == value] for value in names}
+    groups = {value: rows for value, rows in groups.items() if len(rows)}
+    if not groups:
+        raise ValueError(f"no scores to draw: column {by!r} holds none of {list(names)}")
+    low, high = np.quantile(np.concatenate([rows["logit"] for rows in groups.values()]), [0.002, 0.998])
+    low, high = min(low, -1.0), max(high, 1.0)
+    edges = np.linspace(low, high, bins + 1)
+    centres = (edges[1:] + edges[:-1]) / 2
+    figure = go.Figure()
+    owner = []
+    top = 0.0
+    for value, rows in groups.items():
+        for label, word, colour in ((0, "real", REAL), (1, "fake", FAKE)):
+            logits = rows.loc[rows["label"] == label, "logit"].clip(low, high)
+            share = np.histogram(logits, edges)[0] / max(1, len(logits))
+            top = max(top, float(share.max()))
+            figure.add_bar(
+                x=centres,
+                y=np.round(100 * share, 3),
+                name=f"{word} pictures",
+                marker={"color": colour, "line": {"width": 0}},
+                opacity=0.6,
+                visible=value == next(iter(groups)),
+                width=(high - low) / bins,
+                hovertemplate=f"{word}, logit about " + "%{x:.1f}: %{y:.1f} %<extra></extra>",
+            )
+            owner.append(value)
+    for i, (name, cut) in enumerate((cuts or {}).items()):
+        figure.add_scatter(
+            x=[float(np.clip(cut, low, high))] * 2,
+            y=[0, 105 * top],
+            mode="lines",
+            name=name,
+            line={
+                "color": (INK, "#009E73", "#CC79A7")[i % 3],
+                "width": 2,
+                "dash": ("dot", "dash", "dashdot")[i % 3],
+            },
+            hovertemplate=f"{name}: logit {cut:.2f}<extra></extra>",
+        )
+        owner.append("")
+    if len(groups) > 1:
+        _switch(figure, {names[v]: [o in (v, "") for o in owner] for v in groups}, dropdown=True)
+    figure.update_layout(barmode="overlay", bargap=0)
+    figure.update_xaxes(title="logit (right: fake)")
+    figure.update_yaxes(title="share of the pictures, %", range=[0, 107 * top], rangemode="tozero")
+    per = groups[next(iter(groups))]
+    n = per.groupby("label").size()
+    described = "; ".join(
+        f"{names[v]}: median logit of reals {r.loc[r['label'] == 0, 'logit'].median():.1f}, "
+        f"of fakes {r.loc[r['label'] == 1, 'logit'].median():.1f}"
+        for v, r in groups.items()
+    )
+    text = (
+        "Distribution of the logit on real and fake pictures "
+        f"({int(n.get(0, 0))} and {int(n.get(1, 0))} scores per panel, the outermost in the end bins)."
+    )
+    return _finish(figure, 420, text, f"Histograms. {described}.", menu=len(groups) > 1)
+
+
+# ------------------------------------------------------------------------------------------- relevance
+
+
+def conservation(sums: pd.DataFrame, cuts: Mapping[str, float]) -> go.Figure:
+    """How much relevance arrives at every convolution, as a share of the logit.
+
+    ``sums`` has ``layer`` (in forward order) and ``share``, sum of the relevance divided by the logit;
+    ``cuts`` are the places that all relevance must pass, by name, each placed at the last layer it names.
+    """
+    figure = go.Figure()
+    figure.add_scatter(
+        x=list(range(len(sums))),
+        y=sums["share"],
+        mode="markers",
+        name="one convolution",
+        marker={"color": INK, "size": 7},
+        text=sums["layer"],
+        hovertemplate="%{text}: %{y:.4f}<extra></extra>",
+    )
+    position = {layer: i for i, layer in enumerate(sums["layer"])}
+    at = [
+        max((i for layer, i in position.items() if layer in name.split(" + ")), default=-1) for name in cuts
+    ]
+    figure.add_scatter(
+        x=at,
+        y=list(cuts.values()),
+        mode="markers",
+        name="a place that all relevance passes",
+        marker={"color": FAKE, "size": 12, "symbol": "diamond"},
+        text=list(cuts),
+        hovertemplate="%{text}: %{y:.4f}<extra></extra>",
+    )
+    figure.add_hline(y=1, line={"color": LINE, "dash": "dot", "width": 1})
+    figure.update_xaxes(title="convolution, in forward order")
+    figure.update_yaxes(title="relevance / logit", rangemode="tozero")
+    described = "; ".join(f"{name} {value:.3f}" for name, value in cuts.items())
+    text = (
+        "Relevance arriving at each convolution of one picture, divided by its logit. Diamonds: cuts through "
+        "the network that all relevance passes. Other convolutions lie on a branch and carry a part of it."
+    )
+    return _finish(figure, 400, text, f"Share of the logit at each cut: {described}.")
+
+
+def relevance_maps(picture: np.ndarray, maps: Mapping[str, np.ndarray]) -> go.Figure:
+    """A picture beside its relevance; a slider walks through the layers.
+
+    ``picture`` is uint8 (H, W, 3); ``maps`` holds one (h, w) array of signed relevance per layer. Each layer
+    has its own colour scale, symmetric about zero.
+    """
+    if not maps:
+        raise ValueError("no relevance maps to draw: expected one (h, w) array per layer")
+    figure = go.Figure()
+    figure.add_trace(go.Image(source=_png(picture), xaxis="x", yaxis="y", hoverinfo="skip"))
+    height, width = picture.shape[:2]
+    for i, (layer, values) in enumerate(maps.items()):
+        scale = float(np.abs(values).max()) or 1.0
+        h, w = values.shape
+        figure.add_heatmap(
+            z=np.round(values / scale, 3),
+            x0=width / w / 2 - 0.5,
+            dx=width / w,
+            y0=height / h / 2 - 0.5,
+            dy=height / h,
+            xaxis="x2",
+            yaxis="y2",
+            zmin=-1,
+            zmax=1,
+            colorscale="RdBu",
+            reversescale=True,
+            visible=i == 0,
+            name=layer,
+            colorbar={
+                "orientation": "h",
+                "y": -0.02,
+                "yanchor": "top",
+                "thickness": 10,
+                "len": 0.46,
+                "x": 0.77,
+                "tickvals": [-1, 0, 1],
+                "ticktext": ["real", "0", "fake"],
+            },
+            hovertemplate=layer + ": %{z:.2f} of the largest<extra></extra>",
+        )
+    steps = [
+        {
+            "label": layer,
+            "method": "restyle",
+            "args": [{"visible": [True] + [j == i for j in range(len(maps))]}],
+        }
+        for i, layer in enumerate(maps)
+    ]
+    figure.update_layout(
+        sliders=[
+            {
+                "steps": steps,
+                "active": 0,
+                "x": 0,
+                "len": 1,
+                "y": -0.14,
+                "pad": {"t": 30},
+                "ticklen": 3,
+                "currentvalue": {"prefix": "layer: ", "font": {"color": INK, "size": 14}, "xanchor": "left"},
+                "font": {"color": "rgba(0,0,0,0)", "size": 8},
+                "bgcolor": "#c8ced4",
+                "bordercolor": LINE,
+            }
+        ],
+        xaxis={"domain": [0, 0.46], "visible": False, "range": [-0.5, width - 0.5], "constrain": "domain"},
+        yaxis={"visible": False, "range": [height - 0.5, -0.5], "scaleanchor": "x", "constrain": "domain"},
+        xaxis2={"domain": [0.54, 1], "visible": False, "range": [-0.5, width - 0.5], "constrain": "domain"},
+        yaxis2={
+            "visible": False,
+            "range": [height - 0.5, -0.5],
+            "scaleanchor": "x2",
+            "anchor": "x2",
+            "constrain": "domain",
+        },
+    )
+    text = (
+        "A fake picture and the relevance of its logit, summed over the channels of a layer. Red speaks for "
+        "fake, blue against it; each layer has its own scale. The slider walks through the layers."
+    )
+    return _finish(figure, 430, text, f"Relevance of {len(maps)} layers over one picture, with a slider.")
+
+
+def omega_ranks(omegas: Mapping[str, Sequence[float]], k: int, paper_at_k: float | None = None) -> go.Figure:
+    """Omega against rank, both on logarithmic axes, one line per detector seed.
+
+    ``omegas`` maps a name (``seed 0``) to omega in descending order; zeros are left out, as a logarithm must.
+    ``paper_at_k`` is the published omega at rank k.
+    """
+    figure = go.Figure()
+    for i, (name, values) in enumerate(omegas.items()):
+        kept = np.asarray(values, dtype=float)
+        kept = kept[kept > 0]
+        # a line on a logarithmic axis needs few points: hundreds, not tens of thousands, keep the page small
+        ranks = np.unique(np.round(np.geomspace(1, len(kept), 300)).astype(int))
+        figure.add_scatter(
+            x=ranks,
+            y=[float(f"{v:.4g}") for v in kept[ranks - 1]],
+            mode="lines",
+            name=name,
+            line={
+                "color": SEED_COLOURS[i % 5],
+                "width": 2,
+                "dash": ("solid", "dash", "dot", "dashdot")[i % 4],
+            },
+            hovertemplate=name + ": rank %{x}, omega %{y:.4g}<extra></extra>",
+        )
+    if paper_at_k is not None:
+        figure.add_scatter(
+            x=[k],
+            y=[paper_at_k],
+            mode="markers",
+            name=f"the paper, rank {k}",
+            marker={"color": INK, "symbol": "star", "size": 13},
+            hovertemplate="the paper: rank %{x}, omega %{y:.4g}<extra></extra>",
+        )
+    figure.add_vline(x=k, line={"color": LINE, "dash": "dot", "width": 1})
+    figure.update_xaxes(type="log", title="rank of the feature map", dtick=1)
+    figure.update_yaxes(type="log", title="omega", exponentformat="power", dtick=1)
+    described = "; ".join(
+        f"{name}: largest {max(values):.3g}, "
+        f"at rank {k} {sorted(values, reverse=True)[min(k, len(values)) - 1]:.3g}"
+        for name, values in omegas.items()
+    )
+    text = f"Omega of every feature map, sorted; the dotted line marks k = {k}. Zeros are not drawn."
+    return _finish(figure, 420, text, f"Rank plot of omega. {described}.")
+
+
+def layer_mix(counts: pd.DataFrame) -> go.Figure:
+    """Which parts of the network the top-k come from, as shares, one bar per source.
+
+    ``counts`` has ``source`` (``seed 0``, ``the paper``, ``all maps``), ``group`` (part of the network, in
+    forward order) and ``count``.
+    """
+    groups = list(dict.fromkeys(counts["group"]))
+    sources = list(dict.fromkeys(counts["source"]))
+    wide = counts.pivot_table(index="source", columns="group", values="count", aggfunc="sum", fill_value=0)
+    wide = wide.reindex(index=sources, columns=groups)
+    shares = wide.div(wide.sum(axis=1), axis=0)
+    colours = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#999999")
+    figure = go.Figure()
+    for i, group in enumerate(groups):
+        figure.add_bar(
+            x=100 * shares[group],
+            y=sources,
+            orientation="h",
+            name=group,
+            marker={"color": colours[i % 7]},
+            customdata=wide[group],
+            hovertemplate=f"{group}: " + "%{customdata} maps, %{x:.1f} %<extra>%{y}</extra>",
+        )
+    figure.update_layout(barmode="stack", legend_traceorder="normal")
+    figure.update_xaxes(title="share of the maps, %", range=[0, 100])
+    figure.update_yaxes(autorange="reversed")
+    described = "; ".join(
+        f"{source}: " + ", ".join(f"{group} {int(wide.loc[source, group])}" for group in groups)
+        for source in sources
+    )
+    text = "Where the top-k feature maps lie in the network, beside the network's own composition."
+    return _finish(
+        figure, 150 + 46 * len(sources), text, f"Number of maps by part of the network. {described}."
+    )
+
+
+def layer_sums(table: pd.DataFrame) -> go.Figure:
+    """Sum of omega over each layer beside the size of an average map's omega; a switch between the two.
+
+    ``table`` has ``layer`` in forward order, ``channels``, ``fake`` and ``real`` (sum of omega over the
+    layer) and ``top`` (how many of the top-k the layer holds).
+    """
+    figure = go.Figure()
+    for column, colour, symbol in (("fake", FAKE, "circle"), ("real", REAL, "circle-open")):
+        if column not in table:
+            continue
+        for per_map in (False, True):
+            y = table[column] / table["channels"] if per_map else table[column]
+            figure.add_scatter(
+                x=list(range(len(table))),
+                y=[float(f"{v:.4g}") for v in y],
+                mode="lines+markers",
+                name=f"omega on {column}s",
+                line={"color": colour, "width": 1},
+                marker={"symbol": symbol, "size": 7},
+                visible=not per_map,
+                customdata=np.stack([table["layer"], table["channels"], table["top"]], axis=1),
+                hovertemplate="%{customdata[0]}, %{customdata[1]} channels, "
+                "%{customdata[2]} of the top-k: %{y:.4g}<extra></extra>",
+            )
+    n = len(figure.data)
+    _switch(
+        figure,
+        {"sum of the layer": [i % 2 == 0 for i in range(n)], "mean per map": [i % 2 == 1 for i in range(n)]},
+        relayout={
+            "sum of the layer": {"yaxis.title.text": "sum of omega over the layer"},
+            "mean per map": {"yaxis.title.text": "mean omega of a map"},
+        },
+    )
+    figure.update_xaxes(title="convolution, in forward order")
+    figure.update_yaxes(title="sum of omega over the layer", rangemode="tozero")
+    best = table.assign(mean=table["fake"] / table["channels"]).nlargest(3, "mean")
+    described = "; ".join(f"{r.layer} ({r.channels} channels) {r.mean:.3g}" for r in _records(best))
+    text = (
+        "Omega layer by layer. The sum of a layer is the positive share of its relevance and lies between "
+        "0 and 1 whatever its width, so a map of a narrow layer gets a larger piece: switch to the mean."
+    )
+    return _finish(figure, 430, text, f"Omega by layer. Largest mean per map: {described}.", menu=True)
+
+
+def overlap(matrix: np.ndarray, names: Sequence[str], k: int) -> go.Figure:
+    """How many of their top-k two rankings share: an annotated (n, n) table of counts."""
+    figure = go.Figure(
+        go.Heatmap(
+            z=matrix,
+            x=list(names),
+            y=list(names),
+            zmin=0,
+            zmax=k,
+            colorscale="Cividis",
+            text=matrix.astype(int),
+            texttemplate="%{text}",
+            textfont={"size": 15},
+            showscale=False,
+            hovertemplate="%{x} and %{y}: %{z} of " + str(k) + "<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed")
+    pairs = [f"{names[i]} and {names[j]} {int(matrix[i, j])}" for i in range(len(names)) for j in range(i)]
+    text = f"Feature maps that two rankings share among their top {k}."
+    return _finish(figure, 180 + 44 * len(names), text, f"Overlap of top {k}: {'; '.join(pairs)}.")
+
+
+def constants(table: pd.DataFrame) -> go.Figure:
+    """What a dropped map becomes, against what it usually is.
+
+    ``table`` has ``map``, ``group``, ``mean`` (beta, the map's mean over the training pictures after batch
+    normalisation) and ``constant`` (its value once the convolution's output is zero).
+    """
+    figure = go.Figure()
+    for i, (group, rows) in enumerate(table.groupby("group", sort=False)):
+        figure.add_scatter(
+            x=rows["mean"],
+            y=rows["constant"],
+            mode="markers",
+            name=str(group),
+            text=rows["map"],
+            marker={
+                "color": SEED_COLOURS[i % 5],
+                "symbol": ("circle", "square", "diamond", "x", "cross")[i % 5],
+                "size": 8,
+            },
+            hovertemplate="%{text}<br>usual mean %{x:.2f}, becomes %{y:.2f}<extra></extra>",
+        )
+    ends = [float(table[["mean", "constant"]].min().min()), float(table[["mean", "constant"]].max().max())]
+    figure.add_scatter(
+        x=ends, y=ends, mode="lines", name="no shift", line={"color": LINE, "dash": "dot"}, hoverinfo="skip"
+    )
+    figure.update_xaxes(title="usual mean after the batch norm (beta)")
+    figure.update_yaxes(title="constant of the dropped map")
+    shift = (table["constant"] - table["mean"]).abs().median()
+    text = "Each top-k map, dropped: the constant it becomes against its usual mean, both before the ReLU."
+    return _finish(figure, 430, text, f"Scatter of {len(table)} maps; the median shift is {shift:.2g}.")
+
+
+# -------------------------------------------------------------------------------------------- pictures
+
+
+def pictures(
+    rows: Mapping[str, np.ndarray], labels: Mapping[str, Sequence[str]] | None = None, text: str = ""
+) -> go.Figure:
+    """Rows of small pictures, each row named; hovering a picture shows its label.
+
+    ``rows`` maps a name to uint8 (N, H, W, 3), the same H and W everywhere; ``labels`` gives one text per
+    picture.
+    """
+    if not rows:
+        raise ValueError("no pictures to show: expected at least one row of uint8 (N, H, W, 3)")
+    sizes = {array.shape[1:3] for array in rows.values()}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"pictures of different sizes {sorted(sizes)} cannot share a figure: expected one size"
+        )
+    height, width = sizes.pop()
+    gap = max(2, width // 16)
+    columns = max(len(array) for array in rows.values())
+    sheet = np.zeros((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 4), dtype=np.uint8)
+    xs, ys, hover = [], [], []
+    for r, (name, array) in enumerate(rows.items()):
+        for c, picture in enumerate(array):
+            top, left = r * (height + gap), c * (width + gap)
+            sheet[top : top + height, left : left + width, :3] = picture
+            sheet[top : top + height, left : left + width, 3] = 255
+            xs.append(left + width / 2 - 0.5)
+            ys.append(top + height / 2 - 0.5)
+            hover.append(labels[name][c] if labels and name in labels else name)
+    figure = go.Figure(go.Image(source=_png(sheet), hoverinfo="skip"))
+    figure.add_scatter(
+        x=xs,
+        y=ys,
+        mode="markers",
+        marker={"size": 26, "opacity": 0},
+        text=hover,
+        showlegend=False,
+        hovertemplate="%{text}<extra></extra>",
+    )
+    figure.update_xaxes(visible=False, range=[-0.5, sheet.shape[1] - 0.5], constrain="domain")
+    figure.update_yaxes(
+        range=[sheet.shape[0] - 0.5, -0.5],
+        scaleanchor="x",
+        constrain="domain",
+        showgrid=False,
+        ticks="",
+        tickvals=[r * (height + gap) + height / 2 - 0.5 for r in range(len(rows))],
+        ticktext=list(rows),
+    )
+    described = "; ".join(f"{name}: {len(array)}" for name, array in rows.items())
+    return _finish(
+        figure, 60 + 90 * len(rows), text or f"Pictures ({described}).", f"Rows of pictures. {described}."
+    )
+
+
+# ----------------------------------------------------------------------------------------------- parts
+
+
+def _finish(figure: go.Figure, height: int, text: str, description: str, menu: bool = False) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        autosize=True,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": INK, "size": 13, "family": "system-ui, sans-serif"},
+        margin={"l": 8, "r": 12, "t": 56 if menu else 14, "b": 8, "pad": 2},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+        },
+        hoverlabel={"align": "left"},
+        meta={"caption": text, "alt": description},
+        template="none",
+    )
+    figure.update_xaxes(
+        automargin=True, gridcolor=GRID, zeroline=False, linecolor=LINE, title_standoff=8, fixedrange=True
+    )
+    figure.update_yaxes(
+        automargin=True, gridcolor=GRID, zeroline=False, linecolor=LINE, title_standoff=8, fixedrange=True
+    )
+    return figure
+
+
+def _switch(
+    figure: go.Figure,
+    visible: Mapping[str, list[bool]],
+    dropdown: bool = False,
+    relayout: Mapping[str, dict[str, Any]] | None = None,
+) -> None:
+    # a page without a kernel switches by showing and hiding traces; the first entry is the one drawn at first
+    buttons = [
+        {"label": label, "method": "update", "args": [{"visible": shown}, (relayout or {}).get(label, {})]}
+        for label, shown in visible.items()
+    ]
+    figure.update_layout(
+        updatemenus=[
+            {
+                "type": "dropdown" if dropdown else "buttons",
+                "direction": "down" if dropdown else "right",
+                "buttons": buttons,
+                "active": 0,
+                "showactive": True,
+                "x": 0,
+                "xanchor": "left",
+                "y": 1,
+                "yanchor": "bottom",
+                "pad": {"b": 10, "l": 0, "t": 0},
+                "bgcolor": "#e9edf1",
+                "bordercolor": LINE,
+                "font": {"color": "#222222", "size": 12},
+            }
+        ]
+    )
+    first = next(iter(visible.values()))
+    for trace, shown in zip(figure.data, first, strict=True):
+        trace.visible = shown
+
+
+def _known(table: pd.DataFrame) -> pd.DataFrame:
+    unknown = set(table["condition"]) - set(CONDITIONS)
+    if unknown:
+        raise ValueError(f"conditions {sorted(unknown)} have no colour: expected some of {list(CONDITIONS)}")
+    return table
+
+
+def _order(values: Any) -> list[str]:
+    present = list(dict.fromkeys(values))
+    return [g for g in GENERATORS if g in present] + [g for g in present if g not in GENERATORS]
+
+
+def _row(generators: list[str], generator: str) -> float:
+    return float(len(generators) - 1 - generators.index(generator))
+
+
+def _offset(condition: str, conditions: list[str]) -> float:
+    # conditions of one generator stand below each other within its row
+    i, n = conditions.index(condition), len(conditions)
+    return 0.36 - 0.72 * i / max(1, n - 1)
+
+
+def _generator_axis(figure: go.Figure, generators: list[str]) -> None:
+    n = len(generators)
+    figure.update_yaxes(
+        tickvals=list(range(n)),
+        ticktext=[generator_name(g) for g in reversed(generators)],
+        range=[-0.55, n - 0.45],
+        showgrid=False,
+    )
+    for i in range(0, n, 2):
+        figure.add_hrect(
+            y0=i - 0.5, y1=i + 0.5, fillcolor="rgba(128,128,128,0.08)", line_width=0, layer="below"
+        )
+
+
+def _bars(
+    rows: pd.DataFrame, value: str, low: str = "low", high: str = "high", thickness: float = 1.5
+) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": 100 * (rows[high] - rows[value]).clip(lower=0),
+        "arrayminus": 100 * (rows[value] - rows[low]).clip(lower=0),
+        "thickness": thickness,
+        "width": 0,
+    }
+
+
+def _dots(
+    figure: go.Figure, condition: str, rows: pd.DataFrame, y: list[float], bars: bool, visible: bool = True
+) -> None:
+    name, colour, symbol = CONDITIONS[condition]
+    hover = "%{text}, " + name + ": AP %{x:.1f} %"
+    if bars:
+        hover += (
+            " [%{customdata[0]:.1f}, %{customdata[1]:.1f}]<br>%{customdata[2]} seeds, %{customdata[3]} draws"
+        )
+    figure.add_scatter(
+        x=100 * rows["ap"],
+        y=y,
+        mode="markers",
+        name=name,
+        visible=visible,
+        text=[generator_name(g) for g in rows.index],
+        marker={"color": colour, "symbol": symbol, "size": 10},
+        error_x=_bars(rows, "ap") if bars else None,
+        customdata=np.stack([100 * rows["low"], 100 * rows["high"], rows["seeds"], rows["draws"]], axis=1)
+        if bars
+        else None,
+        hovertemplate=hover + "<extra></extra>",
+    )
+
+
+def _cloud(figure: go.Figure, points: pd.Series, y: list[float], colour: str) -> None:
+    x = [100 * p for row in points for p in row]
+    at = [level for level, row in zip(y, points, strict=True) for _ in row]
+    figure.add_scatter(
+        x=np.round(x, 2),
+        y=at,
+        mode="markers",
+        marker={"color": colour, "size": 4, "opacity": 0.28},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _counts(table: pd.DataFrame) -> str:
+    if "n_real" not in table:
+        return ""
+    real, fake = sorted(set(table["n_real"].astype(int))), sorted(set(table["n_fake"].astype(int)))
+
+    def span(values: list[int]) -> str:
+        return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+    return f"Per generator {span(real)} reals and {span(fake)} fakes."
+
+
+def _alt_ap(summary: pd.DataFrame, generators: list[str]) -> str:
+    parts = []
+    for generator in generators:
+        rows = summary[summary["generator"] == generator]
+        values = ", ".join(f"{CONDITIONS[r.condition][0]} {100 * r.ap:.1f}" for r in _records(rows))
+        parts.append(f"{generator_name(generator)}: {values}")
+    return "Average precision in percent. " + "; ".join(parts) + "."
+
+
+def _records(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
+
+
+def _png(array: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
