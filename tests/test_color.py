@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from scipy import stats
 
-from tff_core import color, data
+from tff_core import color, data, lrp
 from tff_core.names import FeatureMap
 
 
@@ -225,6 +226,33 @@ def test_pairs_see_what_the_unpaired_test_does_not():
     b = a - 0.2 + 0.1 * rng.normal(size=a.shape)  # each falls a little, far less than they differ
     assert np.mean(color.wilcoxon(a, b).p <= 0.05) == 1
     assert np.mean(color.mood(a, b).p <= 0.05) < 0.5
+
+
+def test_maximum_activations_are_those_that_a_hook_sees_after_batch_normalisation():
+    torch.manual_seed(7)
+    model = torchvision.models.resnet18(num_classes=1)
+    model(torch.randn(4, 3, 48, 40))  # statistics of some batch
+    model.eval()
+    net = lrp.canonize(model)
+    some = [
+        FeatureMap("layer2.0.downsample.0", 5, 128),
+        FeatureMap("conv1", 63, 64),
+        FeatureMap("conv1", 0, 64),
+    ]
+    x = torch.randn(5, 3, 48, 40)
+    seen = {}
+    for layer, norm in (("layer2.0.downsample.0", model.layer2[0].downsample[1]), ("conv1", model.bn1)):
+        norm.register_forward_hook(lambda m, i, o, k=layer: seen.__setitem__(k, o.clone()))
+    with torch.no_grad():
+        model(x)
+    expected = torch.stack([seen[m.layer][:, m.channel].amax((1, 2)) for m in some], dim=1)
+    found = color.maximum_activations(net, [x[:2], (x[2:], torch.zeros(3))], some)
+    assert found.shape == (5, 3)
+    assert np.allclose(found, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="no feature map"):
+        color.maximum_activations(net, [x], [FeatureMap("conv1", 0, 32)])
+    with pytest.raises(ValueError, match="0 batches of pictures"):
+        color.maximum_activations(net, [], some)
 
 
 def maps(n, layer="conv"):

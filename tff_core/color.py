@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from torch import Tensor
 
-from tff_core import data, metrics
+from tff_core import data, lrp, metrics
+from tff_core.lrp.canonize import Step
 from tff_core.names import FeatureMap
 
 LEAST = 0.2
@@ -200,10 +201,10 @@ def ablation(
     Returns
     -------
     One row per label ("fake", "real"), filter ("all", "p >= 0.2") and input ("color", "gray"): ``n``
-    pictures, ``q1, median, q3`` of the fake probability, the whiskers ``fence_low, fence_high`` (the farthest
-    picture within 1.5 interquartile ranges), ``called_fake`` (share), and on both rows of a pair ``drop, low, high``:
-    median in colour minus median in gray, with its interval. Where no picture passes the filter, ``n`` is 0
-    and the numbers are missing.
+    pictures, ``q1, median, q3`` of the fake probability, the whiskers ``fence_low, fence_high`` (the
+    farthest picture within 1.5 interquartile ranges), ``called_fake`` (share), and on both rows of a pair
+    ``drop, low, high``: median in colour minus median in gray, with its interval. Where no picture
+    passes the filter, ``n`` is 0 and the numbers are missing.
 
     Source: paper, section 6.1 (box plots of fakes with p >= 0.2).
     """
@@ -241,6 +242,46 @@ def _box(values: Floats, threshold: float) -> dict[str, float]:
 
 
 # --------------------------------------------------------------------------------- colour-conditional maps
+
+
+@torch.no_grad()
+def maximum_activations(
+    net: lrp.Net, batches: Iterable[Tensor | Sequence[Any]], maps: Iterable[FeatureMap]
+) -> NDArray[np.float32]:
+    """Largest activation of every map in every picture, (N, M): one forward pass for all maps.
+
+    ``batches`` yields normalised pictures (N, 3, H, W), or tuples that start with them; rows are in their
+    order. Values are outputs of the convolution after batch normalisation, before the activation: what the
+    network goes on with. (The paper's code takes them before batch normalisation. Both tests agree on the two
+    unless a map's scale gamma is negative: there the paper's maximum is the network's minimum.)
+
+    Raises ValueError where the network has no such map, or there is no picture.
+    """
+    columns: dict[str, list[tuple[int, int]]] = {}
+    count = 0
+    for count, m in enumerate(maps, start=1):
+        if net.layers.get(m.layer) != m.channels:
+            raise ValueError(
+                f"the network has no feature map {str(m)!r}: expected a map of one of its {len(net.layers)} "
+                "layers, see net.layers"
+            )
+        columns.setdefault(m.layer, []).append((count - 1, m.channel))
+    places = {layer: torch.tensor(pairs).unbind(1) for layer, pairs in columns.items()}
+    found: list[Tensor] = []
+
+    def watch(step: Step, y: Tensor) -> None:
+        if step.layer and step.name in places:
+            column, channel = places[step.name]
+            found[-1][:, column] = y.amax((2, 3)).float().cpu()[:, channel]
+
+    for batch in batches:
+        x = batch if isinstance(batch, Tensor) else batch[0]
+        net.check(x)
+        found.append(torch.empty(len(x), count))
+        net.forward(x, watch=watch)
+    if not found or not count:
+        raise ValueError(f"{len(found)} batches of pictures and {count} maps: expected at least one of each")
+    return torch.cat(found).numpy()
 
 
 class PValues(NamedTuple):
