@@ -62,7 +62,7 @@ class Omega:
         wanted = FeatureMap.parse(key) if isinstance(key, str) else key
         if wanted.layer not in self.values or len(self.values[wanted.layer]) != wanted.channels:
             raise ValueError(
-                f"no feature map {str(wanted)!r} here: expected one of {len(self)} maps in {len(self.values)} "
+                f"no feature map {str(wanted)!r} here: expected one of {len(self)} in {len(self.values)} "
                 f"layers, like {str(self.ranking[0])!r}; is it a map of another network?"
             )
         return float(self.values[wanted.layer][wanted.channel])
@@ -207,8 +207,8 @@ class Accumulator:
     def add(self, layer: str, r: Tensor, keep: Tensor) -> None:
         """Add the relevance (N, C, h, w) of one layer for the pictures where ``keep`` (N,) is true."""
         positive = r.clamp(min=0).sum((2, 3), dtype=_wide(r))
-        # sum|R| = 2 sum(R+) - sum(R), but the norm reads R once and never cancels
-        total = torch.linalg.vector_norm(r, 1, (1, 2, 3), dtype=_wide(r))
+        # sum|R| = 2 sum(R+) - sum(R): without another pass over R, and both terms are at most that sum
+        total = 2 * positive.sum(1) - r.sum((1, 2, 3), dtype=_wide(r))
         share = positive.double().cpu() / total.double().cpu()[:, None]
         usable = keep.cpu() & torch.isfinite(share).all(1)
         self.sums[layer] += share[usable].sum(0)

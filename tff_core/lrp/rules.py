@@ -69,6 +69,21 @@ class Call:
         return NoRule(f"no LRP rule for node {self.node.name!r} ({self.name}, {what}): {why}")
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Output position i depends on input positions ``i * stride - before`` to ``i * stride + after``."""
+
+    before: int = 0
+    after: int = 0
+    stride: int = 1
+
+    @classmethod
+    def of(cls, kernel: int, stride: int, padding: int | None, dilation: int = 1) -> Reach:
+        """Reach of a window; with padding None (it depends on the size) a bound that always holds."""
+        extent = dilation * (kernel - 1)
+        return cls(extent, extent, stride) if padding is None else cls(padding, extent - padding, stride)
+
+
 class Rule:
     """One operation and its rule.
 
@@ -94,6 +109,10 @@ class Rule:
         """Whether the output cannot be negative, given which inputs cannot."""
         return False
 
+    def reach(self) -> tuple[Reach, Reach] | None:
+        """Which rows, and which columns, of the input one output position depends on; None: on all."""
+        return None
+
     def to(self, **kwargs: Any) -> Rule:
         """A copy whose tensors went through ``Tensor.to(**kwargs)``."""
         new = copy.copy(self)
@@ -107,6 +126,11 @@ def _to(value: Tensor, kwargs: Mapping[str, Any]) -> Tensor:
     # only a weight (4-D) has a memory format; channels_last is a no-op for the rest
     kwargs = {k: v for k, v in kwargs.items() if k != "memory_format" or value.ndim == 4}
     return value.to(**kwargs)
+
+
+def _ratio(r: Tensor, z: Tensor) -> Tensor:
+    """``r / z``, written over ``z`` where that has room: one picture may serve several rows of relevance."""
+    return torch.div(r, z, out=z) if r.shape == z.shape else r / z
 
 
 def stabilise(z: Tensor) -> Tensor:
@@ -134,6 +158,12 @@ class Passing(Rule):
 
     def nonnegative(self, *inputs: bool) -> bool:
         return inputs[0] if self._nonnegative is None else self._nonnegative
+
+    def reach(self) -> tuple[Reach, Reach] | None:
+        return _POINT
+
+
+_POINT = (Reach(), Reach())
 
 
 def _same(x: Tensor) -> Tensor:
@@ -186,6 +216,14 @@ class Conv(Rule):
         self.signed = not inputs[0]
         return False
 
+    def reach(self) -> tuple[Reach, Reach] | None:
+        paddings = (None, None) if callable(self.padding) else self.padding
+        rows, cols = (
+            Reach.of(k, s, p, d)
+            for k, s, p, d in zip(self.weight.shape[2:], self.stride, paddings, self.dilation, strict=True)
+        )
+        return rows, cols
+
     def to(self, **kwargs: Any) -> Rule:
         new = super().to(**kwargs)
         new.__dict__.pop("_split", None)
@@ -215,7 +253,7 @@ class Conv(Rule):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         x, padding, corner = self._pad(inputs[0])
-        y = F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        y = _conv(x, self.weight, (self.stride, padding, self.dilation, self.groups), self.bias)
         return y, (x, padding, corner, inputs[0].shape[-2:])
 
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
@@ -233,13 +271,40 @@ class Conv(Rule):
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]
 
 
-def _conv(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    return F.conv2d(x, weight, None, *geometry)
+def _is_product(weight: Tensor, geometry: Geometry) -> bool:
+    """A 1x1 convolution is one matrix product over all positions of all pictures.
+
+    So written it reads the weights once a batch, where a convolution reads them once a picture: a gain
+    wherever maps are small and weights are not.
+    """
+    return weight.shape[2:] == (1, 1) and geometry[1] == (0, 0) and geometry[3] == 1
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(N, C, h, w) as (N h w, C): a view in channels_last."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _conv(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None) -> Tensor:
+    if not _is_product(weight, geometry):
+        return F.conv2d(x, weight, bias, *geometry)
+    x = x[..., :: geometry[0][0], :: geometry[0][1]]
+    y = F.linear(_rows(x), weight[:, :, 0, 0], bias)
+    return y.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
 def _transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """The adjoint of the convolution: ``x`` only lends its shape."""
+    """The adjoint of the convolution: ``x`` only lends its height and width."""
     stride, padding, dilation, groups = geometry
+    if len(s) != len(x):
+        x = x.expand(len(s), -1, -1, -1)
+    if _is_product(weight, geometry):
+        out = torch.mm(_rows(s), weight[:, :, 0, 0]).view(len(s), *s.shape[2:], -1).permute(0, 3, 1, 2)
+        if stride == (1, 1):
+            return out
+        spread = torch.zeros_like(x, memory_format=torch.channels_last)
+        spread[..., :: stride[0], :: stride[1]] = out
+        return spread
     return torch.ops.aten.convolution_backward(
         s, x, weight, None, stride, padding, dilation, False, (0, 0), groups, (True, False, False)
     )[0]
@@ -247,13 +312,13 @@ def _transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Ten
 
 def _zplus(x: Tensor, r: Tensor, positive: Tensor, geometry: Geometry) -> Tensor:
     z = _conv(x, positive, geometry).clamp_(min=FLOOR)
-    return _transposed(torch.div(r, z, out=z), x, positive, geometry).mul_(x)
+    return _transposed(_ratio(r, z), x, positive, geometry).mul_(x)
 
 
 def _zplus_signed(x: Tensor, r: Tensor, halves: tuple[Tensor, Tensor], geometry: Geometry) -> Tensor:
     above, below = x.clamp(min=0), x.clamp(max=0)
     z = _conv(above, halves[0], geometry).add_(_conv(below, halves[1], geometry)).clamp_(min=FLOOR)
-    s = torch.div(r, z, out=z)
+    s = _ratio(r, z)
     out = _transposed(s, x, halves[0], geometry).mul_(above)
     return out.addcmul_(_transposed(s, x, halves[1], geometry), below)
 
@@ -308,6 +373,9 @@ class Affine(Rule):
         z = stabilise(saved * self.scale + self.shift)
         return ((r / z).mul_(saved).mul_(self.scale),)
 
+    def reach(self) -> tuple[Reach, Reach] | None:
+        return _POINT
+
 
 class Add(Rule):
     """Sum of branches: each gets relevance in proportion to its signed share, stabilised by 1e-6.
@@ -331,11 +399,14 @@ class Add(Rule):
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
         (a, b), y = saved
         z = stabilise(a + b) if y is None else y + EPSILON
-        s = torch.div(r, z, out=z)
+        s = _ratio(r, z)
         return a * s, s.mul_(b)
 
     def nonnegative(self, *inputs: bool) -> bool:
         return self.rectified or all(inputs)
+
+    def reach(self) -> tuple[Reach, Reach] | None:
+        return _POINT
 
 
 class Gate(Rule):
@@ -353,6 +424,9 @@ class Gate(Rule):
     def nonnegative(self, *inputs: bool) -> bool:
         return inputs[1 - self.gate]
 
+    def reach(self) -> tuple[Reach, Reach] | None:
+        return _POINT  # the gate's own dependence is that of the pooling it comes from
+
 
 class MaxPool(Rule):
     """Winner takes all."""
@@ -369,17 +443,18 @@ class MaxPool(Rule):
 
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
         shape, index = saved
-        memory = torch.channels_last if _is_channels_last(index) else torch.contiguous_format
-        like = torch.empty(shape, dtype=r.dtype, device=r.device, memory_format=memory)
+        memory = torch.channels_last
+        like = torch.empty((len(r), *shape[1:]), dtype=r.dtype, device=r.device, memory_format=memory)
+        index = index.expand_as(r).contiguous(memory_format=memory)
         back = torch.ops.aten.max_pool2d_with_indices_backward
         return (back(r.contiguous(memory_format=memory), like, *self.settings, self.ceil, index),)
 
     def nonnegative(self, *inputs: bool) -> bool:
         return inputs[0]
 
-
-def _is_channels_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    def reach(self) -> tuple[Reach, Reach] | None:
+        rows, cols = (Reach.of(*window) for window in zip(*self.settings, strict=True))
+        return rows, cols
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -394,18 +469,26 @@ class AveragePool(Rule):
 
     fresh = True
 
-    def __init__(self, pool: Callable[[Tensor], Tensor], back: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.pool, self.back = pool, back
+    def __init__(
+        self,
+        pool: Callable[[Tensor], Tensor],
+        back: Callable[[Tensor, Tensor], Tensor],
+        reach: tuple[Reach, Reach] | None = None,
+    ) -> None:
+        self.pool, self.back, self._reach = pool, back, reach
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         return self.pool(inputs[0]), inputs[0]
 
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
         s = r / stabilise(self.pool(saved))
-        return (self.back(s, saved) * saved,)
+        return (self.back(s, saved.expand(len(s), -1, -1, -1)) * saved,)
 
     def nonnegative(self, *inputs: bool) -> bool:
         return inputs[0]
+
+    def reach(self) -> tuple[Reach, Reach] | None:
+        return self._reach
 
 
 class Flatten(Rule):
@@ -415,7 +498,7 @@ class Flatten(Rule):
         return inputs[0].flatten(1), inputs[0].shape
 
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
-        return (r.reshape(saved),)
+        return (r.reshape(-1, *saved[1:]),)
 
     def nonnegative(self, *inputs: bool) -> bool:
         return inputs[0]
@@ -434,6 +517,9 @@ class Concatenate(Rule):
 
     def nonnegative(self, *inputs: bool) -> bool:
         return all(inputs)
+
+    def reach(self) -> tuple[Reach, Reach] | None:
+        return _POINT
 
 
 # --- builders: from a call in the traced network to its rule ------------------------------------------
@@ -573,9 +659,11 @@ def _maxpool_function(call: Call) -> Rule:
 
 def _average(kernel: Any, stride: Any, padding: Any, ceil: bool, include: bool, divisor: int | None) -> Rule:
     settings = (_pair(kernel), _pair(stride or kernel), _pair(padding), ceil, include, divisor)
+    rows, cols = (Reach.of(*window) for window in zip(*settings[:3], strict=True))
     return AveragePool(
         lambda x: F.avg_pool2d(x, *settings),
         lambda s, x: torch.ops.aten.avg_pool2d_backward(s.contiguous(), x.contiguous(), *settings),
+        (rows, cols),
     )
 
 

@@ -18,8 +18,9 @@ OnLayer = Callable[[str, Tensor], None]
 class Neuron:
     """One position of one feature map, where relevance 1 starts (paper, supplementary: LRP-max).
 
-    ``channel``, ``row`` and ``col`` are numbers, or one number for each picture of the batch. Where the
-    neuron is not active (its folded output is not positive) nothing starts.
+    ``channel``, ``row`` and ``col`` are numbers, or sequences with one number for each picture of the
+    batch; or, for a single picture, of any length: one row of relevance each, at the price of one forward
+    pass. Where the neuron is not active (its folded output is not positive) nothing starts.
     """
 
     layer: str
@@ -82,7 +83,7 @@ def relevance(
     if isinstance(start, Neuron):
         net.conv(start.layer)
         y = net.forward(x, tape, net.index[start.layer])
-        r = _one_hot(start, y)
+        r = one_hot(start, y)
     else:
         y = net.forward(x, tape)
         logit = y if net.target is None else y[:, net.target : net.target + 1]
@@ -92,8 +93,11 @@ def relevance(
     return Relevance(logit, {k: maps[k] for k in net.layers if k in maps}, found)
 
 
-def _one_hot(neuron: Neuron, y: Tensor) -> Tensor:
-    n, channels, height, width = y.shape
+def one_hot(neuron: Neuron, y: Tensor) -> Tensor:
+    """Relevance 1 at the neuron, if it is active in the layer's output ``y``; a row for each neuron."""
+    channels, height, width = y.shape[1:]
+    lengths = {len(v) for v in (neuron.channel, neuron.row, neuron.col) if not isinstance(v, int)}
+    n = max(lengths, default=1) if len(y) == 1 else len(y)
     index = []
     for name, given, size in (
         ("channel", neuron.channel, channels),
@@ -104,12 +108,13 @@ def _one_hot(neuron: Neuron, y: Tensor) -> Tensor:
         if value.shape != (n,) or bool(((value < 0) | (value >= size)).any()):
             raise ValueError(
                 f"neuron of layer {neuron.layer!r}: {name} {given!r} does not fit: expected one number, "
-                f"or one for each of {n} pictures, from 0 to {size - 1}"
+                f"or {n} of them, each from 0 to {size - 1}"
             )
         index.append(value.to(y.device))
-    r = torch.zeros_like(y)
-    where = (torch.arange(n, device=y.device), *index)
-    r[where] = (y[where] > 0).to(y.dtype)
+    rows = torch.arange(n, device=y.device)
+    r = torch.zeros((n, channels, height, width), dtype=y.dtype, device=y.device)
+    r = r.contiguous(memory_format=torch.channels_last)
+    r[(rows, *index)] = (y[(rows if len(y) == n else 0, *index)] > 0).to(y.dtype)
     return r
 
 
