@@ -60,9 +60,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
         config["detectors"] = config["all_detectors"]
     for key in ("detectors", "generators", "seeds"):
         if not isinstance(config[key], list) or not config[key]:
-            raise BuildError(
-                f"workflow configuration: {key} is {config[key]!r}; expected a list with an entry or more"
-            )
+            raise BuildError(f"workflow configuration: {key} is {config[key]!r}; expected a list, not empty")
     return config
 
 
