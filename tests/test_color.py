@@ -141,6 +141,30 @@ def test_the_interval_of_the_drop_covers_the_truth_about_as_often_as_it_says():
     assert 0.88 <= covered / 200 <= 0.995
 
 
+def test_the_drop_over_seeds_is_their_mean_and_pictures_may_count_for_one_seed_only():
+    before = np.array([[0.9, 0.8, 0.7], [0.6, np.nan, 0.4], [np.nan] * 3])
+    after = np.array([[0.1, 0.6, 0.2], [0.5, np.nan, 0.3], [np.nan] * 3])
+    found = color.drop_of_median(before, after)
+    assert found.value == pytest.approx((0.6 + 0.1) / 2)
+    assert found.low <= found.value <= found.high
+    with pytest.raises(ValueError, match="no picture counts"):
+        color.drop_of_median(before[2], after[2])
+    with pytest.raises(ValueError, match="both values of every picture"):
+        color.drop_of_median(before[0], after[1])
+
+
+def test_pooling_equal_seeds_changes_nothing():
+    rng = np.random.default_rng(2)
+    p_color, p_gray, labels = rng.uniform(size=30), rng.uniform(size=30), rng.integers(0, 2, size=30)
+    one = color.ablation(p_color, p_gray, labels, 0.4)
+    two = color.ablation(np.stack([p_color] * 2), np.stack([p_gray] * 2), labels, [0.4, 0.4])
+    same = ["label", "filter", "input", "median", "called_fake", "drop", "low", "high"]
+    assert one[same].equals(two[same])
+    assert (two["n"] == 2 * one["n"]).all()
+    with pytest.raises(ValueError, match=r"not in \[0, 1\]"):
+        color.ablation(p_color + 1, p_gray, labels)
+
+
 def test_ablation_of_a_hand_case():
     p_color = [0.9, 0.1, 0.6, 0.3, 0.1, 0.95]
     p_gray = [0.4, 0.1, 0.2, 0.7, 0.2, 0.90]
@@ -307,3 +331,36 @@ def test_the_share_grows_with_the_number_of_pictures():
     assert whole == np.mean(color.mood(a, b).p[:30] <= 0.05)
     with pytest.raises(ValueError, match="subset of 401"):
         color.share_by_n(a, b, {"top-k": [np.arange(3)]}, [401])
+
+
+def sample(rng, n, shift, k=40):
+    """2 k maps, of which the first k fall by ``shift`` when the pictures turn gray."""
+    a = rng.normal(size=(n, 2 * k))
+    b = rng.normal(size=(n, 2 * k))
+    b[:, :k] -= shift
+    return color.Sample(a, b, {"top-k": [np.arange(k)], "matched-k": [np.arange(k, 2 * k)]})
+
+
+def test_contrast_is_the_difference_of_shares_of_halves():
+    rng = np.random.default_rng(8)
+    once = sample(rng, 40, 0.8)
+    twice = color.Sample(np.r_[once.color, once.color], np.r_[once.gray, once.gray], once.members)
+    found = color.contrast([once], splits=1, seed=3).iloc[0]
+    order = np.random.default_rng(3).permutation(40)
+    hits = [color.mood(once.color[o], once.gray[o]).p <= 0.05 for o in (order[:20], order[20:])]
+    deltas = [hit[:40].mean() - hit[40:].mean() for hit in hits]
+    assert found.contrast == "top-k - matched-k" and found.n == 20 and found.seeds == 1
+    assert found.delta == pytest.approx(np.mean(deltas))
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * abs(deltas[0] - deltas[1]) / 2**0.5)
+    assert color.contrast([twice], splits=5).iloc[0].delta > found.delta  # more pictures, more power
+    with pytest.raises(ValueError, match="the same, four or more"):
+        color.contrast([once, twice])
+
+
+def test_the_interval_of_the_contrast_covers_as_often_as_it_says_or_more():
+    rng = np.random.default_rng(9)
+    many = [color.contrast([sample(rng, 60, 0.5)], splits=40).iloc[0] for _ in range(60)]
+    truth = np.mean([row.delta for row in many])
+    assert np.mean([row.low <= truth <= row.high for row in many]) >= 0.93
+    nothing = [color.contrast([sample(rng, 60, 0.0)], splits=40).iloc[0] for _ in range(40)]
+    assert np.mean([row.low <= 0 <= row.high for row in nothing]) >= 0.9
