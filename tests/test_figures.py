@@ -151,8 +151,10 @@ def every_figure() -> dict[str, go.Figure]:
             )
         ),
         "overlap": figures.overlap(np.array([[5, 2], [2, 5]]), ["a", "b"], 5),
-        "constants": figures.constants(
-            pd.DataFrame({"map": ["a", "b"], "group": ["x", "y"], "mean": [0.0, 1.0], "constant": [1.0, 1.0]})
+        "shifts": figures.shifts(
+            pd.DataFrame(
+                {"map": ["a", "b"], "group": ["x", "y"], "set": ["top-k", "matched-k"], "shift": [0.5, 1.0]}
+            )
         ),
         "pictures": figures.pictures({"real": picture[None], "fake": picture[None, ::-1]}),
     }

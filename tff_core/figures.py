@@ -124,11 +124,14 @@ def finding(summary: pd.DataFrame, paper: pd.DataFrame | None = None, k: int | N
     what = f"{k} feature maps" if k else "k feature maps"
     text = (
         f"Average precision on each generator, with the whole detector and with {what} held constant. "
-        f"{_counts(summary)} Whiskers: see the text; faint dots: single seeds and draws; dotted line: chance."
+        f"{_counts(summary)} Whiskers: lowest to highest bound of the seeds' 95 % intervals; "
+        "faint dots: single seeds and draws; dotted line: chance."
     )
     if paper is not None:
         text += " The paper reports one detector, no intervals and no layer-matched control."
-    return _finish(figure, 620, text, _alt_ap(summary, generators), menu=paper is not None)
+    return _finish(
+        figure, 200 + 60 * len(generators), text, _alt_ap(summary, generators), menu=paper is not None
+    )
 
 
 def accuracies(summary: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figure:
@@ -215,7 +218,7 @@ def forest(contrast: pd.DataFrame) -> go.Figure:
         for i, (seed, some) in enumerate(rows[rows["seed"] != "all"].groupby("seed")):
             figure.add_scatter(
                 x=100 * some["delta_ap"],
-                y=[_row(generators, g) - 0.22 for g in some["generator"]],
+                y=[_row(generators, g) - 0.1 - 0.1 * i for g in some["generator"]],
                 mode="markers",
                 name=f"seed {seed}",
                 marker={"size": 7, "color": SEED_COLOURS[i % 5], "symbol": "circle-open"},
@@ -227,7 +230,7 @@ def forest(contrast: pd.DataFrame) -> go.Figure:
         pooled = rows[rows["seed"] == "all"]
         figure.add_scatter(
             x=100 * pooled["delta_ap"],
-            y=[_row(generators, g) + 0.12 for g in pooled["generator"]],
+            y=[_row(generators, g) + 0.15 for g in pooled["generator"]],
             mode="markers",
             name="all seeds",
             marker={"size": 11, "color": FAKE, "symbol": "diamond"},
@@ -334,7 +337,7 @@ def transfer(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figur
     for i, (seed, rows) in enumerate(table[table["seed"] != "all"].groupby("seed")):
         figure.add_scatter(
             x=100 * rows["ap"],
-            y=[_row(generators, g) - 0.1 for g in rows["generator"]],
+            y=[_row(generators, g) - 0.06 - 0.1 * i for g in rows["generator"]],
             mode="markers",
             name=f"seed {seed}",
             marker={"color": SEED_COLOURS[i % 5], "symbol": "circle-open", "size": 8, "line": {"width": 2}},
@@ -486,8 +489,7 @@ def histograms(
     figure.update_layout(barmode="overlay", bargap=0)
     figure.update_xaxes(title="logit (right: fake)")
     figure.update_yaxes(title="share of the pictures, %", range=[0, 107 * top], rangemode="tozero")
-    per = groups[next(iter(groups))]
-    n = per.groupby("label").size()
+    counts = {label: [int((rows["label"] == label).sum()) for rows in groups.values()] for label in (0, 1)}
     described = "; ".join(
         f"{names[v]}: median logit of reals {r.loc[r['label'] == 0, 'logit'].median():.1f}, "
         f"of fakes {r.loc[r['label'] == 1, 'logit'].median():.1f}"
@@ -495,7 +497,7 @@ def histograms(
     )
     text = (
         "Distribution of the logit on real and fake pictures "
-        f"({int(n.get(0, 0))} and {int(n.get(1, 0))} scores per panel, the outermost in the end bins)."
+        f"({_span(counts[0])} and {_span(counts[1])} scores per panel, the outermost in the end bins)."
     )
     return _finish(figure, 420, text, f"Histograms. {described}.", menu=len(groups) > 1)
 
@@ -773,36 +775,37 @@ def overlap(matrix: np.ndarray, names: Sequence[str], k: int) -> go.Figure:
     return _finish(figure, 180 + 44 * len(names), text, f"Overlap of top {k}: {'; '.join(pairs)}.")
 
 
-def constants(table: pd.DataFrame) -> go.Figure:
-    """What a dropped map becomes, against what it usually is.
+def shifts(table: pd.DataFrame) -> go.Figure:
+    """How far a dropped map is moved from its usual mean, in its own standard deviations; two sets of maps.
 
-    ``table`` has ``map``, ``group``, ``mean`` (beta, the map's mean over the training pictures after batch
-    normalisation) and ``constant`` (its value once the convolution's output is zero).
+    ``table`` has ``map``, ``group`` (part of the network, in forward order), ``set`` (a condition) and
+    ``shift`` (>= 0).
     """
+    groups = list(dict.fromkeys(table["group"]))
+    sets = list(dict.fromkeys(_known(table.rename(columns={"set": "condition"}))["condition"]))
     figure = go.Figure()
-    for i, (group, rows) in enumerate(table.groupby("group", sort=False)):
+    for i, one in enumerate(sets):
+        rows = table[table["set"] == one]
+        name, colour, symbol = CONDITIONS[one]
         figure.add_scatter(
-            x=rows["mean"],
-            y=rows["constant"],
+            x=rows["shift"].round(3),
+            y=[len(groups) - 1 - groups.index(g) + 0.16 - 0.32 * i for g in rows["group"]],
             mode="markers",
-            name=str(group),
+            name=name,
             text=rows["map"],
-            marker={
-                "color": SEED_COLOURS[i % 5],
-                "symbol": ("circle", "square", "diamond", "x", "cross")[i % 5],
-                "size": 8,
-            },
-            hovertemplate="%{text}<br>usual mean %{x:.2f}, becomes %{y:.2f}<extra></extra>",
+            marker={"color": colour, "symbol": symbol, "size": 8, "opacity": 0.6},
+            hovertemplate="%{text}: %{x:.2f} standard deviations<extra></extra>",
         )
-    ends = [float(table[["mean", "constant"]].min().min()), float(table[["mean", "constant"]].max().max())]
-    figure.add_scatter(
-        x=ends, y=ends, mode="lines", name="no shift", line={"color": LINE, "dash": "dot"}, hoverinfo="skip"
+    figure.update_xaxes(title="shift, standard deviations of the map", rangemode="tozero")
+    _row_axis(figure, groups)
+    described = "; ".join(
+        f"{CONDITIONS[one][0]}: median {table.loc[table['set'] == one, 'shift'].median():.2f}" for one in sets
     )
-    figure.update_xaxes(title="usual mean after the batch norm (beta)")
-    figure.update_yaxes(title="constant of the dropped map")
-    shift = (table["constant"] - table["mean"]).abs().median()
-    text = "Each top-k map, dropped: the constant it becomes against its usual mean, both before the ReLU."
-    return _finish(figure, 430, text, f"Scatter of {len(table)} maps; the median shift is {shift:.2g}.")
+    text = (
+        "How far each dropped map is moved from its usual mean, in standard deviations of that map over the "
+        "training pictures: the top-k, and one draw of the layer-matched control."
+    )
+    return _finish(figure, 190 + 46 * len(groups), text, f"Shifts of {len(table)} maps. {described}.")
 
 
 # -------------------------------------------------------------------------------------------- pictures
@@ -858,7 +861,7 @@ def pictures(
     )
     described = "; ".join(f"{name}: {len(array)}" for name, array in rows.items())
     return _finish(
-        figure, 60 + 90 * len(rows), text or f"Pictures ({described}).", f"Rows of pictures. {described}."
+        figure, 44 + 84 * len(rows), text or f"Pictures ({described}).", f"Rows of pictures. {described}."
     )
 
 
@@ -952,12 +955,13 @@ def _offset(condition: str, conditions: list[str]) -> float:
 
 
 def _generator_axis(figure: go.Figure, generators: list[str]) -> None:
-    n = len(generators)
+    _row_axis(figure, [generator_name(g) for g in generators])
+
+
+def _row_axis(figure: go.Figure, names: list[str]) -> None:
+    n = len(names)
     figure.update_yaxes(
-        tickvals=list(range(n)),
-        ticktext=[generator_name(g) for g in reversed(generators)],
-        range=[-0.55, n - 0.45],
-        showgrid=False,
+        tickvals=list(range(n)), ticktext=names[::-1], range=[-0.55, n - 0.45], showgrid=False
     )
     for i in range(0, n, 2):
         figure.add_hrect(
@@ -1019,12 +1023,12 @@ def _cloud(figure: go.Figure, points: pd.Series, y: list[float], colour: str) ->
 def _counts(table: pd.DataFrame) -> str:
     if "n_real" not in table:
         return ""
-    real, fake = sorted(set(table["n_real"].astype(int))), sorted(set(table["n_fake"].astype(int)))
+    return f"Per generator {_span(table['n_real'])} reals and {_span(table['n_fake'])} fakes."
 
-    def span(values: list[int]) -> str:
-        return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
-    return f"Per generator {span(real)} reals and {span(fake)} fakes."
+def _span(values: Any) -> str:
+    low, high = int(min(values)), int(max(values))
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _alt_ap(summary: pd.DataFrame, generators: list[str]) -> str:

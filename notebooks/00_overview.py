@@ -1,0 +1,127 @@
+# %% [markdown]
+# # What gives a fake away: transferable forensic features
+#
+# Train a network to tell photographs from the pictures of **one** generator, and it recognises the pictures
+# of generators that it has never seen. Such a network is called a *universal detector* {cite}`wang2020`.
+# What does it look at? {cite:t}`chandrasegaran2022` answer: at a handful of its feature maps, found by
+# asking how much *relevance* each of them carries. Hold those few constant and the detector goes blind;
+# hold as many others constant and nothing happens. They call what these maps respond to *transferable
+# forensic features*.
+#
+# This book rebuilds that finding from nothing, in front of the reader, and adds a stricter control.
+
+# %% tags=["parameters", "hide-input"]
+detector = "resnet50-miniature"
+generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+k = None  # how many feature maps are dropped; None: the paper's number for this network
+seeds = [0, 1, 2]
+n = None  # pictures per label; here always all that were scored
+device = "auto"  # not used here: the scores were computed beforehand
+build = ""  # where the results are; "": the project's build folder
+
+# %% tags=["hide-input"]
+from IPython.display import Markdown, display
+
+from tff_core import detectors, figures, published, verdicts
+from tff_core.results import Store
+
+store = Store(build or None)
+spec = detectors.get(detector)
+k = k or spec.k
+sensitivity = verdicts.read(store, "sensitivity", detector, generators)
+contrast = verdicts.read(store, "contrast", detector, generators)
+paper = published.sensitivity(spec.arch)
+
+# %% [markdown]
+# ## The finding in one figure
+#
+# Average precision (AP) says how well a detector sorts fakes above reals, whatever the threshold: 100 % is
+# perfect, chance is the share of fakes. The figure shows it for the whole detector and with *k* feature
+# maps held constant: the *k* with the most relevance (**top-k**), the *k* with the least (**low-k**), *k*
+# drawn at random from all the others (**random-k**), and, this book's addition, *k* drawn at random **in
+# the same layers** as the top-k (**layer-matched**).
+
+# %% tags=["hide-input"]
+summary = verdicts.summarize(sensitivity[sensitivity["seed"].isin(seeds)])
+figures.show(figures.finding(summary, paper, k))
+
+# %% [markdown]
+# *How to read it.* A marker is a mean over the trained detectors (and over the draws of a random set). Its
+# whisker reaches from the lowest to the highest bound of the 95 % bootstrap intervals of the single
+# detectors. Switch to the published numbers with the buttons; click a legend entry to hide it, hover a
+# marker for its numbers.
+
+# %% tags=["hide-input"]
+strict = verdicts.verdict(contrast)
+usual = verdicts.verdict(contrast, "top-k - random-k")
+display(
+    Markdown(
+        f"**Against random feature maps of the same layers.** {strict.sentence()}\n\n"
+        f"**Against random feature maps of any layer, as in the paper.** {usual.sentence()}"
+    )
+)
+
+# %% [markdown]
+# The rule behind these sentences: the difference of AP, top-k minus control, is pooled over the detectors
+# trained from different seeds, with a 95 % bootstrap interval over pictures and over draws of the control.
+# On a generator the claim holds if that whole interval lies below zero. Over all generators the word is
+# *holds* (everywhere), *holds in part* (somewhere) or *does not hold* (nowhere). {doc}`The third chapter
+# </notebooks/03_sensitivity>` shows the intervals.
+
+# %% [markdown]
+# ```{admonition} What these pictures are, and are not
+# :class: warning
+# The paper uses ForenSynths: photographs, and fakes of large generators. By default this book uses a
+# **miniature** of it that the project makes itself. Its "photographs" are procedural scenes taken by a
+# simulated camera; its fakes come from small networks, one for each of the paper's seven families, trained
+# adversarially on such scenes for minutes. The names ProGAN, StyleGAN2 and so on stand for the *way each
+# family draws*, above all its way of upsampling, not for the published models. So the switch above compares
+# two experiments of the same design on different pictures: agreement supports the finding, disagreement
+# does not refute it. The {doc}`data card </notebooks/data_card>` shows the pictures and tells what was put
+# in by construction.
+# ```
+
+# %% [markdown]
+# ## Omega in three sentences
+#
+# *Layer-wise relevance propagation* (LRP) {cite}`bach2015,montavon2019` takes a detector's logit for one
+# picture and hands it back, layer by layer, to the feature maps that produced it, keeping the total. The
+# *forensic feature relevance statistic* **omega** ($\omega$) of a feature map is the share of its layer's
+# relevance that speaks for "fake" and sits in that map, averaged over many fakes that the detector is sure
+# of. Sort all feature maps of all layers by $\omega$: the first *k* are the top-k of the figure.
+
+# %% tags=["hide-input"]
+rows = summary.set_index(["condition", "generator"])
+lines = ["| generator | whole detector | top-k dropped | layer-matched dropped |", "|---|---|---|---|"]
+for generator in generators:
+    cells = [
+        verdicts.percent(row.ap, row.low, row.high)
+        for row in (rows.loc[(c, generator)] for c in ("baseline", "top-k", "matched-k"))
+    ]
+    lines.append("| " + " | ".join([figures.generator_name(generator), *cells]) + " |")
+first = summary.iloc[0]
+display(
+    Markdown(
+        f"**The same in numbers.** AP in percent for {spec.title}, k = {k}, {len(seeds)} detector seeds; "
+        f"{first.n_real} reals and {first.n_fake} fakes per generator.\n\n" + "\n".join(lines)
+    )
+)
+
+# %% [markdown]
+# ## How to read this book
+#
+# - {doc}`Universal detectors </notebooks/01_universal_detectors>`: does a detector of one generator
+#   recognise the others, and at which threshold?
+# - {doc}`Relevance and omega </notebooks/02_ff_rs>`: how is a logit handed back to feature maps, and what
+#   does $\omega$ measure?
+# - {doc}`Sensitivity </notebooks/03_sensitivity>`: what is lost when the top-k are held constant, and
+#   compared with what?
+# - {doc}`Every generator </book/generators>`: one page for each, with pictures, scores, accuracies and
+#   differences.
+# - {doc}`Data card </notebooks/data_card>`: what the pictures are, how they were made, what was tried.
+#
+# Every chapter goes from an idea to an equation, to a few lines of code, to a figure, to what it means, and
+# to **what it does not mean**. Numbers in sentences are written by the code beside them. Figures respond
+# without a running kernel. Every page is a notebook: open it in JupyterLab (`make lab`), change the cell of
+# parameters, and run it again. At the foot of each page stand the commit, the versions, the parameters and
+# the data that made it.
