@@ -359,12 +359,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--n", type=int, help="training pictures per label")
     parser.add_argument("--n-val", type=int, help="validation pictures per label")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (one per process is fastest)")
     parser.add_argument("--device", help="cpu, cuda or mps (default: what is there)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    chosen = {"n": options.n, "n_val": options.n_val, "epochs": options.epochs}
+    chosen = {
+        "n": options.n,
+        "n_val": options.n_val,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+    }
     spec = detectors.get(options.detector)
     try:
         path = train(
