@@ -235,10 +235,7 @@ def command(config: Path, options: argparse.Namespace, targets: list[str], folde
         "--directory", str(folder),
         "--configfile", str(config),
         "--cores", str(options.jobs),
-        "--scheduler", "greedy",
-        "--nolock",  # lock() above does it, without leftovers
-        "--rerun-incomplete",
-        "--rerun-triggers", "mtime", "params", "input", "code",
+        "--profile", str(ROOT / "workflow" / "profiles" / "local"),
         *(["--prioritize", targets[0]] if len(targets) > 1 else []),
         *(["--resources", f"gpu={found}"] if found else []),
         *options.snakemake,
