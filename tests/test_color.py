@@ -153,6 +153,19 @@ def test_the_drop_over_seeds_is_their_mean_and_pictures_may_count_for_one_seed_o
         color.drop_of_median(before[0], after[1])
 
 
+def test_average_of_a_known_case_and_its_interval():
+    called = np.r_[np.ones(30), np.zeros(70)] > 0
+    found = color.average(called)
+    assert found.value == pytest.approx(0.3)
+    expected = stats.binom(100, 0.3).ppf([0.025, 0.975]) / 100  # resampling a share is binomial
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.011)
+    assert color.average(np.stack([called, called])) == pytest.approx(found)
+    apart = color.average(np.stack([np.ones(50), np.zeros(50)]))  # seeds that disagree: drawn, or not drawn
+    assert apart == pytest.approx((0.5, 0.0, 1.0))
+    with pytest.raises(ValueError, match="expected one for every picture"):
+        color.average([])
+
+
 def test_pooling_equal_seeds_changes_nothing():
     rng = np.random.default_rng(2)
     p_color, p_gray, labels = rng.uniform(size=30), rng.uniform(size=30), rng.integers(0, 2, size=30)
