@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from tff_core.data import PARTS
 from tff_core.miniature import adversarial, generators
-from tff_core.miniature.sample import PARTS, sample
+from tff_core.miniature.sample import sample
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -349,6 +349,8 @@ def train(family: str, seed: int, out: str | Path, settings: Settings | None = N
     if checkpoint.is_file() and not training.restore(checkpoint):
         print(f"{checkpoint} is of another training or broken: starting at step 0")
     command = f"python -m tff_core.miniature train-generator {family} --seed {seed} --steps {settings.steps}"
+    if snapshots:
+        command += " --snapshots " + " ".join(map(str, snapshots))
 
     def write(path: Path) -> None:
         info = {"family": family, "seed": seed, "steps": training.done, "command": command,

@@ -19,16 +19,14 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import nn
 from tqdm.auto import tqdm
 
+from tff_core.data import LABELS, MANIFEST, PARTS
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature.generators import Batch, Noise
 from tff_core.results import atomic_write, fingerprint, read_json, write_json
 
 DATASET = "miniature"
-PARTS = ("train", "val", "test")
 # as in ForenSynths, where the other three come without class folders
 WITH_CLASSES = ("progan", "stylegan2", "stylegan", "cyclegan")
-REAL, FAKE = "0_real", "1_fake"
-MANIFEST = "manifest.json"
 MARK = "tff-miniature"  # the text field of our PNGs that holds the hash of what made them
 _BATCH = 20
 
@@ -50,7 +48,7 @@ def weights(part: str, generator: str) -> tuple[Path, ...]:
 def place(out: Path, generator: str, label: int, index: int) -> Path:
     """Where picture ``index`` of ``label`` lies below ``out``; the classes come in turn."""
     folder = out / scenes.CLASSES[index % len(scenes.CLASSES)] if generator in WITH_CLASSES else out
-    return folder / (FAKE if label else REAL) / f"{index:05d}.png"
+    return folder / LABELS[label] / f"{index:05d}.png"
 
 
 def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, seed: int = 0,
@@ -210,7 +208,7 @@ def _made(path: Path, mark: str) -> bool:
 def _ours(out: Path) -> Iterable[Path]:
     """Pictures below ``out`` at places where this module writes."""
     name = re.compile(r"\d{5}\.png")
-    for label in (REAL, FAKE):
+    for label in LABELS:
         for folder in (out / label, *(out / scene / label for scene in scenes.CLASSES)):
             if folder.is_dir():
                 yield from (path for path in folder.iterdir() if name.fullmatch(path.name))

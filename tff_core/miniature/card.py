@@ -1,0 +1,107 @@
+"""Numbers for the data card: the models that ship, and how fakes differ from reals in simple statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from tff_core.miniature import generators
+
+UPSAMPLING = {
+    "progan": "nearest neighbour",
+    "stylegan2": "transposed convolution and FIR filter",
+    "stylegan": "nearest neighbour and blur",
+    "biggan": "nearest neighbour, residual",
+    "cyclegan": "transposed convolution, kernel 3",
+    "stargan": "transposed convolution, kernel 4",
+    "gaugan": "nearest neighbour, SPADE",
+}
+SOURCE = {
+    **dict.fromkeys(("progan", "stylegan2", "stylegan", "biggan"), "two scenes, encoded and blended"),
+    **dict.fromkeys(("cyclegan", "stargan"), "one scene, its light changed"),
+    "gaugan": "a segmentation map and a coarse code",
+}
+
+
+def models() -> pd.DataFrame:
+    """One row per file of weights: its generator, the parts it is used in, how it was made, its size."""
+    rows = []
+    for family in generators.FAMILIES:
+        parts: dict[str, list[str]] = {}
+        for part, names in generators.SHIPPED[family].items():
+            for name in names:
+                parts.setdefault(name, []).append(part)
+        for name, used in parts.items():
+            path = generators.WEIGHTS / name
+            model, info = generators.load(path)
+            rows.append(
+                {
+                    "generator": family,
+                    "model": path.stem,
+                    "parts": ", ".join(used),
+                    "upsampling": UPSAMPLING[family],
+                    "made from": SOURCE[family],
+                    "seed": info["seed"],
+                    "steps": info["steps"],
+                    "parameters": sum(p.numel() for p in model.parameters()),
+                    "kilobytes": round(path.stat().st_size / 1000),
+                    "command": info["command"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def details(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.floating]]:
+    """Simple statistics of pictures (N, H, W, 3), one value per picture.
+
+    ``luma detail`` and ``chroma detail``: root mean square of what a pixel differs from the mean of its four
+    neighbours, in luma and in the two chroma channels; ``chroma to luma`` their ratio; ``saturation`` the
+    mean distance between the largest and the smallest channel. All on a scale where white is 1.
+    """
+    image = pixels.astype(np.float32) / 255
+    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    planes = {"luma": luma, "blue": 0.564 * (image[..., 2] - luma), "red": 0.713 * (image[..., 0] - luma)}
+    power = {name: np.square(_residual(plane)).mean((1, 2)) for name, plane in planes.items()}
+    fine, colour = np.sqrt(power["luma"]), np.sqrt(power["blue"] + power["red"])
+    return {
+        "luma detail": fine,
+        "chroma detail": colour,
+        "chroma to luma": colour / (fine + 1e-4),
+        "saturation": np.ptp(image, axis=3).mean((1, 2)),
+    }
+
+
+def _residual(plane: NDArray[np.floating]) -> NDArray[np.floating]:
+    around = plane[:, :-2, 1:-1] + plane[:, 2:, 1:-1] + plane[:, 1:-1, :-2] + plane[:, 1:-1, 2:]
+    return plane[:, 1:-1, 1:-1] - around / 4
+
+
+def separations(reals: NDArray[np.uint8], fakes: NDArray[np.uint8]) -> pd.DataFrame:
+    """How well one number per picture already tells fakes from reals: one row per statistic of ``details``.
+
+    ``auc`` is the share of (fake, real) pairs in which the fake has the larger value: 0.5 tells nothing.
+    """
+    real, fake = details(reals), details(fakes)
+    labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
+    return pd.DataFrame(
+        {
+            "statistic": name,
+            "real": float(np.median(real[name])),
+            "fake": float(np.median(fake[name])),
+            "auc": float(roc_auc_score(labels, np.r_[real[name], fake[name]])),
+            "n_real": len(reals),
+            "n_fake": len(fakes),
+        }
+        for name in real
+    )
+
+
+def compare(pictures: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> pd.DataFrame:
+    """``separations`` of every generator's (reals, fakes), with a column ``generator`` in front."""
+    tables = [separations(*pair).assign(generator=name) for name, pair in pictures.items()]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["generator", *(column for column in table if column != "generator")]]
