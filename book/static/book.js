@@ -17,11 +17,11 @@ window.addEventListener("load", async () => {
     delete layout.width;
     if (narrow) {
       // a legend beside the plot would take half of a telephone's width
-      if (layout.showlegend !== false) {
+      if (layout.showlegend !== false && (layout.legend || {}).orientation !== "h") {
         const place = layout.sliders ? { y: 1.02, yanchor: "bottom" } : { y: -0.25, yanchor: "top" };
         layout.legend = { ...(layout.legend || {}), orientation: "h", x: 0, xanchor: "left", ...place };
       }
-      layout.margin = { ...(layout.margin || {}), l: 48, r: 12 };
+      layout.margin = { l: 48, r: 12, ...(layout.margin || {}) };
     }
     await Plotly.newPlot(box, figure.data || [], layout, { responsive: true, displaylogo: false });
     if (figure.frames) {
