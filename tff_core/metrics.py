@@ -31,7 +31,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     Raises ValueError where only one label is present or a score is not finite.
     """
     y, s = _checked(labels, scores)
-    return float(resampled_ap(y, s, np.ones((1, len(y))))[0])
+    return float(resampled_ap(y, s, np.ones((len(y), 1)))[0])
 
 
 def gmean_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -57,37 +57,40 @@ def accuracies(labels: ArrayLike, scores: ArrayLike, threshold: float) -> tuple[
     return float(np.mean(~fake[y == 0])), float(np.mean(fake[y == 1]))
 
 
-def picture_weights(labels: ArrayLike, n: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
-    """How often each picture is drawn in each of ``n`` bootstrap resamples, shape (n, N).
+def picture_weights(labels: ArrayLike, n: int = RESAMPLES, seed: int = 0) -> NDArray[np.float32]:
+    """How often each picture is drawn in each of ``n`` bootstrap resamples, shape (N, n).
 
     Reals and fakes are resampled apart, so every resample has as many of each as the sample. The same weights
     for two conditions pair them over the pictures.
     """
     y = _labels(labels)
     rng = np.random.default_rng(seed)
-    weights = np.empty((n, len(y)))
+    weights = np.empty((len(y), n), dtype=np.float32)
     for label in (0, 1):
         members = np.flatnonzero(y == label)
-        weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=n)
+        drawn = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=n)
+        weights[members] = drawn.T
     return weights
 
 
-def resampled_ap(labels: ArrayLike, scores: ArrayLike, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average precision of every resample, shape (B,); ``weights`` (B, N) as in `picture_weights`."""
+def resampled_ap(labels: ArrayLike, scores: ArrayLike, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Average precision of every resample, shape (B,); ``weights`` (N, B) as in `picture_weights`."""
     y, s = _checked(labels, scores)
-    if weights.ndim != 2 or weights.shape[1] != len(y):
-        raise ValueError(f"weights of shape {weights.shape}: expected (resamples, {len(y)})")
+    if weights.ndim != 2 or len(weights) != len(y):
+        raise ValueError(f"weights of shape {weights.shape}: expected ({len(y)}, resamples)")
     order = np.argsort(-s, kind="stable")
-    last = np.r_[np.diff(s[order]) != 0, True]  # ties share one threshold: only its last place counts
-    drawn = weights[:, order]
-    hits = np.cumsum(drawn * y[order], axis=1)[:, last]
-    called = np.cumsum(drawn, axis=1)[:, last]
-    gained = np.diff(hits, axis=1, prepend=0.0)
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    return (gained * precision).sum(axis=1) / hits[:, -1]
+    y, s, drawn = y[order], s[order], weights[order]
+    fakes = np.flatnonzero(y)
+    # pictures of equal score share one threshold: precision is taken after the last of them
+    end = np.searchsorted(-s, -s[fakes], side="right") - 1
+    called = np.cumsum(drawn, axis=0)[end]
+    found = np.cumsum(drawn[fakes], axis=0)
+    hits = found[np.searchsorted(fakes, end, side="right") - 1]
+    # nothing called means that none of these fakes was drawn: they weigh nothing
+    return (drawn[fakes] * hits / np.maximum(called, 1)).sum(axis=0) / found[-1]
 
 
-def percentiles(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
+def percentiles(values: NDArray[np.floating], level: float = LEVEL) -> tuple[float, float]:
     """The two ends of the central ``level`` of bootstrap values."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
@@ -115,9 +118,12 @@ def threshold_interval(
     return Interval(gmean_threshold(y, s), *percentiles(values, level))
 
 
-def seed_weights(seeds: int, n: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
-    """The share of each of ``seeds`` training seeds (or draws) in each of ``n`` resamples, (n, seeds)."""
-    rng = np.random.default_rng([seed, 1])
+def seed_weights(seeds: int, n: int = RESAMPLES, seed: int = 0, stream: int = 0) -> NDArray[np.float64]:
+    """The share of each of ``seeds`` training seeds (or draws) in each of ``n`` resamples, (n, seeds).
+
+    Different ``stream`` numbers give independent resamples under one seed.
+    """
+    rng = np.random.default_rng([seed, 1, stream])
     return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=n) / seeds
 
 
