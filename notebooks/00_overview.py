@@ -46,10 +46,8 @@ summary = verdicts.summarize(sensitivity[sensitivity["seed"].isin(seeds)])
 figures.show(figures.finding(summary, paper, k))
 
 # %% [markdown]
-# *How to read it.* A marker is a mean over the trained detectors (and over the draws of a random set). Its
-# whisker reaches from the lowest to the highest bound of the 95 % bootstrap intervals of the single
-# detectors. Switch to the published numbers with the buttons; click a legend entry to hide it, hover a
-# marker for its numbers.
+# A marker is a mean over the trained detectors, and over the draws of a random set. Switch to the published
+# numbers with the buttons, hover a marker for its numbers, click a legend entry to hide it.
 
 # %% tags=["hide-input"]
 strict = verdicts.verdict(contrast)

@@ -226,10 +226,9 @@ display(
 )
 
 # %% [markdown]
-# All numbers, with the paper's beside them (percent; R / F: reals and fakes called right; n per generator
-# in the figure's caption).
+# Unfold for all numbers, with the paper's beside them, in percent. R / F: reals and fakes called right.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 published_rows = paper.set_index(["condition", "generator"])
 measured = summary.set_index(["condition", "generator"])
 lines = [
