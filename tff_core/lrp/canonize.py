@@ -394,7 +394,20 @@ def _same_function(model: nn.Module, net: Net, example: Tensor | None) -> None:
         generator = torch.Generator().manual_seed(0)
         example = torch.randn(2, net.channels, 64, 64, generator=generator)
     example = example.to("cpu", torch.float64)
-    expected, found = model(example), net(example)
+    try:
+        expected = model(example)
+    except RuntimeError as error:
+        size = " x ".join(map(str, example.shape[2:]))
+        raise ValueError(
+            f"{type(model).__name__} cannot run on noise of {size} pixels ({error}): expected pictures of another "
+            "size; give an example, canonize(model, example=x)"
+        ) from error
+    found = net(example)
+    if net.target is not None and (expected.ndim != 2 or not 0 <= net.target < expected.shape[1]):
+        raise ValueError(
+            f"target is {net.target}: expected a logit from 0 to {expected.shape[-1] - 1}, the outputs of "
+            f"{type(model).__name__} have shape {tuple(expected.shape)}"
+        )
     if expected.shape != found.shape:
         raise ValueError(
             f"the copy returns {tuple(found.shape)}, the model {tuple(expected.shape)}: please report it"

@@ -260,7 +260,10 @@ class Conv(Rule):
         x, padding, (top, left), (height, width) = saved
         geometry = (self.stride, padding, self.dilation, self.groups)
         if self.bounds is not None:
-            out = _zb(x, r, self.weight, self._halves(), self.bounds, geometry)
+            # the zero padding pads the bounds too
+            inside, _, _ = self._pad(torch.ones(1, x.shape[1], height, width, dtype=x.dtype, device=x.device))
+            low, high = (bound * inside for bound in self.bounds)
+            out = _zb(x, r, self.weight, self._halves(), (low, high), geometry)
         elif self.signed:
             out = _zplus_signed(x, r, self._halves(), geometry)
         else:
@@ -328,11 +331,11 @@ def _zb(
     r: Tensor,
     weight: Tensor,
     halves: tuple[Tensor, Tensor],
-    bounds: tuple[float, float],
+    bounds: tuple[Tensor, Tensor],
     geometry: Geometry,
 ) -> Tensor:
-    """The z^B rule for inputs within bounds (Montavon et al. 2017); the zero padding pads the bounds too."""
-    low, high = (torch.full_like(x, bound) for bound in bounds)
+    """The z^B rule for inputs within bounds (Montavon et al. 2017)."""
+    low, high = bounds
     z = _conv(x, weight, geometry) - _conv(low, halves[0], geometry) - _conv(high, halves[1], geometry)
     s = r / stabilise(z)
     return (

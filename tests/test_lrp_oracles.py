@@ -1,0 +1,226 @@
+"""Relevance against three other implementations: the paper's code (golden files), zennit and captum."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from captum.attr import LayerLRP
+from captum.attr._utils.custom_modules import Addition_Module
+from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
+from lrp_nets import pictures, randomise
+from torch import Tensor, fx, nn
+from torch.fx.experimental.optimization import fuse
+from zennit.composites import LayerMapComposite
+from zennit.core import Composite
+from zennit.layer import Sum
+from zennit.rules import Epsilon, Norm, Pass, ZBox, ZPlus
+from zennit.torchvision import ResNetCanonizer
+
+from tff_core import ffrs, lrp
+from tff_core.lrp.canonize import IMAGENET_BOUNDS
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+GOLDEN = REFERENCE / "lrp_golden"
+needs_reference = pytest.mark.skipif(
+    not GOLDEN.is_dir(), reason=f"the golden relevances of the paper's code are not at {GOLDEN}"
+)
+NAMES = ["resnet50", "efficientnet_b0"]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def golden(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any, nn.Module, Tensor]]:
+    sys.path.insert(0, str(GOLDEN))
+    import seeded_models
+
+    table = np.load(GOLDEN / f"{request.param}.npz")
+    seed, size = int(table["seed"]), int(table["size"])
+    model = getattr(seeded_models, request.param)(seed)
+    yield request.param, table, model, seeded_models.inputs(len(table["logit"]), size, seed + 2)
+    sys.path.remove(str(GOLDEN))
+
+
+def per_picture(maps: dict[str, Tensor]) -> np.ndarray:
+    """Omega of each picture by its definition, (N, maps)."""
+    shares = [r.clamp(min=0).sum((2, 3)) / r.abs().sum((1, 2, 3))[:, None] for r in maps.values()]
+    return torch.cat(shares, 1).numpy()
+
+
+@needs_reference
+def test_the_papers_code_is_recreated(golden: tuple[str, Any, nn.Module, Tensor]) -> None:
+    name, table, model, x = golden
+    net = lrp.canonize(model, reference=True)
+    assert list(net.layers) == table["layers"].tolist()
+    assert list(net.layers.values()) == table["channels"].tolist()
+    for sign, key in ((1.0, "omega_per_image"), (-1.0, "omega_minus_per_image")):
+        start = torch.full((len(x), 1), sign, dtype=torch.float64)
+        out = lrp.relevance(net, x, start=start, pixels=sign > 0)
+        np.testing.assert_allclose(per_picture(out.maps), table[key], rtol=0, atol=1e-11)
+        assert out.logit is not None
+        np.testing.assert_allclose(out.logit[:, 0].numpy(), table["logit_reference"], rtol=0, atol=1e-11)
+        if out.pixels is None:
+            continue
+        sums = np.stack([r.sum((1, 2, 3)).numpy() for r in out.maps.values()], 1)
+        np.testing.assert_allclose(sums, table["relevance_sum"], rtol=0, atol=1e-9)
+        # the paper's bounds of ResNet-50's pixels are float32
+        error = (
+            np.abs(out.pixels.numpy() - table["pixel_relevance"]).sum()
+            / np.abs(table["pixel_relevance"]).sum()
+        )
+        assert error < (1e-6 if name == "resnet50" else 1e-11)
+
+
+@needs_reference
+def test_omega_of_the_papers_code_is_recreated(golden: tuple[str, Any, nn.Module, Tensor]) -> None:
+    """The mean over pictures, as the public function has it: one network calls all fake, one all real."""
+    name, table, model, x = golden
+    net = lrp.canonize(model, reference=True)
+    label, key = ("fake", "omega_per_image") if name == "resnet50" else ("real", "omega_minus_per_image")
+    omega = ffrs.ff_rs(net, [x[:2], x[2:]], label=label, confidence=0.5)  # type: ignore[arg-type]
+    found = np.concatenate(list(omega.values.values()))
+    np.testing.assert_allclose(found, table[key].mean(0), rtol=0, atol=1e-12)
+    assert omega.count == len(x) and not omega.poisoned
+
+
+@needs_reference
+def test_exact_folding_keeps_the_models_logit(golden: tuple[str, Any, nn.Module, Tensor]) -> None:
+    name, table, model, x = golden
+    net = lrp.canonize(model)
+    np.testing.assert_allclose(net(x)[:, 0].numpy(), table["logit"], rtol=0, atol=1e-11)
+    start = torch.ones(len(x), 1).double()
+    exact = per_picture(lrp.relevance(net, x, start=start).maps)
+    distance = np.abs(exact - table["omega_per_image"]).sum() / np.abs(table["omega_per_image"]).sum()
+    # the residual factor of the paper's code is 1 / sqrt(1 + eps), eps 1e-5 and 1e-3: small, not nothing
+    assert (1e-6 < distance < 1e-2) if name == "resnet50" else (1e-4 < distance < 5e-2)
+
+
+@needs_reference
+@pytest.mark.parametrize(("folder", "name"), [("resnet50", "resnet50"), ("efb0", "efficientnet_b0")])
+def test_names_equal_the_published_tables(folder: str, name: str) -> None:
+    from efficientnet_pytorch import EfficientNet
+
+    model = (
+        torchvision.models.resnet50(num_classes=1)
+        if name == "resnet50"
+        else EfficientNet.from_name("efficientnet-b0", num_classes=1)
+    )
+    net = lrp.canonize(model.eval())
+    assert sum(net.layers.values()) == {"resnet50": 26_560, "efficientnet_b0": 21_008}[name]
+    for label in ("fake", "real"):
+        published = ffrs.Omega.from_csv(
+            REFERENCE / "fmap_relevances" / folder / f"progan_val-{label}.csv", net
+        )
+        assert len(published) == sum(net.layers.values())
+
+
+def resnet(builder: Callable[..., nn.Module], size: int) -> tuple[nn.Module, Tensor]:
+    return randomise(builder(num_classes=1), seed=3, size=size), pictures(2, size, seed=9)
+
+
+def compare(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
+    assert found.keys() == expected.keys()
+    for layer, e in expected.items():
+        error = float((found[layer] - e).abs().sum() / e.abs().sum())
+        assert error < tolerance, f"{layer}: {error}"
+
+
+@pytest.mark.parametrize(
+    ("builder", "size"),
+    [
+        (torchvision.models.resnet18, 32),
+        pytest.param(torchvision.models.resnet50, 64, marks=pytest.mark.slow),
+    ],
+)
+def test_zennit_agrees_with_bias_and_stabilisers_matched(
+    builder: Callable[..., nn.Module], size: int
+) -> None:
+    model, x = resnet(builder, size)
+    floor = lambda z: z + 1e-12 * (z == 0)  # noqa: E731
+    low, high = (torch.full((1, 3, 1, 1), bound, dtype=torch.float64) for bound in IMAGENET_BOUNDS)
+    by_type = LayerMapComposite(
+        [
+            (nn.Conv2d, ZPlus(stabilizer=floor, zero_params="bias")),
+            (nn.Linear, Epsilon(1e-6)),
+            ((nn.AdaptiveAvgPool2d, Sum), Norm(1e-6)),
+            ((nn.ReLU, nn.BatchNorm2d), Pass()),
+        ]
+    )
+    first = ZBox(low=low, high=high, stabilizer=1e-6, zero_params="bias")
+
+    def rule(ctx: dict[Any, Any], name: str, module: nn.Module) -> Any:
+        return first if name == "conv1" else by_type.mapping(ctx, name, module)
+
+    # zennit leaves the same factor behind in each folded batch norm as the paper's code
+    net = lrp.canonize(model, reference=True)
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            output.retain_grad()
+            outputs[name] = output
+
+        return hook
+
+    pixels = x.clone().requires_grad_()
+    with Composite(module_map=rule, canonizers=[ResNetCanonizer()]).context(model) as modified:
+        handles = [m.register_forward_hook(keep(n)) for n, m in modified.named_modules() if n in net.layers]
+        logit = modified(pixels)
+        start = logit.detach().sign()
+        logit.backward(gradient=start)
+        for handle in handles:
+            handle.remove()
+    out = lrp.relevance(net, x, start=start, pixels=True)
+    grads = {k: g for k in net.layers if (g := outputs[k].grad) is not None}
+    compare(out.maps, grads, 1e-9)
+    assert out.pixels is not None and pixels.grad is not None
+    compare({"pixels": out.pixels}, {"pixels": pixels.grad}, 1e-9)
+
+
+def unrolled(model: nn.Module) -> fx.GraphModule:
+    """What captum needs: batch norms folded, a ReLU module for each use, sums as modules."""
+    graph = fuse(model)
+    modules = dict(graph.named_modules())
+    for node in list(graph.graph.nodes):
+        module = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.ReLU):
+            graph.add_submodule(f"own_{node.name}", nn.ReLU())
+            node.target = f"own_{node.name}"
+        elif node.op == "call_function" and node.target.__name__ in ("add", "iadd"):
+            graph.add_submodule(f"own_{node.name}", Addition_Module())
+            node.op, node.target = "call_module", f"own_{node.name}"
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("builder", "size"),
+    [
+        (torchvision.models.resnet18, 32),
+        pytest.param(torchvision.models.resnet50, 64, marks=pytest.mark.slow),
+    ],
+)
+def test_captum_agrees_on_the_unrolled_graph(builder: Callable[..., nn.Module], size: int) -> None:
+    model, x = resnet(builder, size)
+    model.fc.bias.data += 20  # type: ignore[operator,union-attr]  # captum starts at f: keep it away from zero
+    net = lrp.canonize(model)
+    graph = unrolled(model)
+    assert torch.allclose(graph(x), net(x), atol=1e-10)
+    modules = dict(graph.named_modules())
+    for module in modules.values():
+        if isinstance(module, nn.Conv2d):
+            module.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)  # type: ignore[assignment]
+        elif isinstance(module, (nn.Linear, nn.AdaptiveAvgPool2d, Addition_Module, nn.MaxPool2d)):
+            module.rule = EpsilonRule(epsilon=1e-6)  # type: ignore[assignment]
+    layers = list(net.layers)[
+        1:
+    ]  # captum's rule for the first layer is another one, but its maps see no rule
+    found = LayerLRP(graph, [modules[k] for k in layers]).attribute(x, attribute_to_layer_input=False)
+    out = lrp.relevance(net, x)
+    compare({k: out.maps[k] for k in layers}, dict(zip(layers, found, strict=True)), 5e-4)
