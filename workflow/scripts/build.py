@@ -163,7 +163,9 @@ class Progress:
             self.steps += int(stats[2])
         started = re.match(r"Job (\d+): (.*?)(?: \[(.*)\])?$", line)
         if started:
-            self.running[started[1]] = ("", started[2], started[3] or "", time.monotonic())
+            log = started[3] or ""
+            rule = re.sub(r"[/.].*$", "", log.removeprefix("logs/"))  # a rule's logs bear its name
+            self.running[started[1]] = (rule, started[2], log, time.monotonic())
         ended = re.match(r"Finished jobid: (\d+) \(Rule: (\w+)\)", line)
         if ended and ended[1] in self.running:
             _, message, _, start = self.running.pop(ended[1])
@@ -179,8 +181,9 @@ class Progress:
 
     def share(self) -> float:
         """Part of the expected work that is done, 0 to 1; running jobs count for the time they have had."""
-        part = self.done + 0.5 * sum(
-            min(time.monotonic() - start, 60.0) for _, _, _, start in self.running.values()
+        part = self.done + sum(
+            min(time.monotonic() - start, 0.9 * self.expected.get(rule, 0.0))
+            for rule, _, _, start in self.running.values()
         )
         return min(part / self.total, 0.99) if self.total and self.steps > self.finished else 1.0
 
