@@ -1101,7 +1101,9 @@ def gray_boxes(table: pd.DataFrame) -> go.Figure:
             owner.append(key)
     _switch(figure, {words: [o == key for o in owner] for key, words in _PICTURES.items()}, dropdown=True)
     _generator_axis(figure, generators)
-    figure.update_xaxes(title="probability of being fake, %", range=[-2, 102])
+    # boxes drawn from their quartiles carry no values by which plotly could tell an axis of numbers
+    figure.update_yaxes(type="linear")
+    figure.update_xaxes(title="probability of being fake, %", range=[-2, 102], type="linear")
     text = (
         "Fake probability of the same pictures in colour and in gray: median, quartiles, and whiskers to the "
         "farthest value within 1.5 interquartile ranges; all detector seeds pooled. The menu "
@@ -1278,17 +1280,23 @@ def sweeps(table: pd.DataFrame) -> go.Figure:
 
 
 def slides(
-    frames: Mapping[str, np.ndarray], labels: Mapping[str, Sequence[str]], prefix: str, text: str
+    frames: Mapping[str, np.ndarray],
+    labels: Mapping[str, Sequence[str]],
+    prefix: str,
+    text: str,
+    start: str | None = None,
 ) -> go.Figure:
     """One row of pictures at a time; a slider walks through the rows.
 
     ``frames`` maps a name to uint8 (N, H, W, 3), equal shapes; ``labels`` gives a short text below each
-    picture; ``prefix`` stands before the name that the slider shows.
+    picture; ``prefix`` stands before the name that the slider shows, and ``start`` is the first one shown.
     """
     if not frames or len({f.shape for f in frames.values()}) > 1:
         raise ValueError(f"frames of shapes {[f.shape for f in frames.values()]}: expected one shape")
     n, height, width = next(iter(frames.values())).shape[:3]
     gap = max(2, width // 12)
+    names = list(frames)
+    first = names.index(start) if start is not None else 0
     figure = go.Figure()
     for i, (name, pictures) in enumerate(frames.items()):
         sheet = np.zeros((height, n * (width + gap) - gap, 4), dtype=np.uint8)
@@ -1296,7 +1304,7 @@ def slides(
             left = j * (width + gap)
             sheet[:, left : left + width, :3] = picture
             sheet[:, left : left + width, 3] = 255
-        figure.add_trace(go.Image(source=_png(sheet), hoverinfo="skip", visible=i == 0))
+        figure.add_trace(go.Image(source=_png(sheet), hoverinfo="skip", visible=i == first))
         figure.add_scatter(
             x=[j * (width + gap) + width / 2 - 0.5 for j in range(n)],
             y=[height + 0.06 * height] * n,
@@ -1306,9 +1314,8 @@ def slides(
             textfont={"color": INK, "size": 12},
             hoverinfo="skip",
             showlegend=False,
-            visible=i == 0,
+            visible=i == first,
         )
-    names = list(frames)
     steps = [
         {
             "label": name,
@@ -1321,7 +1328,7 @@ def slides(
         sliders=[
             {
                 "steps": steps,
-                "active": 0,
+                "active": first,
                 "x": 0,
                 "len": 1,
                 "y": 0,
@@ -1335,9 +1342,9 @@ def slides(
         ]
     )
     figure.update_xaxes(visible=False, range=[-0.5, n * (width + gap) - gap - 0.5], constrain="domain")
-    figure.update_yaxes(visible=False, range=[1.3 * height, -0.5], scaleanchor="x", constrain="domain")
+    figure.update_yaxes(visible=False, range=[1.25 * height, -0.5], scaleanchor="x", constrain="domain")
     described = "; ".join(f"{prefix}{name}: {', '.join(labels[name])}" for name in names)
-    return _finish(figure, 300, text, f"{n} pictures with a slider. {described}.")
+    return _finish(figure, 260, text, f"{n} pictures with a slider. {described}.")
 
 
 # ---------------------------------------------------------------------------- colour-conditional maps
@@ -1525,3 +1532,107 @@ def layer_shares(table: pd.DataFrame) -> go.Figure:
         f"Share by layer for {len(table)} layers; over all maps of the network {100 * weighed:.0f} %."
     )
     return _finish(figure, 400, text, alternative)
+
+
+# ------------------------------------------------------------------------------------------ patches
+
+
+def collage(
+    frames: Mapping[str, np.ndarray],
+    hover: Mapping[str, Sequence[Sequence[str]]],
+    rows: Mapping[str, Sequence[str]],
+    columns: Sequence[str],
+    text: str,
+    prefix: str = "",
+) -> go.Figure:
+    """A table of small pictures; a menu (or with ``prefix`` a slider) chooses which table.
+
+    Parameters
+    ----------
+    frames: uint8 (R, C, h, w, 3) by name, of one shape; a cell of zeros throughout is left empty.
+    hover: for every frame R rows of C texts.
+    rows: for every frame the names of its rows.
+    columns: names of the columns.
+    text: the caption.
+    prefix: what stands before the name that the slider shows; empty for a menu.
+    """
+    if not frames or len({f.shape for f in frames.values()}) > 1:
+        raise ValueError(f"frames of shapes {[f.shape for f in frames.values()]}: expected one shape")
+    count, across, height, width = next(iter(frames.values())).shape[:4]
+    gap = max(2, width // 10)
+    centres_x = [c * (width + gap) + width / 2 - 0.5 for c in range(across)]
+    centres_y = [r * (height + gap) + height / 2 - 0.5 for r in range(count)]
+    figure = go.Figure()
+    for i, (name, cells) in enumerate(frames.items()):
+        sheet = np.zeros((count * (height + gap) - gap, across * (width + gap) - gap, 4), dtype=np.uint8)
+        for r in range(count):
+            for c in range(across):
+                top, left = r * (height + gap), c * (width + gap)
+                sheet[top : top + height, left : left + width, :3] = cells[r, c]
+                sheet[top : top + height, left : left + width, 3] = 255 * bool(cells[r, c].any())
+        figure.add_trace(go.Image(source=_png(sheet), hoverinfo="skip", visible=i == 0))
+        figure.add_scatter(
+            x=centres_x * count,
+            y=[y for y in centres_y for _ in range(across)],
+            mode="markers",
+            marker={"size": 30, "opacity": 0},
+            text=[words for row in hover[name] for words in row],
+            showlegend=False,
+            hovertemplate="%{text}<extra></extra>",
+            visible=i == 0,
+        )
+    names = list(frames)
+    shown = {name: [j // 2 == i for j in range(2 * len(names))] for i, name in enumerate(names)}
+    labels = {name: {"yaxis.ticktext": list(rows[name])} for name in names}
+    if prefix:
+        figure.update_layout(
+            sliders=[
+                {
+                    "steps": [
+                        {"label": name, "method": "update", "args": [{"visible": shown[name]}, labels[name]]}
+                        for name in names
+                    ],
+                    "active": 0,
+                    "x": 0,
+                    "len": 1,
+                    "y": 0,
+                    "yanchor": "top",
+                    "pad": {"t": 10, "l": 10, "r": 10},
+                    "currentvalue": {"prefix": prefix, "font": {"color": INK, "size": 14}, "xanchor": "left"},
+                    "font": {"color": INK, "size": 10},
+                    "bgcolor": "#c8ced4",
+                    "bordercolor": LINE,
+                }
+            ]
+        )
+    else:
+        _switch(figure, shown, dropdown=True, relayout=labels)
+    figure.update_xaxes(
+        side="top",
+        tickvals=centres_x,
+        ticktext=list(columns),
+        range=[-0.5, across * (width + gap) - gap - 0.5],
+        showgrid=False,
+        ticks="",
+        constrain="domain",
+    )
+    figure.update_yaxes(
+        tickvals=centres_y,
+        ticktext=list(rows[names[0]]),
+        range=[count * (height + gap) - gap - 0.5, -0.5],
+        scaleanchor="x",
+        constrain="domain",
+        showgrid=False,
+        ticks="",
+    )
+    described = (
+        f"{len(names)} tables ({', '.join(names)}) of {count} rows ({', '.join(rows[names[0]])}) and columns"
+    )
+    finished = _finish(
+        figure, 120 + 76 * count, text, f"Patches: {described} {', '.join(columns)}.", menu=not prefix
+    )
+    # the names of the columns stand where other figures have a margin
+    finished.update_layout(margin_t=(76 if not prefix else 34))
+    finished.update_xaxes(linecolor="rgba(0,0,0,0)")
+    finished.update_yaxes(linecolor="rgba(0,0,0,0)")
+    return finished
