@@ -7,12 +7,14 @@ build leaves nothing to unlock; finished files are whole, and the next run conti
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,10 +95,30 @@ def lock(folder: Path) -> IO[str]:
             f"another build (process {handle.read().strip() or 'unknown'}) is at work in {folder}: "
             "wait until it has ended, or stop it, then run again"
         ) from error
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
+    write_pid(handle, os.getpid())
     return handle
+
+
+def write_pid(handle: IO[str], pid: int) -> None:
+    """Tell later builds which process has the folder."""
+    handle.truncate(0)
+    handle.write(str(pid))
+    handle.flush()
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End the workflow and its jobs now; by itself it would wait until the running jobs are done."""
+    try:
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
 
 
 def environment(folder: Path, threads: int) -> dict[str, str]:
@@ -248,12 +271,12 @@ def command(config: Path, options: argparse.Namespace, targets: list[str], folde
 def show(process: subprocess.Popen[str], progress: Progress, log: IO[str]) -> None:
     """Follow Snakemake until it ends: a moving line on a terminal, a line for each finished job elsewhere."""
     terminal = sys.stdout.isatty()
-    stop = threading.Event()
+    ended = threading.Event()
     spoken = threading.Lock()
 
     def tick() -> None:
         width = shutil.get_terminal_size().columns
-        while not stop.wait(1.0 if terminal else 60.0):
+        while not ended.wait(1.0 if terminal else 60.0):
             with spoken:
                 if terminal:
                     print(f"\r\x1b[2K{progress.line(width)}", end="", flush=True)
@@ -270,7 +293,7 @@ def show(process: subprocess.Popen[str], progress: Progress, log: IO[str]) -> No
             kept = progress.feed(line.rstrip("\n"))
             if kept:
                 print(("\r\x1b[2K" if terminal else "") + kept, flush=True)
-    stop.set()
+    ended.set()
     ticker.join()
     if terminal:
         print("\r\x1b[2K", end="", flush=True)
@@ -300,8 +323,13 @@ def main() -> int:
     parser.add_argument("snakemake", nargs="*", help="more options for Snakemake, after --")
     options = parser.parse_args()
     folder = Path(os.environ.get("TFF_BUILD") or ROOT / "build").resolve()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as with Ctrl-C, jobs included
     try:
         return run(options, folder)
+    except OSError as error:
+        told = f"{error.filename or folder}: {error.strerror}"
+        print(f"make: {told}; set this right, then run again", file=sys.stderr)
+        return 1
     except BuildError as error:
         print(f"make: {error}", file=sys.stderr)
         return 1
@@ -348,15 +376,18 @@ def run(options: argparse.Namespace, folder: Path) -> int:
             cwd=folder, env=environment(folder, config["threads"]), text=True, errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[handle.fileno()],
         )  # fmt: skip
+        write_pid(handle, process.pid)  # whoever stops that process frees the folder
         try:
             show(process, progress, log)
             status = process.wait()
         except BaseException:
-            process.terminate()
-            process.wait()
+            stop(process)
             raise
     if status:
-        raise BuildError(failure(folder, report.read_text(errors="replace")))
+        told = failure(folder, report.read_text(errors="replace"))
+        free = shutil.disk_usage(folder).free / 1e6
+        full = f"\nonly {free:.0f} MB are free on the disk of {folder}: free some, then run again"
+        raise BuildError(told + (full if free < 100 else ""))
     if not options.snakemake:
         stamp.write_text(state(folder, text))
     if progress.steps == 0 and not options.snakemake:
