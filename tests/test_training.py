@@ -1,9 +1,9 @@
 """Training: repeatable, resumable after a kill, cached by content, and clear about what is missing."""
 
-import os
+import multiprocessing
 import random
-import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,15 @@ def pictures(root: Path, n: int, seed: int) -> None:
             if label:  # a fake repeats each pixel: nearest upsampling
                 noise = noise[::2, ::2].repeat(2, 0).repeat(2, 1)
             Image.fromarray(noise).save(root / name / f"{i:03d}.png")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums split over threads round differently: equal weights need an equal number of them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -96,36 +105,45 @@ def test_same_seed_same_weights_other_seed_others(
     assert not same(first, run(spec, store, seed=1))
 
 
+def slow_run(root: Path) -> None:
+    """What a child process does: the same run, slow enough to be killed in its middle."""
+    torch.set_num_threads(1)
+    detectors.ARCHITECTURES["tiny"] = detectors.Architecture("Tiny", 2, tiny)
+    one_step = training._Run._one_step
+
+    def slow_step(self: training._Run) -> float:
+        time.sleep(0.03)
+        return one_step(self)
+
+    training._Run._one_step = slow_step  # type: ignore[method-assign]
+    run(detectors.Spec("tiny-test", "tiny"), results.Store(root))
+
+
 def test_killed_at_any_moment_it_ends_with_the_weights_of_an_undisturbed_run(
-    spec: detectors.Spec, store: results.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: detectors.Spec, store: results.Store, tmp_path: Path
 ) -> None:
     whole = run(spec, store)
     undisturbed = whole.rename(tmp_path / "undisturbed.safetensors")
     history = results.read_json(whole.with_suffix(".json"))["history"]
     whole.with_suffix(".json").unlink()
-    real_step = training._Run._one_step
-
-    def slow_step(self: training._Run) -> float:
-        time.sleep(0.01)
-        return real_step(self)
-
-    monkeypatch.setattr(training._Run, "_one_step", slow_step)
     checkpoint = whole.with_suffix(".part.pt")
     dice = random.Random(0)
+    # children of a server that has computed nothing: a process with torch's threads cannot be forked safely
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tff_core.training"])
     kills = resumed = 0
     for _ in range(20):
         resumed += checkpoint.is_file()
-        child = os.fork()
-        if child == 0:
-            try:
-                run(spec, store)
-            finally:
-                os._exit(0)
-        time.sleep(dice.uniform(0.05, 0.25))
-        if os.waitpid(child, os.WNOHANG)[0]:
+        child = processes.Process(target=slow_run, args=(store.root,))
+        child.start()
+        deadline = time.monotonic() + 60
+        while child.is_alive() and not checkpoint.is_file() and time.monotonic() < deadline:
+            time.sleep(0.01)  # the first child is killed once it has saved something
+        child.join(dice.uniform(0.05, 0.4))
+        if child.exitcode is not None:
             break
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        child.kill()
+        child.join()
         kills += 1
     assert kills >= 2
     assert resumed >= 1

@@ -386,8 +386,9 @@ def rank(
 
     Only pictures count that the detector calls by their label with at least ``confidence`` (paper, section
     4); ``n`` is how many per label it is shown (all by default). ``calibrated`` counts that probability from
-    the calibrated threshold: a hardly trained detector may call every picture by one label. Each ranking is written in the published
-    format, with a ``.json`` beside it that says how many pictures counted. Says so where these are few.
+    the calibrated threshold: a hardly trained detector may call every picture by one label. Each ranking is
+    written in the published format, with a ``.json`` beside it that says how many pictures counted. Says so
+    where these are few.
 
     Raises FileNotFoundError where the detector is not trained, ValueError where no picture is confident.
     """

@@ -5,7 +5,7 @@ The recipe is theirs where it fits small pictures: real against ProGAN, blur and
 start, and AdamW with a one-cycle schedule, because a few hundred steps have to do.
 
 Every random number follows from the seed and the step, so a run that was killed continues from its last
-checkpoint to exactly the weights of an undisturbed run.
+checkpoint to exactly the weights of an undisturbed run (on the same device, with as many threads).
 """
 
 from __future__ import annotations
