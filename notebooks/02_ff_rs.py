@@ -42,9 +42,10 @@ where = detectors.default_device() if device == "auto" else device
 # R_j = \sum_i \frac{a_j w_{ij}^+}{\sum_{j'} a_{j'} w_{ij'}^+}\, R_i , \qquad w^+ = \max(w, 0),
 # $$
 #
-# so that $\sum_j R_j = \sum_i R_i$: relevance is neither made nor lost. Batch normalisation is first folded
-# into the convolution before it. Where a residual branch meets its shortcut, relevance splits in proportion
-# to the two summands.
+# so that $\sum_j R_j = \sum_i R_i$: relevance is neither made nor lost. Where inputs can be negative, as in
+# EfficientNet, negative inputs take part with negative weights. Batch normalisation is first folded into the
+# convolution before it. Where a residual branch meets its shortcut, relevance splits in proportion to the two
+# summands.
 
 # %% [markdown]
 # **Code.** Load a trained detector, make it readable for LRP, and explain the fake of which it is surest.
@@ -78,14 +79,14 @@ cuts = {"the pixels": float(explained.pixels.sum()) / abs(logit), **cuts}
 figures.show(figures.conservation(pd.DataFrame({"layer": list(sums), "share": list(sums.values())}), cuts))
 
 # %% tags=["hide-input"]
-worst = max(cuts.values(), key=lambda share: abs(share - 1))
 display(
     Markdown(
-        f"Of {len(fakes)} fakes from validation this is the one with the largest logit ({logit:.2f}). "
-        f"Through {len(cuts)} places that all relevance must pass, the share of the logit that arrives is "
-        f"between {min(cuts.values()):.3f} and {max(cuts.values()):.3f}; farthest from 1 is {worst:.3f}. "
-        f"What is missing or in excess at *all* of them alike went to the bias of the last, linear layer: "
-        f"there the rule counts the bias as a contribution, in the convolutions it does not."
+        f"Of {len(fakes)} fakes from validation this is the one with the largest logit ({logit:.2f}). Through "
+        f"{len(cuts)} places that all relevance must pass, the share of the logit that arrives is between "
+        f"{min(cuts.values()):.3f} and {max(cuts.values()):.3f}. What is missing, or in excess, at *all* of them "
+        "alike went to the bias of the last, linear layer: there the rule counts the bias as a contribution, in "
+        "the convolutions it does not. What differs *between* them was taken by the small constants that keep "
+        "a division by almost nothing from exploding; a network with tiny activations loses more that way."
     )
 )
 

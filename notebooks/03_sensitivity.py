@@ -71,7 +71,7 @@ display(
     Markdown(
         f"On {len(x)} validation pictures the largest difference between the two implementations is "
         f"{float((folded - dropped).abs().max()):.1g} in the logit; between the whole detector and the "
-        f"dropped one it is {float((whole - dropped).abs().max()):.1f}."
+        f"dropped one it is {float((whole - dropped).abs().max()):.2g}."
     )
 )
 
