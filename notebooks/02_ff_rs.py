@@ -43,9 +43,9 @@ where = detectors.default_device() if device == "auto" else device
 # $$
 #
 # so that $\sum_j R_j = \sum_i R_i$: relevance is neither made nor lost. Where inputs can be negative, as in
-# EfficientNet, negative inputs take part with negative weights. Batch normalisation is first folded into the
-# convolution before it. Where a residual branch meets its shortcut, relevance splits in proportion to the two
-# summands.
+# EfficientNet, negative inputs take part with negative weights. Batch normalisation is first folded into
+# the convolution before it. Where a residual branch meets its shortcut, relevance splits in proportion to
+# the two summands.
 
 # %% [markdown]
 # **Code.** Load a trained detector, make it readable for LRP, and explain the fake of which it is surest.
@@ -81,12 +81,13 @@ figures.show(figures.conservation(pd.DataFrame({"layer": list(sums), "share": li
 # %% tags=["hide-input"]
 display(
     Markdown(
-        f"Of {len(fakes)} fakes from validation this is the one with the largest logit ({logit:.2f}). Through "
-        f"{len(cuts)} places that all relevance must pass, the share of the logit that arrives is between "
-        f"{min(cuts.values()):.3f} and {max(cuts.values()):.3f}. What is missing, or in excess, at *all* of them "
-        "alike went to the bias of the last, linear layer: there the rule counts the bias as a contribution, in "
-        "the convolutions it does not. What differs *between* them was taken by the small constants that keep "
-        "a division by almost nothing from exploding; a network with tiny activations loses more that way."
+        f"Of {len(fakes)} fakes from validation this is the one with the largest logit ({logit:.2f}). "
+        f"Through {len(cuts)} places that all relevance must pass, the share of the logit that arrives is "
+        f"between {min(cuts.values()):.3f} and {max(cuts.values()):.3f}. What is missing, or in excess, at "
+        f"*all* of them alike went to the bias of the last, linear layer: there the rule counts the bias "
+        f"as a contribution, in the convolutions it does not. What differs *between* them was taken by the "
+        f"small constants that keep a division by almost nothing from exploding; a network with tiny "
+        f"activations loses more that way."
     )
 )
 

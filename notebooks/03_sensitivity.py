@@ -34,7 +34,8 @@ paper = published.sensitivity(spec.arch)
 # ## Feature-map dropout
 #
 # **Idea.** Set a feature map to zero at the output of its convolution, for every picture alike, and let the
-# network go on {cite}`chandrasegaran2022`. Whatever that map told the later layers about *this* picture is gone.
+# network go on {cite}`chandrasegaran2022`. Whatever that map told the later layers about *this* picture is
+# gone.
 #
 # **Equation.** After the convolution comes batch normalisation, with trained scale $\gamma$ and shift
 # $\beta$ and with the mean $\mu$ and variance $\sigma^2$ of training. A map that is zero before it is not
