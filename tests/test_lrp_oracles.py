@@ -12,19 +12,11 @@ import pytest
 import torch
 import torchvision
 from captum.attr import LayerLRP
-from captum.attr._utils.custom_modules import Addition_Module
-from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
 from lrp_nets import pictures, randomise
-from torch import Tensor, fx, nn
-from torch.fx.experimental.optimization import fuse
-from zennit.composites import LayerMapComposite
-from zennit.core import Composite
-from zennit.layer import Sum
-from zennit.rules import Epsilon, Norm, Pass, ZBox, ZPlus
-from zennit.torchvision import ResNetCanonizer
+from lrp_others import captum_graph, zennit_composite
+from torch import Tensor, nn
 
 from tff_core import ffrs, lrp
-from tff_core.lrp.canonize import IMAGENET_BOUNDS
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 GOLDEN = REFERENCE / "lrp_golden"
@@ -141,21 +133,6 @@ def test_zennit_agrees_with_bias_and_stabilisers_matched(
     builder: Callable[..., nn.Module], size: int
 ) -> None:
     model, x = resnet(builder, size)
-    floor = lambda z: z + 1e-12 * (z == 0)  # noqa: E731
-    low, high = (torch.full((1, 3, 1, 1), bound, dtype=torch.float64) for bound in IMAGENET_BOUNDS)
-    by_type = LayerMapComposite(
-        [
-            (nn.Conv2d, ZPlus(stabilizer=floor, zero_params="bias")),
-            (nn.Linear, Epsilon(1e-6)),
-            ((nn.AdaptiveAvgPool2d, Sum), Norm(1e-6)),
-            ((nn.ReLU, nn.BatchNorm2d), Pass()),
-        ]
-    )
-    first = ZBox(low=low, high=high, stabilizer=1e-6, zero_params="bias")
-
-    def rule(ctx: dict[Any, Any], name: str, module: nn.Module) -> Any:
-        return first if name == "conv1" else by_type.mapping(ctx, name, module)
-
     # zennit leaves the same factor behind in each folded batch norm as the paper's code
     net = lrp.canonize(model, reference=True)
     outputs: dict[str, Tensor] = {}
@@ -168,7 +145,7 @@ def test_zennit_agrees_with_bias_and_stabilisers_matched(
         return hook
 
     pixels = x.clone().requires_grad_()
-    with Composite(module_map=rule, canonizers=[ResNetCanonizer()]).context(model) as modified:
+    with zennit_composite().context(model) as modified:
         handles = [m.register_forward_hook(keep(n)) for n, m in modified.named_modules() if n in net.layers]
         logit = modified(pixels)
         start = logit.detach().sign()
@@ -182,23 +159,6 @@ def test_zennit_agrees_with_bias_and_stabilisers_matched(
     compare({"pixels": out.pixels}, {"pixels": pixels.grad}, 1e-9)
 
 
-def unrolled(model: nn.Module) -> fx.GraphModule:
-    """What captum needs: batch norms folded, a ReLU module for each use, sums as modules."""
-    graph = fuse(model)
-    modules = dict(graph.named_modules())
-    for node in list(graph.graph.nodes):
-        module = modules.get(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, nn.ReLU):
-            graph.add_submodule(f"own_{node.name}", nn.ReLU())
-            node.target = f"own_{node.name}"
-        elif node.op == "call_function" and node.target.__name__ in ("add", "iadd"):
-            graph.add_submodule(f"own_{node.name}", Addition_Module())
-            node.op, node.target = "call_module", f"own_{node.name}"
-    graph.delete_all_unused_submodules()
-    graph.recompile()
-    return graph
-
-
 @pytest.mark.parametrize(
     ("builder", "size"),
     [
@@ -210,17 +170,10 @@ def test_captum_agrees_on_the_unrolled_graph(builder: Callable[..., nn.Module], 
     model, x = resnet(builder, size)
     model.fc.bias.data += 20  # type: ignore[operator,union-attr]  # captum starts at f: keep it away from zero
     net = lrp.canonize(model)
-    graph = unrolled(model)
+    graph = captum_graph(model)
     assert torch.allclose(graph(x), net(x), atol=1e-10)
     modules = dict(graph.named_modules())
-    for module in modules.values():
-        if isinstance(module, nn.Conv2d):
-            module.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)  # type: ignore[assignment]
-        elif isinstance(module, (nn.Linear, nn.AdaptiveAvgPool2d, Addition_Module, nn.MaxPool2d)):
-            module.rule = EpsilonRule(epsilon=1e-6)  # type: ignore[assignment]
-    layers = list(net.layers)[
-        1:
-    ]  # captum's rule for the first layer is another one, but its maps see no rule
+    layers = list(net.layers)
     found = LayerLRP(graph, [modules[k] for k in layers]).attribute(x, attribute_to_layer_input=False)
     out = lrp.relevance(net, x)
     compare({k: out.maps[k] for k in layers}, dict(zip(layers, found, strict=True)), 5e-4)

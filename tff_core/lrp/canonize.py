@@ -399,8 +399,8 @@ def _same_function(model: nn.Module, net: Net, example: Tensor | None) -> None:
     except RuntimeError as error:
         size = " x ".join(map(str, example.shape[2:]))
         raise ValueError(
-            f"{type(model).__name__} cannot run on noise of {size} pixels ({error}): expected pictures of another "
-            "size; give an example, canonize(model, example=x)"
+            f"{type(model).__name__} cannot run on noise of {size} pixels ({error}): expected pictures of "
+            "another size; give an example, canonize(model, example=x)"
         ) from error
     found = net(example)
     if net.target is not None and (expected.ndim != 2 or not 0 <= net.target < expected.shape[1]):
@@ -412,10 +412,11 @@ def _same_function(model: nn.Module, net: Net, example: Tensor | None) -> None:
         raise ValueError(
             f"the copy returns {tuple(found.shape)}, the model {tuple(expected.shape)}: please report it"
         )
-    error = float((expected - found).abs().max())
-    if not error <= 1e-8 * max(1.0, float(expected.abs().max())):
+    largest = float((expected - found).abs().max())
+    if not largest <= 1e-8 * max(1.0, float(expected.abs().max())):
         raise ValueError(
-            f"the copy does not compute what {type(model).__name__} computes (largest difference {error:.3g} "
-            "in float64): a rule's forward() differs from its operation, or the model is not deterministic "
-            "or not finite on noise (then give an example of real pictures: canonize(model, example=x))"
+            f"the copy does not compute what {type(model).__name__} computes (largest difference "
+            f"{largest:.3g} in float64): a rule's forward() differs from its operation, or the model is "
+            "not deterministic or not finite on noise (then give an example of real pictures: "
+            "canonize(model, example=x))"
         )

@@ -1,0 +1,60 @@
+"""The paper's rules in zennit and in captum: oracles of the tests, contenders of the benchmark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from captum.attr._utils.custom_modules import Addition_Module
+from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
+from torch import fx, nn
+from torch.fx.experimental.optimization import fuse
+from zennit.composites import LayerMapComposite
+from zennit.core import Composite
+from zennit.layer import Sum
+from zennit.rules import Epsilon, Norm, Pass, ZBox, ZPlus
+from zennit.torchvision import ResNetCanonizer
+
+from tff_core.lrp.canonize import IMAGENET_BOUNDS
+
+
+def zennit_composite() -> Composite:
+    """zennit with bias and stabilisers as in the paper's code, for ResNets."""
+    floor = lambda z: z + 1e-12 * (z == 0)  # noqa: E731
+    by_type = LayerMapComposite(
+        [
+            (nn.Conv2d, ZPlus(stabilizer=floor, zero_params="bias")),
+            (nn.Linear, Epsilon(1e-6)),
+            ((nn.AdaptiveAvgPool2d, Sum), Norm(1e-6)),
+            ((nn.ReLU, nn.BatchNorm2d), Pass()),
+        ]
+    )
+    low, high = (torch.full((1, 3, 1, 1), bound, dtype=torch.float64) for bound in IMAGENET_BOUNDS)
+    first = ZBox(low=low, high=high, stabilizer=1e-6, zero_params="bias")
+
+    def rule(ctx: dict[Any, Any], name: str, module: nn.Module) -> Any:
+        return first if name == "conv1" else by_type.mapping(ctx, name, module)
+
+    return Composite(module_map=rule, canonizers=[ResNetCanonizer()])
+
+
+def captum_graph(model: nn.Module) -> fx.GraphModule:
+    """What captum needs: batch norms folded, a ReLU module for each use, sums as modules, and the rules."""
+    graph = fuse(model)
+    modules = dict(graph.named_modules())
+    for node in list(graph.graph.nodes):
+        module = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.ReLU):
+            graph.add_submodule(f"own_{node.name}", nn.ReLU())
+            node.target = f"own_{node.name}"
+        elif node.op == "call_function" and node.target.__name__ in ("add", "iadd"):
+            graph.add_submodule(f"own_{node.name}", Addition_Module())
+            node.op, node.target = "call_module", f"own_{node.name}"
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    for module in graph.modules():
+        if isinstance(module, nn.Conv2d):
+            module.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)  # type: ignore[assignment]
+        elif isinstance(module, (nn.Linear, nn.AdaptiveAvgPool2d, Addition_Module, nn.MaxPool2d)):
+            module.rule = EpsilonRule(epsilon=1e-6)  # type: ignore[assignment]
+    return graph
