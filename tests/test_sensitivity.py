@@ -317,3 +317,16 @@ def test_two_thousand_resamples_take_seconds() -> None:
     sensitivity.table(frame, {0: 0.0})
     sensitivity.contrast(frame)
     assert time.process_time() - started < 15
+
+
+def test_rank_can_count_confidence_from_the_calibrated_threshold(store: results.Store) -> None:
+    images = pictures(store.data("miniature", "val", "progan"), 6)
+    logits = detectors.logits(tiny().eval(), data.batches(images))
+    middle = float(np.median(logits))
+    results.write_json(store.detector("tiny-test", 0).with_suffix(".json"), {"threshold": middle})
+    found = sensitivity.rank(
+        "tiny-test", 0, store, confidence=0.5, calibrated=True, device="cpu", progress=False
+    )
+    labels = np.array(images.labels)
+    assert found["fake"].count == (logits[labels == 1] >= middle).sum() > 0
+    assert found["real"].count == (logits[labels == 0] <= middle).sum() > 0

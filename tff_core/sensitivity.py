@@ -398,7 +398,7 @@ def rank(
     images = data.scan(store.data(trained.spec.dataset, "val", "progan"))
     if calibrated:
         last = [module for module in trained.model.modules() if isinstance(module, torch.nn.Linear)][-1]
-        last.bias -= trained.threshold
+        last.bias.data.sub_(trained.threshold)
     net = lrp.canonize(trained.model)
     found = {}
     for code, label in enumerate(("real", "fake")):
