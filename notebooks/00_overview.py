@@ -22,7 +22,7 @@ build = ""  # where the results are; "": the project's build folder
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display
 
-from tff_core import detectors, figures, published, verdicts
+from tff_core import detectors, figures, verdicts
 from tff_core.results import Store
 
 store = Store(build or None)
@@ -30,7 +30,7 @@ spec = detectors.get(detector)
 k = k or spec.k
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
 contrast = verdicts.read(store, "contrast", detector, generators)
-paper = published.sensitivity(spec.arch)
+paper = verdicts.paper(spec.arch)
 
 # %% [markdown]
 # ## The finding in one figure

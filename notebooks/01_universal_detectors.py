@@ -19,14 +19,14 @@ build = ""  # where the results are; "": the project's build folder
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tff_core import detectors, figures, metrics, published, verdicts
+from tff_core import detectors, figures, metrics, verdicts
 from tff_core.results import Store, read_json
 
 store = Store(build or None)
 spec = detectors.get(detector)
 transfer = verdicts.read(store, "transfer", detector, generators)
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
-paper = published.sensitivity(spec.arch)
+paper = verdicts.paper(spec.arch)
 
 # %% [markdown]
 # ## Training
@@ -38,7 +38,7 @@ paper = published.sensitivity(spec.arch)
 # **Equation.** With label $y = 1$ for a fake and logit $f(x)$, training minimises the binary cross-entropy
 #
 # $$
-# -\,y \log \sigma(f(x)) - (1 - y) \log\bigl(1 - \sigma(f(x))\bigr), \qquad \sigma(z) = \frac{1}{1 + e^{-z}} .
+# -\,y \log \sigma(f(x)) - (1 - y) \log \sigma(-f(x)), \qquad \sigma(z) = \frac{1}{1 + e^{-z}} .
 # $$
 #
 # **Code.** `python -m tff_core.training --detector resnet50-miniature --seed 0`. What it wrote down beside
@@ -137,8 +137,8 @@ display(Markdown(sentence))
 #
 # The third is the paper's, and its code's (for all but ProGAN). It measures how well the two groups *could*
 # be separated, but nobody who meets an unknown generator has its labels. This book uses the second, and
-# shows the third beside it. "Best balance" is the largest $\sqrt{\text{share of reals right} \times
-# \text{share of fakes right}}$.
+# shows the third beside it. "Best balance" is the largest $\sqrt{r\, f}$, with $r$ the share of reals and
+# $f$ the share of fakes that are called right.
 
 # %%
 parts = {g: pd.read_csv(store.scores(detector, g)) for g in generators}
@@ -191,8 +191,8 @@ display(
 
 # %% [markdown]
 # **What it means.** AP can be high while an accuracy is poor: then the ranking transfers and the scale does
-# not. That is why AP is the primary number of this book, and why real and fake accuracy are
-# always printed together.
+# not. That is why AP is the primary number of this book, and why real and fake accuracy are always printed
+# together.
 
 # %% [markdown]
 # ```{exercise} High AP, useless accuracy

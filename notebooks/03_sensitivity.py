@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import data, detectors, dropout, ffrs, figures, lrp, published, verdicts
+from tff_core import data, detectors, dropout, ffrs, figures, lrp, verdicts
 from tff_core.results import Store
 
 store = Store(build or None)
@@ -28,7 +28,7 @@ k = k or spec.k
 where = detectors.default_device() if device == "auto" else device
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
 contrast = verdicts.read(store, "contrast", detector, generators)
-paper = published.sensitivity(spec.arch)
+paper = verdicts.paper(spec.arch)
 
 # %% [markdown]
 # ## Feature-map dropout

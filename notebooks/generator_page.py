@@ -17,7 +17,7 @@ build = ""  # where the results are; "": the project's build folder
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tff_core import data, detectors, figures, published, verdicts
+from tff_core import data, detectors, figures, verdicts
 from tff_core.results import Store
 
 store = Store(build or None)
@@ -28,7 +28,7 @@ scores = pd.read_csv(store.scores(detector, generator))
 sensitivity, contrast, transfer = (
     pd.read_csv(store.part(table, detector, generator)) for table in ("sensitivity", "contrast", "transfer")
 )
-paper = published.sensitivity(spec.arch).query("generator == @generator")
+paper = verdicts.paper(spec.arch).query("generator == @generator")
 
 # %% tags=["hide-input"]
 pooled = transfer[transfer["seed"].astype(str) == "all"].iloc[0]
@@ -55,6 +55,7 @@ figures.show(
     figures.pictures(
         {label: data.load(some).permute(0, 2, 3, 1).numpy() for label, some in shown.items()},
         text=f"Reals and fakes of {name} from the test part, spread over its classes; not selected.",
+        columns=4,
     )
 )
 
@@ -125,5 +126,6 @@ figures.show(
         rows,
         labels,
         text=f"Extremes among {len(whole)} scored pictures: what convinces the detector, what misleads it.",
+        columns=4,
     )
 )

@@ -273,6 +273,17 @@ def test_pictures_are_stored_without_loss() -> None:
     np.testing.assert_array_equal(sheet[:8, -8:, :3], picture[1])
 
 
+def test_pictures_go_on_in_the_next_line() -> None:
+    array = np.arange(3 * 4 * 4 * 3, dtype=np.uint8).reshape(3, 4, 4, 3)
+    figure = figures.pictures({"real": array, "fake": array[:1]}, columns=2)
+    source = figure.data[0].source
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+    np.testing.assert_array_equal(sheet[6:10, :4, :3], array[2])
+    np.testing.assert_array_equal(sheet[12:16, :4, :3], array[0])
+    assert list(figure.layout.yaxis.ticktext) == ["real", "fake"]
+    assert list(figure.layout.yaxis.tickvals) == [1.5, 13.5]
+
+
 @pytest.mark.parametrize(
     ("draw", "word"),
     [

@@ -104,3 +104,11 @@ def test_numbers_carry_their_interval() -> None:
     assert verdicts.percent(0.971, 0.95, 0.986) == "97.1 % [95.0, 98.6]"
     assert verdicts.points(-0.1) == "-10.0 points"
     assert verdicts.points(0.02, -0.01, 0.05) == "+2.0 points [-1.0, +5.0]"
+
+
+def test_the_papers_random_k_is_called_an_ensemble_and_keeps_its_numbers() -> None:
+    table = verdicts.paper("resnet50").set_index(["condition", "generator"])
+    # Table 1 of the paper, ResNet-50, top-114 and random-114 on StyleGAN2
+    assert table.loc[("top-k", "stylegan2"), "ap"] == pytest.approx(0.553)
+    assert table.loc[("random-k-ensemble", "stylegan2"), "ap"] == pytest.approx(0.986)
+    assert set(table.index.get_level_values(0)) == {"baseline", "top-k", "random-k-ensemble", "low-k"}

@@ -812,12 +812,15 @@ def shifts(table: pd.DataFrame) -> go.Figure:
 
 
 def pictures(
-    rows: Mapping[str, np.ndarray], labels: Mapping[str, Sequence[str]] | None = None, text: str = ""
+    rows: Mapping[str, np.ndarray],
+    labels: Mapping[str, Sequence[str]] | None = None,
+    text: str = "",
+    columns: int | None = None,
 ) -> go.Figure:
     """Rows of small pictures, each row named; hovering a picture shows its label.
 
     ``rows`` maps a name to uint8 (N, H, W, 3), the same H and W everywhere; ``labels`` gives one text per
-    picture.
+    picture. After ``columns`` pictures (where given) a row goes on in the next line.
     """
     if not rows:
         raise ValueError("no pictures to show: expected at least one row of uint8 (N, H, W, 3)")
@@ -828,12 +831,15 @@ def pictures(
         )
     height, width = sizes.pop()
     gap = max(2, width // 16)
-    columns = max(len(array) for array in rows.values())
-    sheet = np.zeros((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 4), dtype=np.uint8)
+    columns = columns or max(len(array) for array in rows.values())
+    first, lines = {}, 0
+    for name, array in rows.items():
+        first[name], lines = lines, lines - (-len(array) // columns)
+    sheet = np.zeros((lines * (height + gap) - gap, columns * (width + gap) - gap, 4), dtype=np.uint8)
     xs, ys, hover = [], [], []
-    for r, (name, array) in enumerate(rows.items()):
+    for name, array in rows.items():
         for c, picture in enumerate(array):
-            top, left = r * (height + gap), c * (width + gap)
+            top, left = (first[name] + c // columns) * (height + gap), c % columns * (width + gap)
             sheet[top : top + height, left : left + width, :3] = picture
             sheet[top : top + height, left : left + width, 3] = 255
             xs.append(left + width / 2 - 0.5)
@@ -849,19 +855,21 @@ def pictures(
         showlegend=False,
         hovertemplate="%{text}<extra></extra>",
     )
-    figure.update_xaxes(visible=False, range=[-0.5, sheet.shape[1] - 0.5], constrain="domain")
+    figure.update_xaxes(
+        visible=False, range=[-0.5, sheet.shape[1] - 0.5], constrain="domain", constraintoward="left"
+    )
     figure.update_yaxes(
         range=[sheet.shape[0] - 0.5, -0.5],
         scaleanchor="x",
         constrain="domain",
         showgrid=False,
         ticks="",
-        tickvals=[r * (height + gap) + height / 2 - 0.5 for r in range(len(rows))],
+        tickvals=[line * (height + gap) + height / 2 - 0.5 for line in first.values()],
         ticktext=list(rows),
     )
     described = "; ".join(f"{name}: {len(array)}" for name, array in rows.items())
     return _finish(
-        figure, 44 + 84 * len(rows), text or f"Pictures ({described}).", f"Rows of pictures. {described}."
+        figure, 44 + 84 * lines, text or f"Pictures ({described}).", f"Rows of pictures. {described}."
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tff_core import published
 from tff_core.figures import generator_name
 from tff_core.results import Store
 
@@ -37,6 +38,15 @@ def read(store: Store, table: str, detector: str, generators: Sequence[str]) -> 
         )
     rank = {g: i for i, g in enumerate(generators)}
     return rows.sort_values("generator", key=lambda column: column.map(rank), kind="stable")
+
+
+def paper(arch: str) -> pd.DataFrame:
+    """The paper's sensitivity table of one network, its conditions called as they are here.
+
+    Its random-k is one AP of the mean probability of five dropped networks: `random-k-ensemble` in this
+    project. Raises ValueError where the paper has no such network.
+    """
+    return published.sensitivity(arch).replace({"condition": {"random-k": "random-k-ensemble"}})
 
 
 def summarize(sensitivity: pd.DataFrame, source: str = "validation") -> pd.DataFrame:
