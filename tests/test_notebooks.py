@@ -91,7 +91,7 @@ def test_cells_are_short(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_figures_are_shown_with_their_caption(path: Path) -> None:
     text = "\n".join(cell.source for cell in code(read(path)))
-    assert len(re.findall(r"figures\.show\(", text)) >= 1
+    assert "figures.show(" in text or "figures" not in text
     assert not re.search(r"\.show\(\)", text)  # would leave out the caption
 
 
