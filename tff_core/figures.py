@@ -1459,7 +1459,9 @@ def share_growth(table: pd.DataFrame) -> go.Figure:
     ends = (
         table[table["n"].isin([table["n"].min(), table["n"].max()])].groupby(["group", "n"])["share"].mean()
     )
-    described = "; ".join(f"{group} at n = {n}: {100 * share:.0f}" for (group, n), share in ends.items())
+    described = "; ".join(
+        f"{r.group} at n = {r.n}: {100 * r.share:.0f}" for r in _records(ends.reset_index())
+    )
     text = (
         "The same share among fewer pictures. Whiskers: lowest and highest of the random subsets "
         "of that size."
