@@ -13,7 +13,7 @@ BUILD := $(VENV)/python workflow/scripts/build.py --config "$(CONFIG)" --jobs $(
 SYNCED := .venv/.synced
 # an environment whose Python has gone is made anew
 IGNORED := $(shell test -x $(VENV)/python || rm -f $(SYNCED))
-BUILT := book data detectors executed html html.new html.old logs results config.json .snakemake .ipython .state
+BUILT := book data detectors executed html html.new html.old logs results config.json .snakemake .ipython .jupyter .state
 NOTEBOOKS := $(wildcard notebooks/*.py)
 
 .PHONY: book all env test test-fast lab notebooks lint lock clean help

@@ -17,8 +17,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -151,6 +153,43 @@ def state(folder: Path, config: str) -> str:
         facts = path.stat()
         total.update(f"{path.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return total.hexdigest()
+
+
+@contextlib.contextmanager
+def warm(folder: Path, variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Keep a process with the steps' libraries loaded (see warm.py); yields the environment that names it.
+
+    Only where forking it is safe: elsewhere the steps load their libraries themselves.
+    """
+    if sys.platform != "linux":
+        yield variables
+        return
+    script = str(ROOT / "workflow" / "scripts" / "warm.py")
+    kernel = {
+        "argv": [sys.executable, "-I", "-S", script, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python 3", "language": "python",
+    }  # fmt: skip
+    kernels = folder / ".jupyter" / "kernels" / "warm"
+    kernels.mkdir(parents=True, exist_ok=True)
+    (kernels / "kernel.json").write_text(json.dumps(kernel))
+    # a socket's path must be short, and nobody else's to use
+    with tempfile.TemporaryDirectory(prefix="tff-") as private:
+        variables = {
+            **variables, "TFF_WARM": str(Path(private) / "socket"),
+            "TFF_KERNEL": "warm", "JUPYTER_PATH": str(folder / ".jupyter"),
+        }  # fmt: skip
+        # it ends when its input does, which is when this process ends, however that comes about
+        with (
+            (folder / "logs" / "warm.log").open("w") as log,
+            subprocess.Popen(
+                [sys.executable, script, "serve"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=variables,
+            ),
+        ):
+            yield variables
 
 
 def gpus() -> int:
@@ -370,10 +409,11 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     (folder / "logs").mkdir(exist_ok=True)
     report = folder / "logs" / "snakemake.log"
     progress = Progress(config["expected_seconds"], options.jobs, folder)
-    with report.open("w") as log:
+    variables = environment(folder, config["threads"])
+    with report.open("w") as log, warm(folder, variables) as variables:
         process = subprocess.Popen(
             command(resolved, options, targets, folder),
-            cwd=folder, env=environment(folder, config["threads"]), text=True, errors="replace",
+            cwd=folder, env=variables, text=True, errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[handle.fileno()],
         )  # fmt: skip
         write_pid(handle, process.pid)  # whoever stops that process frees the folder

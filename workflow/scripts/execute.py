@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -43,7 +44,7 @@ def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dic
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
     begin = time.monotonic()
     done = papermill.execute_notebook(
-        notebook, None, parameters=used, kernel_name="python3", cwd=folder,
+        notebook, None, parameters=used, kernel_name=os.environ.get("TFF_KERNEL", "python3"), cwd=folder,
         progress_bar=False, log_output=True, request_save_on_cell_execute=False,
     )  # fmt: skip
     seconds = time.monotonic() - begin
@@ -56,6 +57,7 @@ def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dic
 def clean(notebook: NotebookNode) -> None:
     """Drop what differs between two equal runs: timings, random ids, papermill's notes."""
     notebook.metadata.pop("papermill", None)
+    notebook.metadata["kernelspec"] = dict(pairs.KERNEL)
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)

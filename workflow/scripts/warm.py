@@ -1,0 +1,126 @@
+"""Run a step in a process that has its libraries loaded already.
+
+Loading torch and its neighbours takes longer than most steps do. So a build keeps one process that has
+loaded them (`warm.py serve`), and every step is a fork of it (`warm.py script.py ...` or `warm.py -m module
+...`): same arguments, same environment, same output, same exit status. Where there is no such process, Python
+runs the step as usual. None of the project's own modules are loaded ahead, so a step always runs the code
+that is there.
+
+The step ends when whoever waits for it ends, and the loaded process ends with its build.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+VARIABLE = "TFF_WARM"  # names the socket on which the loaded process listens
+_LIBRARIES = (
+    "efficientnet_pytorch", "ipykernel.kernelapp", "jupytext", "pandas", "papermill", "plotly.graph_objects",
+    "safetensors.torch", "scipy.stats", "sklearn.metrics", "torch", "torchvision.models",
+    "torchvision.transforms.v2", "tqdm.auto",
+)  # fmt: skip
+
+
+def submit(arguments: list[str]) -> int:
+    """Have a step run by the loaded process; does not return where Python has to run it as usual."""
+    address = os.environ.get(VARIABLE)
+    channel = socket.socket(socket.AF_UNIX)
+    try:
+        channel.connect(address or "")
+    except OSError:
+        os.execv(sys.executable, [sys.executable, *arguments])
+    request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+    socket.send_fds(channel, [b"!"], [0, 1, 2])
+    channel.sendall(json.dumps(request).encode() + b"\n")
+    try:
+        answer = channel.recv(1)
+    except ConnectionError:
+        answer = b""
+    return answer[0] if answer else 1  # no answer: it was killed
+
+
+def serve() -> None:
+    """Load the libraries, then fork for every request until standard input is closed."""
+    import gc
+    import importlib
+    import select
+    import signal
+
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.environ[VARIABLE])
+    listener.listen(64)  # steps that come early wait
+    for name in _LIBRARIES:
+        with contextlib.suppress(ImportError):  # the step that needs it will say so
+            importlib.import_module(name)
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to collect the forks
+    while True:
+        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in ready:
+            return
+        channel, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _run(channel)
+        channel.close()
+
+
+def _run(channel: socket.socket) -> None:
+    """Be the step: take over its files, folder, environment and arguments, run it, and tell its status."""
+    import runpy
+    import threading
+    import traceback
+
+    _, files, _, _ = socket.recv_fds(channel, 1, 3)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    request = json.loads(channel.makefile("rb").readline())
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    # a notebook's kernel looks whether its parent lives; here the thread below does
+    os.environ.pop("JPY_PARENT_PID", None)
+
+    def watch() -> None:
+        channel.recv(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    status = 0
+    try:
+        first, *rest = request["arguments"]
+        if first == "-m":
+            sys.path.insert(0, "")
+            sys.argv = [rest[0], *rest[1:]]
+            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path.insert(0, str(Path(first).resolve().parent))
+            sys.argv = [first, *rest]
+            runpy.run_path(first, run_name="__main__")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        channel.sendall(bytes([status & 0xFF]))
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["serve"]:
+        serve()
+    else:
+        sys.exit(submit(sys.argv[1:]))
