@@ -6,7 +6,8 @@ import torch
 from captum.attr import GuidedBackprop
 from torch import nn
 
-from tff_core import detectors, lrp, pixels
+from tff_core import detectors, lrp, maxima, pixels
+from tff_core.names import FeatureMap
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting backward hooks")
 
@@ -148,6 +149,25 @@ def test_overlay_goes_from_gray_to_light():
     assert (np.diff(brightness.astype(int)) > 0).all()
     with pytest.raises(ValueError, match="heatmaps of shape"):
         pixels.overlay(picture, [[0.0, 0.5, 1.0]])
+
+
+def test_enlarging_repeats_or_leaves_out_pixels():
+    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    found = pixels.enlarge(picture, (1, 2, 3, 4), 4)
+    assert found.tolist() == picture[1:3, 2:4].repeat(2, axis=0).repeat(2, axis=1).tolist()
+    assert pixels.enlarge(picture, (0, 0, 4, 4), 2).tolist() == picture[1::2, 1:4:2].tolist()
+    assert pixels.enlarge(picture, (3, 4, 4, 5), 3).tolist() == np.tile(picture[3, 4], (3, 3, 1)).tolist()
+    for box in ((0, 0, 0, 2), (0, 0, 5, 2), (-1, 0, 2, 2)):
+        with pytest.raises(ValueError, match="not inside a picture"):
+            pixels.enlarge(picture, box, 4)
+
+
+def test_a_patch_is_put_back_where_it_came_from():
+    relevance = torch.arange(12.0).reshape(3, 2, 2)
+    patch = maxima.Patch(FeatureMap("conv", 0, 1), 0, 1.0, 0, (1, 2, 3, 4), (5, 6), relevance, relevance)
+    whole = pixels.in_place(patch)
+    assert whole.shape == (3, 5, 6)
+    assert torch.equal(whole[:, 1:3, 2:4], relevance) and whole.sum() == relevance.sum()
 
 
 def test_share_on_the_object_of_a_hand_case():

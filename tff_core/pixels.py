@@ -16,7 +16,7 @@ from efficientnet_pytorch.utils import MemoryEfficientSwish, Swish
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from tff_core import lrp
+from tff_core import lrp, maxima
 
 Floats = NDArray[np.float64]
 CAM_LAYERS = {"ResNet": "layer4", "EfficientNet": "_conv_head"}
@@ -156,6 +156,29 @@ def overlay(pictures: ArrayLike, heatmaps: ArrayLike, weight: float = 0.65) -> N
     light = np.stack([np.interp(values, position, _STOPS[:, i]) for i in range(3)], axis=-1)
     gray = shown.mean(axis=-1, keepdims=True)
     return np.round(255 * (weight * light + (1 - weight) * gray)).clip(0, 255).astype(np.uint8)
+
+
+def enlarge(picture: ArrayLike, box: tuple[int, int, int, int], side: int) -> NDArray[np.uint8]:
+    """The part of a picture (H, W, 3) inside ``box`` (top, left, bottom, right), ``side`` pixels a side.
+
+    Pixels are repeated or left out, never mixed. Raises ValueError where the box is empty or not in the
+    picture.
+    """
+    whole = np.asarray(picture)
+    top, left, bottom, right = box
+    if not (0 <= top < bottom <= whole.shape[0] and 0 <= left < right <= whole.shape[1]):
+        raise ValueError(f"box {box} (top, left, bottom, right) is not inside a picture of {whole.shape[:2]}")
+    steps = (np.arange(side) + 0.5) / side
+    rows, columns = (top + steps * (bottom - top)).astype(int), (left + steps * (right - left)).astype(int)
+    return whole[np.ix_(rows, columns)]
+
+
+def in_place(patch: maxima.Patch) -> Tensor:
+    """Relevance (3, H, W) of the whole picture that a patch was cut from: zero outside of its box."""
+    top, left, bottom, right = patch.box
+    out = patch.relevance.new_zeros(len(patch.relevance), *patch.size)
+    out[:, top:bottom, left:right] = patch.relevance
+    return out
 
 
 def share_on(heatmaps: ArrayLike, masks: ArrayLike) -> tuple[Floats, Floats]:
