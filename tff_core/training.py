@@ -29,7 +29,7 @@ from tqdm import tqdm
 from tff_core import data, detectors, metrics
 from tff_core.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
 
-_RECIPE = 1  # raised when a change to this module changes the weights that it makes
+_RECIPE = 2  # raised when a change to this module changes the weights that it makes
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Config:
     """
 
     n: int = 1800
-    n_val: int = 500
-    epochs: int = 3
+    n_val: int = 300
+    epochs: int = 4
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
