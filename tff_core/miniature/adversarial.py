@@ -39,6 +39,9 @@ class Settings:
     rate: float = 2e-3  # of the generator, falling to a tenth along a half cosine
     critic_rate: float = 1e-3
     reconstruction: float = 10.0  # weight of the L1 reconstruction or cycle loss
+    identity: float = (
+        0.5  # weight, beside the cycle loss, of leaving alone what is in the target light already
+    )
     classification: float = 1.0  # weight of StarGAN's loss on the light
     average: float = 0.995  # decay of the moving average of the weights
 
@@ -255,9 +258,13 @@ class Training:
         with torch.autocast("cpu", torch.bfloat16):
             fake_evening, fake_day = model.to_evening(day.images), model.to_day(evening.images)
             back_day, back_evening = model.to_day(fake_evening), model.to_evening(fake_day)
+            same_day, same_evening = model.to_day(day.images), model.to_evening(evening.images)
         extra = (back_day.float() - day.images).abs().mean() + (
             back_evening.float() - evening.images
         ).abs().mean()
+        # a picture in the target light already shall stay: without this the nets may agree on negatives
+        same = (same_day.float() - day.images).abs().mean()
+        same = same + (same_evening.float() - evening.images).abs().mean()
         sides = ((0, day, fake_day.float()), (1, evening, fake_evening.float()))
         loss = torch.zeros(())
         for index, batch, fakes in sides:
@@ -271,6 +278,7 @@ class Training:
                 torch.zeros(()),
             )
 
+        extra = extra + self.settings.identity * same
         return loss, 0.5 * self.settings.reconstruction * extra, adversarial
 
     def _star(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Callable[[], Tensor]]:
@@ -283,8 +291,11 @@ class Training:
         with torch.autocast("cpu", torch.bfloat16):
             fakes = model.translate(batch.images, target)
             back = model.translate(fakes, batch.lights).float()
+            same = model.translate(batch.images, batch.lights).float()
         fakes = fakes.float()
-        extra = self.settings.reconstruction * (back - batch.images).abs().mean()
+        extra = (back - batch.images).abs().mean() + self.settings.identity * (
+            same - batch.images
+        ).abs().mean()
         critic = self.critics[0]
         real, lights = self._scores(critic, batch.images, batch)
         fake, _ = self._scores(critic, fakes.detach(), batch)
@@ -297,7 +308,7 @@ class Training:
             assert seen is not None
             return _generator_loss(scores) + weight * F.cross_entropy(seen, target)
 
-        return loss, extra, adversarial
+        return loss, self.settings.reconstruction * extra, adversarial
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""

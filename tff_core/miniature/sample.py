@@ -67,15 +67,21 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     out = Path(out_dir)
     config: dict[str, Any] = {
         "dataset": DATASET, "part": part, "generator": generator, "seed": seed, "size": size,
-        "drawing": camera.drawing(), "weights": {path.name: _hash(path) for path in paths},
+        "drawing": camera.drawing(),
     }  # fmt: skip
-    mark = fingerprint(config)
+    # a new generator leaves the reals as they are
+    made_by = {
+        "generators": camera.code("generators.py"),
+        "weights": {path.name: _hash(path) for path in paths},
+    }
+    marks = (fingerprint(config), fingerprint(config | made_by))
+    config |= made_by
     wanted = {
         place(out, generator, label, index): (label, index)
         for label in (0, 1)
         for index in range(n_per_label)
     }
-    manifest = _whole(out, mark, wanted)
+    manifest = _whole(out, marks, wanted)
     if manifest is not None:
         return manifest
     promised = _promised(out)
@@ -83,13 +89,14 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     missing = [
         where
         for path, where in wanted.items()
-        if not _made(path, mark) or promised.get(path.relative_to(out).as_posix(), _hash(path)) != _hash(path)
+        if not _made(path, marks[where[0]])
+        or promised.get(path.relative_to(out).as_posix(), _hash(path)) != _hash(path)
     ]
     _remove_surplus(out, wanted)
     with tqdm(total=len(missing), desc=f"{part}/{generator}", unit="picture", disable=not progress) as bar:
         for index in (index for label, index in missing if label == 0):
             picture = camera.take(part, *_scene(index), seed, size, generator)
-            _write(place(out, generator, 0, index), picture.pixels, mark)
+            _write(place(out, generator, 0, index), picture.pixels, marks[0])
             bar.update()
         todo = {index for label, index in missing if label == 1}
         for number, path in enumerate(paths):
@@ -105,11 +112,11 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
                     indices, _fakes(model, part, generator, indices, seed, size), strict=True
                 ):
                     if index in todo:
-                        _write(place(out, generator, 1, index), pixels, mark)
+                        _write(place(out, generator, 1, index), pixels, marks[1])
                         bar.update()
     files = {path.relative_to(out).as_posix(): _hash(path) for path in sorted(wanted)}
     manifest = {
-        "config": config, "config_hash": mark,
+        "config": config, "config_hash": _both(marks),
         "counts": {"real": n_per_label, "fake": n_per_label}, "content_hash": fingerprint(files),
         "files": files,
     }  # fmt: skip
@@ -165,7 +172,7 @@ def _write(path: Path, pixels: Any, mark: str) -> None:
         Image.fromarray(pixels).save(part, "PNG", pnginfo=text, compress_level=4)
 
 
-def _whole(out: Path, mark: str, wanted: dict[Path, tuple[int, int]]) -> dict[str, Any] | None:
+def _whole(out: Path, marks: tuple[str, str], wanted: dict[Path, tuple[int, int]]) -> dict[str, Any] | None:
     """The manifest, where every picture it names is there, unchanged, and no other."""
     files = _promised(out)
     there = {path.relative_to(out).as_posix(): path for path in wanted}
@@ -174,7 +181,11 @@ def _whole(out: Path, mark: str, wanted: dict[Path, tuple[int, int]]) -> dict[st
     if any(not path.is_file() or _hash(path) != files[name] for name, path in there.items()):
         return None
     manifest: dict[str, Any] = read_json(out / MANIFEST)
-    return manifest if manifest["config_hash"] == mark else None
+    return manifest if manifest["config_hash"] == _both(marks) else None
+
+
+def _both(marks: tuple[str, str]) -> str:
+    return fingerprint(marks)
 
 
 def _promised(out: Path) -> dict[str, str]:
