@@ -130,7 +130,7 @@ def finding(summary: pd.DataFrame, paper: pd.DataFrame | None = None, k: int | N
     if paper is not None:
         text += " The paper reports one detector, no intervals and no layer-matched control."
     return _finish(
-        figure, 200 + 60 * len(generators), text, _alt_ap(summary, generators), menu=paper is not None
+        figure, 220 + 60 * max(3, len(generators)), text, _alt_ap(summary, generators), menu=paper is not None
     )
 
 
@@ -273,7 +273,11 @@ def forest(contrast: pd.DataFrame) -> go.Figure:
         for r in _records(pooled)
     )
     return _finish(
-        figure, 520, text, f"Forest plot, {kinds[0]}, points of AP: {described}.", menu=len(kinds) > 1
+        figure,
+        170 + 50 * max(2, len(generators)),
+        text,
+        f"Forest plot, {kinds[0]}, points of AP: {described}.",
+        menu=len(kinds) > 1,
     )
 
 
