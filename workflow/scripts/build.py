@@ -277,7 +277,9 @@ def last_words(log: Path) -> str:
             tail = stream.read().decode(errors="replace")
     except OSError:
         return ""
-    words = [part.strip() for part in re.split(r"[\r\n]+", tail) if part.strip() and "WARNING" not in part]
+    words = [part.strip() for part in re.split(r"[\r\n]+", tail)]
+    # what a kernel says about itself tells nobody how far the notebook is
+    words = [part for part in words if part and not re.match(r"--|NOTE|To connect|.*WARNING|.*process", part)]
     return f": {words[-1][:60]}" if words else ""
 
 

@@ -45,7 +45,7 @@ def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dic
     begin = time.monotonic()
     done = papermill.execute_notebook(
         notebook, None, parameters=used, kernel_name=os.environ.get("TFF_KERNEL", "python3"), cwd=folder,
-        progress_bar=False, log_output=True, request_save_on_cell_execute=False,
+        progress_bar=False, log_output=True, start_timeout=600, request_save_on_cell_execute=False,
     )  # fmt: skip
     seconds = time.monotonic() - begin
     probe = done.cells.pop()

@@ -85,8 +85,6 @@ def _run(channel: socket.socket) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    # a notebook's kernel looks whether its parent lives; here the thread below does
-    os.environ.pop("JPY_PARENT_PID", None)
 
     def watch() -> None:
         channel.recv(1)
