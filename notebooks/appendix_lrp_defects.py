@@ -38,7 +38,7 @@ for name in detectors_shown:
         pictures[name, label] = data.normalize(chosen).to(where)
     with torch.inference_mode():
         called = [int((trained.model(pictures[name, label]) > 0).sum()) for label in ("fake", "real")]
-    if called[0] == 0 or called[1] == per_label:
+    if called[0] == 0 or called[1] == len(pictures[name, "real"]):
         # a hardly trained detector calls every picture by one label: then 0.5 is its calibrated threshold
         [m for m in trained.model.modules() if isinstance(m, torch.nn.Linear)][
             -1
