@@ -60,7 +60,7 @@ def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
     common = {
         "generators": config["generators"], "seeds": config["seeds"], "n": config["n_test"],
         "device": config["device"],
-        "detectors_shown": config["detectors"], "detectors_shown": config["detectors"],
+        "detectors_shown": config["detectors"],
     }  # fmt: skip
 
     def page(docname: str, source: str, title: str, **own: Any) -> None:
