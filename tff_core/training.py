@@ -42,7 +42,7 @@ class Config:
     ``precision`` is "float32", "bfloat16", or "auto": bfloat16 where the device computes in it natively.
     """
 
-    n: int = 1800
+    n: int = 1600
     n_val: int = 300
     epochs: int = 4
     batch_size: int = 32
