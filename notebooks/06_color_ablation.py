@@ -9,7 +9,7 @@
 detector = "resnet50-miniature"
 generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
 seeds = [0, 1, 2]
-n = None  # pictures per label and generator; at most 80 are used here, so that the page takes minutes
+n = None  # pictures per label and generator; at most 60 are used here, so that the page takes minutes
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
@@ -25,8 +25,8 @@ from tff_core.results import Store, atomic_write
 store = Store(build or None)
 spec = detectors.get(detector)
 device = detectors.default_device() if device == "auto" else torch.device(device)
-n = min(n or 80, 80)
-n_exchange = min(n, 40)
+n = min(n or 60, 60)
+n_exchange = min(n, 30)
 images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
 
 # %% [markdown]
