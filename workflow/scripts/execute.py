@@ -62,8 +62,8 @@ def clean(notebook: NotebookNode) -> None:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if "injected-parameters" in cell.metadata.get("tags", []):
-            # the reader of the page has seen the parameters once; the live notebook shows these too
-            cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
+            # the page lists the parameters at its end; the notebook keeps the cell
+            cell.metadata["tags"] = [*cell.metadata["tags"], "remove-cell"]
     pairs.set_ids(notebook)
 
 
