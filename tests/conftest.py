@@ -1,0 +1,129 @@
+"""The tiny book: everything once, made by the project's own command in a copy of the project.
+
+It is built with `CONFIG=tiny`, killed on the way and continued, so that what the tests look at has been
+through what it must survive. One worker builds it and runs every test that needs it (xdist group "book").
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class TinyBook:
+    """A finished tiny book and what was seen while it was made."""
+
+    root: Path  # the copy of the project
+    second: subprocess.CompletedProcess[str]  # another build, started while the first was at work
+    before_kill: dict[str, int]  # finished files when the build was killed, with their time
+    finish: subprocess.CompletedProcess[str]  # the build that went on to the end
+
+    @property
+    def build(self) -> Path:
+        return self.root / "build"
+
+    @property
+    def site(self) -> Path:
+        return self.build / "html"
+
+    def make(self, *more: str) -> subprocess.CompletedProcess[str]:
+        """Run the build again, with further options for Snakemake."""
+        return _run(self.root, *more)
+
+
+def command(root: Path, *more: str) -> list[str]:
+    """What `make CONFIG=tiny` runs."""
+    extra = ["--", *more] if more else []
+    return [
+        sys.executable,
+        str(root / "workflow" / "scripts" / "build.py"),
+        "--config",
+        "tiny",
+        "--jobs",
+        "2",
+        *extra,
+    ]
+
+
+def environment() -> dict[str, str]:
+    """The environment of a build that belongs to no other."""
+    dropped = ("TFF_BUILD", "PYTHONPATH", "PYTEST_CURRENT_TEST")
+    return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def _run(root: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(root, *more), cwd=root, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def copy_project(target: Path) -> None:
+    """Copy what git tracks, or would, and commit it there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target / name)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
+        subprocess.run(["git", *identity, *arguments], cwd=target, check=True, capture_output=True)
+
+
+def _finished(build: Path) -> dict[str, int]:
+    """Files of steps that are over: the pictures, and the detectors that are being ranked or have been."""
+    ranked = {path.name.rsplit("-", 1)[0] for path in (build / "results" / "omega").glob("*.csv")}
+    files = [
+        *build.glob("data/*/*/*/manifest.json"),
+        *(build / "detectors" / f"{n}.safetensors" for n in ranked),
+    ]
+    return {str(path): path.stat().st_mtime_ns for path in files}
+
+
+@pytest.fixture(scope="session")
+def tiny_book(tmp_path_factory: pytest.TempPathFactory) -> TinyBook:
+    """The tiny book, finished."""
+    root = tmp_path_factory.mktemp("project")
+    copy_project(root)
+    first = subprocess.Popen(
+        command(root), cwd=root, env=environment(), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        _wait_for(first, root / "build" / "data", "*/*/*/manifest.json", 1)
+        second = _run(root)
+        _wait_for(first, root / "build" / "results" / "omega", "[!.]*.csv", 1)
+    finally:
+        if first.poll() is None:
+            os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    before = _finished(root / "build")
+    finish = _run(root)
+    assert finish.returncode == 0, finish.stdout[-3000:] + finish.stderr[-3000:]
+    return TinyBook(root, second, before, finish)
+
+
+def _wait_for(process: subprocess.Popen[str], folder: Path, pattern: str, count: int) -> None:
+    limit = time.monotonic() + 600
+    while len(list(folder.glob(pattern))) < count:
+        if process.poll() is not None:
+            assert process.stdout is not None
+            pytest.fail(
+                f"the build ended before {folder}/{pattern} was there:\n{process.stdout.read()[-3000:]}"
+            )
+        if time.monotonic() > limit:
+            pytest.fail(f"no {pattern} in {folder} after ten minutes")
+        time.sleep(0.2)

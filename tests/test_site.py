@@ -1,0 +1,184 @@
+"""The finished site, read in headless Chromium from ``file://`` with every other host out of reach."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from conftest import TinyBook
+from playwright.sync_api import Browser, Page, sync_playwright
+
+pytestmark = [pytest.mark.slow, pytest.mark.book, pytest.mark.xdist_group("book")]
+
+WIDTHS = (1280, 390)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@dataclass
+class Visit:
+    """One look at a page: what it asked for, what it complained about, and how it came out."""
+
+    name: str
+    width: int
+    asked: list[str] = field(default_factory=list)  # of other hosts
+    complaints: list[str] = field(default_factory=list)
+    figures: int = 0
+    drawn: int = 0
+    too_wide: int = 0  # px that the page is wider than the screen
+    boxes: list[tuple[float, float]] = field(default_factory=list)  # left and right of tables and figures
+    provenance: str = ""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium on this machine: install one to have the book read in a browser")
+    with sync_playwright() as playwright:
+        # --no-sandbox: root, as in a container, has none
+        chosen = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chosen
+        chosen.close()
+
+
+def _open(browser: Browser, site: Path, name: str, width: int) -> tuple[Page, Visit]:
+    visit = Visit(name, width)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.set_default_timeout(180_000)  # a busy machine is slow, not wrong
+
+    def guard(route, request) -> None:  # type: ignore[no-untyped-def]
+        if request.url.startswith(("file:", "data:", "blob:")):
+            route.continue_()
+        else:
+            visit.asked.append(request.url)
+            route.abort()
+
+    page.route("**/*", guard)
+    page.on("console", lambda said: visit.complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    page.on("requestfailed", lambda request: visit.complaints.append(f"failed: {request.url}"))
+    page.goto((site / f"{name}.html").as_uri())
+    if page.locator("script[src*='book.js']").count():
+        page.wait_for_function("document.documentElement.dataset.figures === 'done'")
+    return page, visit
+
+
+def _pages(site: Path) -> list[str]:
+    names = [path.relative_to(site).with_suffix("").as_posix() for path in sorted(site.rglob("*.html"))]
+    return [name for name in names if not name.startswith("_") and name != "index"]
+
+
+@pytest.fixture(scope="module")
+def visits(tiny_book: TinyBook, browser: Browser) -> list[Visit]:
+    """Every page at every width, looked at once."""
+    seen = []
+    for name in _pages(tiny_book.site):
+        for width in WIDTHS:
+            page, visit = _open(browser, tiny_book.site, name, width)
+            visit.figures = page.locator("script[data-plotly]").count()
+            visit.drawn = page.locator(".tff-figure.js-plotly-plot .main-svg:first-child").count()
+            visit.too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            visit.boxes = page.evaluate(
+                """[...document.querySelectorAll('.bd-article table, .tff-figure')].map(
+                     (box) => { const r = box.getBoundingClientRect(); return [r.left, r.right]; })"""
+            )
+            made = page.locator(".tff-provenance")
+            visit.provenance = made.inner_text() if made.count() else ""
+            page.close()
+            seen.append(visit)
+    return seen
+
+
+def test_no_page_asks_another_host_for_anything(visits: list[Visit]) -> None:
+    assert [visit for visit in visits if visit.asked] == []
+
+
+def test_no_page_has_an_error(visits: list[Visit]) -> None:
+    assert [visit for visit in visits if visit.complaints] == []
+
+
+def test_every_figure_is_drawn(visits: list[Visit]) -> None:
+    assert [visit for visit in visits if visit.drawn != visit.figures] == []
+    assert sum(visit.drawn for visit in visits) > len(WIDTHS)
+
+
+def test_no_page_is_wider_than_the_screen(visits: list[Visit]) -> None:
+    assert [visit for visit in visits if visit.too_wide > 0] == []
+
+
+def test_wide_tables_and_figures_scroll_inside_the_page(visits: list[Visit]) -> None:
+    boxes = [
+        (visit.name, visit.width, left, right)
+        for visit in visits
+        for left, right in visit.boxes
+        if right > left
+    ]
+    assert boxes
+    assert [box for box in boxes if box[2] < -1 or box[3] > box[1] + 1] == []
+
+
+def test_every_executed_page_ends_with_its_provenance(tiny_book: TinyBook, visits: list[Visit]) -> None:
+    folder = tiny_book.build / "executed"
+    executed = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.ipynb")}
+    assert executed
+    words = ("commit", "parameters", "data hash", "versions", "device", "run time")
+    told = {visit.name for visit in visits if all(word in visit.provenance for word in words)}
+    assert told == executed
+
+
+def test_no_page_names_a_content_delivery_network(tiny_book: TinyBook) -> None:
+    pattern = re.compile(r"""(?:src|href)=["'][^"']*(?:cdn|unpkg|jsdelivr|googleapis)""")
+    named = [path.name for path in tiny_book.site.rglob("*.html") if pattern.search(path.read_text("utf-8"))]
+    assert named == []
+
+
+def test_controls_of_the_figures_work_without_a_kernel(tiny_book: TinyBook, browser: Browser) -> None:
+    """The last step of each slider and the last entry of each menu change what is drawn."""
+    state = """(box) => JSON.stringify([
+        box.data, box.layout.annotations, box.layout.title, box._fullLayout.sliders?.[0]?.active])"""
+    idle, used = [], 0
+    for name in _pages(tiny_book.site):
+        text = (tiny_book.site / f"{name}.html").read_text(encoding="utf-8")
+        if '"sliders"' not in text and '"updatemenus"' not in text:
+            continue
+        page, visit = _open(browser, tiny_book.site, name, 1280)
+        for box in page.locator(".tff-figure").all():
+            if box.locator(".slider-rail-touch-rect").count():
+                before = box.evaluate(state)
+                rail = box.locator(".slider-rail-touch-rect").first
+                rail.scroll_into_view_if_needed()
+                size = rail.bounding_box()
+                assert size is not None
+                page.mouse.click(size["x"] + size["width"] - 3, size["y"] + size["height"] / 2)
+                page.wait_for_timeout(300)
+                used += 1
+                idle += [] if box.evaluate(state) != before else [(name, "slider")]
+            if box.locator(".updatemenu-header").count():
+                before = box.evaluate(state)
+                box.locator(".updatemenu-header").first.click(force=True)
+                box.locator(".updatemenu-dropdown-button").last.click(force=True)
+                page.wait_for_timeout(300)
+                used += 1
+                idle += [] if box.evaluate(state) != before else [(name, "menu")]
+        assert visit.complaints == []
+        page.close()
+    assert used, "the book has no control"
+    assert idle == []
+
+
+def test_formulas_are_typeset(tiny_book: TinyBook, browser: Browser) -> None:
+    page, _ = _open(browser, tiny_book.site, "notebooks/02_ff_rs", 1280)
+    page.wait_for_function("document.querySelectorAll('mjx-container svg').length > 0")
+    assert page.locator("[data-mml-node='merror']").count() == 0
+    page.close()
+
+
+def test_the_first_address_leads_to_the_overview(tiny_book: TinyBook, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto((tiny_book.site / "index.html").as_uri())
+    page.wait_for_url("**/notebooks/00_overview.html")
+    page.close()
