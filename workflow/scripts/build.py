@@ -156,12 +156,13 @@ def state(folder: Path, config: str) -> str:
 
 
 @contextlib.contextmanager
-def warm(folder: Path, variables: dict[str, str]) -> Iterator[dict[str, str]]:
+def warm(folder: Path, variables: dict[str, str], idle: bool = False) -> Iterator[dict[str, str]]:
     """Keep a process with the steps' libraries loaded (see warm.py); yields the environment that names it.
 
-    Only where forking it is safe: elsewhere the steps load their libraries themselves.
+    Only where forking it is safe: elsewhere the steps load their libraries themselves. With ``idle`` no step
+    is going to run.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or idle:
         yield variables
         return
     script = str(ROOT / "workflow" / "scripts" / "warm.py")
@@ -412,7 +413,8 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     report = folder / "logs" / "snakemake.log"
     progress = Progress(config["expected_seconds"], options.jobs, folder)
     variables = environment(folder, config["threads"])
-    with report.open("w") as log, warm(folder, variables) as variables:
+    idle = bool({"-n", "--dry-run", "--dryrun"} & set(options.snakemake))
+    with report.open("w") as log, warm(folder, variables, idle) as variables:
         process = subprocess.Popen(
             command(resolved, options, targets, folder),
             cwd=folder, env=variables, text=True, errors="replace",
