@@ -28,10 +28,10 @@ all: $(SYNCED)  ## build the book for every detector
 env: $(SYNCED)  ## set up .venv and nothing else
 
 test: $(SYNCED)  ## run every test, the built book in a browser included
-	@$(VENV)/python -m pytest -n $(JOBS) --dist loadgroup
+	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup
 
 test-fast: $(SYNCED)  ## run the tests that take seconds
-	@$(VENV)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not book"
+	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not book"
 
 lab: $(SYNCED)  ## open the notebooks in JupyterLab
 	@$(VENV)/jupyter lab --notebook-dir=notebooks
