@@ -434,6 +434,9 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         raise BuildError(told + (full if free < 100 else ""))
     if not options.snakemake:
         stamp.write_text(state(folder, text))
+    if idle:
+        print(f"nothing was run; what would be, and why: {report}")
+        return 0
     if progress.steps == 0 and not options.snakemake:
         print("nothing has changed since the last build")
     else:
