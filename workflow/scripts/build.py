@@ -30,6 +30,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED_GB = 2.0
+ORPHANS_END = 60.0  # seconds that the steps of a killed build may take to end
 _SOURCES = ("_*.yml", "book/**/*", "notebooks/*.py", "tff_core/**/*", "workflow/**/*", "requirements.lock")
 _RESULTS = (
     "data/*/*/*/manifest.json",
@@ -89,16 +90,31 @@ def lock(folder: Path) -> IO[str]:
         raise BuildError(
             f"{folder} cannot be written ({error.strerror}); choose another folder with TFF_BUILD"
         ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        handle.seek(0)
-        raise BuildError(
-            f"another build (process {handle.read().strip() or 'unknown'}) is at work in {folder}: "
-            "wait until it has ended, or stop it, then run again"
-        ) from error
+    limit = time.monotonic() + ORPHANS_END
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            handle.seek(0)
+            holder = handle.read().strip()
+            # the steps of a killed build keep its lock until they have noticed, which takes seconds
+            if alive(holder) or time.monotonic() > limit:
+                raise BuildError(
+                    f"another build (process {holder or 'unknown'}) is at work in {folder}: "
+                    "wait until it has ended, or stop it, then run again"
+                ) from error
+            time.sleep(0.2)
     write_pid(handle, os.getpid())
     return handle
+
+
+def alive(process: str) -> bool:
+    """Whether the process of this number runs; what is no number, or has ended, does not."""
+    try:
+        return psutil.Process(int(process)).status() != psutil.STATUS_ZOMBIE
+    except (ValueError, psutil.NoSuchProcess):
+        return False
 
 
 def write_pid(handle: IO[str], pid: int) -> None:
