@@ -1,5 +1,6 @@
 """Writes are whole or absent; equal content has equal fingerprints."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_what_a_killed_write_left_behind_is_removed_by_the_next(tmp_path: Path) -> None:
+    old, young, other = (tmp_path / name for name in (".a.csv.1.csv", ".a.csv.2.csv", ".b.csv.1.csv"))
+    for part in (old, young, other):
+        part.write_text("half")
+    for part in (old, other):
+        os.utime(part, (0, 0))
+    results.write_text(tmp_path / "a.csv", "whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a.csv.2.csv", ".b.csv.1.csv", "a.csv"]
+
+
 def test_a_full_disk_is_one_clear_sentence(tmp_path: Path) -> None:
     with (
-        pytest.raises(OSError, match="no space left on the disk of .*free some"),
+        pytest.raises(OSError, match=r"no space left on the disk of .*free some"),
         results.atomic_write(tmp_path / "x.csv"),
     ):
         raise OSError(28, "No space left on device")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
 import platform
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_ABANDONED = 3600.0  # seconds after which an unfinished file is nobody's any more
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "efficientnet-pytorch", "plotly")
 
 
@@ -29,6 +32,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
@@ -49,11 +53,25 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def _sweep(path: Path) -> None:
+    """Remove what killed writes of the same file left behind; younger parts may belong to a living writer."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
+
+
 def _explained(error: OSError, path: Path) -> OSError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        text = f"no space left on the disk of {path.parent}: nothing was written to {path.name}; free some and run again"
+        text = (
+            f"no space left on the disk of {path.parent}: nothing was written to {path.name}; "
+            "free some and run again"
+        )
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        text = f"{path.parent} cannot be written: expected a folder you may write to; choose another with TFF_BUILD"
+        text = (
+            f"{path.parent} cannot be written: expected a folder you may write to; "
+            "choose another with TFF_BUILD"
+        )
     else:
         return error
     return OSError(error.errno, text)
@@ -134,7 +152,7 @@ def _default_root() -> Path:
 
 
 def provenance(**extra: Any) -> dict[str, Any]:
-    """What determined a result: commit, versions, machine, and whatever ``extra`` adds (seed, data hash, ...)."""
+    """What determined a result: commit, versions, machine, and what ``extra`` adds (seed, data hash, ...)."""
     import torch
 
     return {
