@@ -944,6 +944,27 @@ def _switch(
         trace.visible = shown
 
 
+def _slider(figure: go.Figure, steps: list[dict[str, Any]], prefix: str, active: int = 0) -> None:
+    """A slider below the whole width of the figure; ``prefix`` names what it chooses."""
+    figure.update_layout(
+        sliders=[
+            {
+                "steps": steps,
+                "active": active,
+                "x": 0,
+                "len": 1,
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 10, "l": 10, "r": 10},
+                "currentvalue": {"prefix": prefix, "font": {"color": INK, "size": 14}, "xanchor": "left"},
+                "font": {"color": INK, "size": 10},
+                "bgcolor": "#c8ced4",
+                "bordercolor": LINE,
+            }
+        ]
+    )
+
+
 def _known(table: pd.DataFrame) -> pd.DataFrame:
     unknown = set(table["condition"]) - set(CONDITIONS)
     if unknown:
@@ -1336,23 +1357,7 @@ def slides(
         }
         for i, name in enumerate(names)
     ]
-    figure.update_layout(
-        sliders=[
-            {
-                "steps": steps,
-                "active": first,
-                "x": 0,
-                "len": 1,
-                "y": 0,
-                "yanchor": "top",
-                "pad": {"t": 10, "l": 10, "r": 10},
-                "currentvalue": {"prefix": prefix, "font": {"color": INK, "size": 14}, "xanchor": "left"},
-                "font": {"color": INK, "size": 10},
-                "bgcolor": "#c8ced4",
-                "bordercolor": LINE,
-            }
-        ]
-    )
+    _slider(figure, steps, prefix, first)
     figure.update_xaxes(visible=False, range=[-0.5, n * (width + gap) - gap - 0.5], constrain="domain")
     figure.update_yaxes(visible=False, range=[1.25 * height, -0.5], scaleanchor="x", constrain="domain")
     described = "; ".join(f"{prefix}{name}: {', '.join(labels[name])}" for name in names)
@@ -1599,26 +1604,11 @@ def collage(
     shown = {name: [j // 2 == i for j in range(2 * len(names))] for i, name in enumerate(names)}
     labels = {name: {"yaxis.ticktext": list(rows[name])} for name in names}
     if prefix:
-        figure.update_layout(
-            sliders=[
-                {
-                    "steps": [
-                        {"label": name, "method": "update", "args": [{"visible": shown[name]}, labels[name]]}
-                        for name in names
-                    ],
-                    "active": 0,
-                    "x": 0,
-                    "len": 1,
-                    "y": 0,
-                    "yanchor": "top",
-                    "pad": {"t": 10, "l": 10, "r": 10},
-                    "currentvalue": {"prefix": prefix, "font": {"color": INK, "size": 14}, "xanchor": "left"},
-                    "font": {"color": INK, "size": 10},
-                    "bgcolor": "#c8ced4",
-                    "bordercolor": LINE,
-                }
-            ]
-        )
+        steps = [
+            {"label": name, "method": "update", "args": [{"visible": shown[name]}, labels[name]]}
+            for name in names
+        ]
+        _slider(figure, steps, prefix)
     else:
         _switch(figure, shown, dropdown=True, relayout=labels)
     figure.update_xaxes(
