@@ -18,13 +18,7 @@ from tff_core.miniature import sample as sample_function
 from tff_core.miniature.sample import MARK, WITH_CLASSES, place, sample, weights
 from tff_core.results import read_json
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,13 +39,7 @@ def pictures(root: Path, n: int, seed: int) -> None:
             Image.fromarray(noise).save(root / name / f"{i:03d}.png")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums split over threads round differently: equal weights need an equal number of them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
