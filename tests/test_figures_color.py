@@ -32,7 +32,7 @@ def exchanged() -> pd.DataFrame:
     rows = [
         {"generator": g, "pictures": name, "called": 0.1 * i, "low": 0.1 * i - 0.05, "high": 0.1 * i + 0.1}
         for g in GENERATORS
-        for i, name in enumerate(figures._EXCHANGES)
+        for i, name in enumerate(figures.color._EXCHANGES)
     ]
     return pd.DataFrame(rows)
 
@@ -44,7 +44,7 @@ def shares() -> pd.DataFrame:
         for group, draws in (("top-k", 1), ("matched-k", 3), ("random-k", 2)):
             for draw in range(draws):
                 row = {"generator": g, "seed": 0, "group": group, "draw": draw}
-                rows.append(row | {test: rng.uniform() for test in figures._TESTS})
+                rows.append(row | {test: rng.uniform() for test in figures.color._TESTS})
     return pd.DataFrame(rows)
 
 

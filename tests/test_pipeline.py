@@ -328,7 +328,7 @@ class TestTinyBook:
             ("tff_core/training.py", '"""Training', '"""On training', set()),
             ("book/generators.md", "\n", "\nA word. ", {"book"}),
             ("notebooks/03_sensitivity.py", "# # ", "# # On ", {"page", "book"}),
-            ("tff_core/figures.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
+            ("tff_core/figures/base.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
             ("tff_core/book.py", "_seen.clear()", "_seen.clear(); _seen.clear()", {"book"}),
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",

@@ -1,0 +1,85 @@
+"""Plotly figures from tidy tables: layout, colour, captions and alternative text; nothing is computed here.
+
+Every function takes tables (or plain arrays) that other rooms made and returns a ``plotly`` figure that a
+reader can hover, switch and slide without a kernel. The caption and the text alternative travel with the
+figure, in ``layout.meta``; `show` displays a figure with its caption below it. Data hold probabilities and
+average precisions in [0, 1]; the axes show percent.
+
+Colours are those of Okabe and Ito (2008), told apart also by symbol, so that a figure survives colour
+blindness and a grey print. Backgrounds are transparent and the ink is a middle grey: the same figure is read
+on a light and on a dark page.
+"""
+
+from __future__ import annotations
+
+from tff_core.figures.base import (
+    CONDITIONS,
+    FAKE,
+    GENERATORS,
+    REAL,
+    SEED_COLOURS,
+    alt,
+    caption,
+    generator_name,
+    show,
+)
+from tff_core.figures.color import (
+    activation_pairs,
+    conditional_shares,
+    exchanges,
+    gray_boxes,
+    gray_drops,
+    layer_shares,
+    share_growth,
+    slides,
+    sweeps,
+)
+from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
+from tff_core.figures.images import collage, pictures
+from tff_core.figures.relevance import (
+    conservation,
+    layer_mix,
+    layer_sums,
+    omega_ranks,
+    overlap,
+    relevance_maps,
+    shifts,
+)
+from tff_core.figures.sensitivity import accuracies, finding, forest
+
+__all__ = [
+    "CONDITIONS",
+    "FAKE",
+    "GENERATORS",
+    "REAL",
+    "SEED_COLOURS",
+    "accuracies",
+    "activation_pairs",
+    "alt",
+    "caption",
+    "collage",
+    "conditional_shares",
+    "conservation",
+    "exchanges",
+    "finding",
+    "forest",
+    "generator_name",
+    "gray_boxes",
+    "gray_drops",
+    "histograms",
+    "layer_mix",
+    "layer_shares",
+    "layer_sums",
+    "omega_ranks",
+    "overlap",
+    "pictures",
+    "relevance_maps",
+    "share_growth",
+    "shifts",
+    "show",
+    "slides",
+    "sweeps",
+    "thresholds",
+    "training_curves",
+    "transfer",
+]

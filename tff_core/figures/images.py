@@ -1,0 +1,158 @@
+"""Pictures with words, and collages of patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from tff_core.figures.base import add_menu, add_slider, finish, png
+
+
+def pictures(
+    rows: Mapping[str, np.ndarray],
+    labels: Mapping[str, Sequence[str]] | None = None,
+    text: str = "",
+    columns: int | None = None,
+) -> go.Figure:
+    """Rows of small pictures, each row named; hovering a picture shows its label.
+
+    ``rows`` maps a name to uint8 (N, H, W, 3), the same H and W everywhere; ``labels`` gives one text per
+    picture. After ``columns`` pictures (where given) a row goes on in the next line.
+    """
+    if not rows:
+        raise ValueError("no pictures to show: expected at least one row of uint8 (N, H, W, 3)")
+    sizes = {array.shape[1:3] for array in rows.values()}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"pictures of different sizes {sorted(sizes)} cannot share a figure: expected one size"
+        )
+    height, width = sizes.pop()
+    gap = max(2, width // 16)
+    columns = columns or max(len(array) for array in rows.values())
+    first, lines = {}, 0
+    for name, array in rows.items():
+        first[name], lines = lines, lines - (-len(array) // columns)
+    sheet = np.zeros((lines * (height + gap) - gap, columns * (width + gap) - gap, 4), dtype=np.uint8)
+    xs, ys, hover = [], [], []
+    for name, array in rows.items():
+        for c, picture in enumerate(array):
+            top, left = (first[name] + c // columns) * (height + gap), c % columns * (width + gap)
+            sheet[top : top + height, left : left + width, :3] = picture
+            sheet[top : top + height, left : left + width, 3] = 255
+            xs.append(left + width / 2 - 0.5)
+            ys.append(top + height / 2 - 0.5)
+            hover.append(labels[name][c] if labels and name in labels else name)
+    figure = go.Figure(go.Image(source=png(sheet), hoverinfo="skip"))
+    figure.add_scatter(
+        x=xs,
+        y=ys,
+        mode="markers",
+        marker={"size": 26, "opacity": 0},
+        text=hover,
+        showlegend=False,
+        hovertemplate="%{text}<extra></extra>",
+    )
+    figure.update_xaxes(
+        visible=False, range=[-0.5, sheet.shape[1] - 0.5], constrain="domain", constraintoward="left"
+    )
+    figure.update_yaxes(
+        range=[sheet.shape[0] - 0.5, -0.5],
+        scaleanchor="x",
+        constrain="domain",
+        showgrid=False,
+        ticks="",
+        tickvals=[line * (height + gap) + height / 2 - 0.5 for line in first.values()],
+        ticktext=list(rows),
+    )
+    described = "; ".join(f"{name}: {len(array)}" for name, array in rows.items())
+    return finish(
+        figure, 44 + 84 * lines, text or f"Pictures ({described}).", f"Rows of pictures. {described}."
+    )
+
+
+def collage(
+    frames: Mapping[str, np.ndarray],
+    hover: Mapping[str, Sequence[Sequence[str]]],
+    rows: Mapping[str, Sequence[str]],
+    columns: Sequence[str],
+    text: str,
+    prefix: str = "",
+) -> go.Figure:
+    """A table of small pictures; a menu (or with ``prefix`` a slider) chooses which table.
+
+    Parameters
+    ----------
+    frames: uint8 (R, C, h, w, 3) by name, of one shape; a cell of zeros throughout is left empty.
+    hover: for every frame R rows of C texts.
+    rows: for every frame the names of its rows.
+    columns: names of the columns.
+    text: the caption.
+    prefix: what stands before the name that the slider shows; empty for a menu.
+    """
+    if not frames or len({f.shape for f in frames.values()}) > 1:
+        raise ValueError(f"frames of shapes {[f.shape for f in frames.values()]}: expected one shape")
+    count, across, height, width = next(iter(frames.values())).shape[:4]
+    gap = max(2, width // 10)
+    centres_x = [c * (width + gap) + width / 2 - 0.5 for c in range(across)]
+    centres_y = [r * (height + gap) + height / 2 - 0.5 for r in range(count)]
+    figure = go.Figure()
+    for i, (name, cells) in enumerate(frames.items()):
+        sheet = np.zeros((count * (height + gap) - gap, across * (width + gap) - gap, 4), dtype=np.uint8)
+        for r in range(count):
+            for c in range(across):
+                top, left = r * (height + gap), c * (width + gap)
+                sheet[top : top + height, left : left + width, :3] = cells[r, c]
+                sheet[top : top + height, left : left + width, 3] = 255 * bool(cells[r, c].any())
+        figure.add_trace(go.Image(source=png(sheet), hoverinfo="skip", visible=i == 0))
+        figure.add_scatter(
+            x=centres_x * count,
+            y=[y for y in centres_y for _ in range(across)],
+            mode="markers",
+            marker={"size": 30, "opacity": 0},
+            text=[words for row in hover[name] for words in row],
+            showlegend=False,
+            hovertemplate="%{text}<extra></extra>",
+            visible=i == 0,
+        )
+    names = list(frames)
+    shown = {name: [j // 2 == i for j in range(2 * len(names))] for i, name in enumerate(names)}
+    labels = {name: {"yaxis.ticktext": list(rows[name])} for name in names}
+    if prefix:
+        steps = [
+            {"label": name, "method": "update", "args": [{"visible": shown[name]}, labels[name]]}
+            for name in names
+        ]
+        add_slider(figure, steps, prefix)
+    else:
+        add_menu(figure, shown, dropdown=True, relayout=labels)
+    figure.update_xaxes(
+        side="top",
+        tickvals=centres_x,
+        ticktext=list(columns),
+        range=[-0.5, across * (width + gap) - gap - 0.5],
+        showgrid=False,
+        ticks="",
+        constrain="domain",
+    )
+    figure.update_yaxes(
+        tickvals=centres_y,
+        ticktext=list(rows[names[0]]),
+        range=[count * (height + gap) - gap - 0.5, -0.5],
+        scaleanchor="x",
+        constrain="domain",
+        showgrid=False,
+        ticks="",
+    )
+    described = (
+        f"{len(names)} tables ({', '.join(names)}) of {count} rows ({', '.join(rows[names[0]])}) and columns"
+    )
+    finished = finish(
+        figure, 120 + 76 * count, text, f"Patches: {described} {', '.join(columns)}.", menu=not prefix
+    )
+    # the names of the columns stand where other figures have a margin
+    finished.update_layout(margin_t=(76 if not prefix else 34))
+    finished.update_xaxes(linecolor="rgba(0,0,0,0)")
+    finished.update_yaxes(linecolor="rgba(0,0,0,0)")
+    return finished
