@@ -4,12 +4,14 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from tff_core import detectors, results
+from tff_core.miniature import scenes
 
 
 def tiny() -> nn.Module:
@@ -24,14 +26,29 @@ def resnet() -> nn.Module:
 
 
 def test_registry() -> None:
-    assert detectors.names() == ["resnet50-miniature", "efb0-miniature"]
-    assert [detectors.get(name).k for name in detectors.names()] == [114, 27]
+    universal = ["resnet50-miniature", "efb0-miniature"]
+    assert detectors.names() == [*universal, *(f"{name}-cr" for name in universal)]
+    assert [detectors.get(name).k for name in detectors.names()] == [114, 27, 114, 27]
+    assert [detectors.get(name).options.get("grayscale") for name in detectors.names()] == [None] * 2 + [
+        0.5
+    ] * 2
+    assert detectors.classifiers() == ["resnet50-scenes", "efb0-scenes"]
+    assert all(detectors.get(name).classes == scenes.CLASSES for name in detectors.classifiers())
     with pytest.raises(ValueError, match="no detector is called 'vgg'; expected one of resnet50-miniature"):
         detectors.get("vgg")
     with pytest.raises(ValueError, match="unknown network 'vgg'; expected one of resnet50"):
         detectors.build("vgg")
     with pytest.raises(ValueError, match="different detector is already called"):
         detectors.register(detectors.Spec("efb0-miniature", "resnet50"))
+
+
+@pytest.mark.parametrize("arch", list(detectors.ARCHITECTURES))
+def test_a_classifier_is_the_same_network_with_one_logit_per_class(arch: str) -> None:
+    detector, classifier = detectors.build(arch), detectors.build(arch, scenes.CLASSES)
+    one, four = ({n: p.shape for n, p in m.named_parameters()} for m in (detector, classifier))
+    differing = [name for name in one if one[name] != four[name]]
+    assert [name.split(".")[-1] for name in differing] == ["weight", "bias"]
+    assert one.keys() == four.keys() and [four[name][0] for name in differing] == [4, 4]
 
 
 def test_efficientnet_is_one_function_for_any_size_and_has_no_dropout() -> None:
@@ -154,3 +171,19 @@ def test_load_says_how_to_train_what_is_missing_and_reads_what_is_there(
     results.write_json(path.with_suffix(".json"), {})
     with pytest.raises(detectors.WeightsError, match="has no threshold: delete it and run"):
         detectors.load("t", 0, store)
+
+
+def test_a_classifier_is_loaded_without_a_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny_of(logits: int = 1) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, logits))
+
+    store = results.Store(tmp_path)
+    monkeypatch.setitem(detectors.ARCHITECTURES, "tiny", detectors.Architecture("Tiny", 2, tiny_of))
+    monkeypatch.setitem(detectors._REGISTRY, "c", detectors.Spec("c", "tiny", classes=("a", "b", "c")))
+    path = store.detector("c", 0)
+    path.parent.mkdir()
+    save_file(tiny_of(3).state_dict(), path)
+    results.write_json(path.with_suffix(".json"), {"validation": {"accuracy": 0.5}})
+    classifier = detectors.load("c", 0, store)
+    assert classifier.model(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
+    assert np.isnan(classifier.threshold) and classifier.spec.classes == ("a", "b", "c")

@@ -21,10 +21,10 @@ SETTINGS = training.Config(
 )  # fmt: skip
 
 
-def tiny() -> nn.Module:
+def tiny(logits: int = 1) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, logits),
     )  # fmt: skip
 
 
@@ -203,6 +203,67 @@ def test_command_line(spec: detectors.Spec, store: results.Store, capsys: pytest
     assert capsys.readouterr().out.strip() == str(store.detector(spec.name, 0))
     assert training.main([*arguments, "--seed", "1"]) == 2
     assert "error: " in capsys.readouterr().err
+
+
+def scene_pictures(root: Path, n: int, seed: int) -> None:
+    """Reals of two classes, smooth and rough, and fakes that must not be looked at: all black."""
+    rng = np.random.default_rng(seed)
+    for group in ("rough", "smooth"):
+        for label in data.LABELS:
+            (root / group / label).mkdir(parents=True)
+        for i in range(n):
+            noise = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            if group == "smooth":
+                noise = np.broadcast_to(noise[:1, :1], noise.shape)
+            Image.fromarray(np.ascontiguousarray(noise)).save(root / group / "0_real" / f"{i:03d}.png")
+            Image.new("RGB", (16, 16)).save(root / group / "1_fake" / f"{i:03d}.png")
+
+
+@pytest.fixture
+def classifier(spec: detectors.Spec, monkeypatch: pytest.MonkeyPatch) -> detectors.Spec:
+    made = detectors.Spec("tiny-scenes", "tiny", classes=("smooth", "rough"))
+    monkeypatch.setitem(detectors._REGISTRY, made.name, made)
+    return made
+
+
+def test_a_classifier_learns_what_the_reals_show(classifier: detectors.Spec, tmp_path: Path) -> None:
+    store = results.Store(tmp_path / "build")
+    scene_pictures(store.data("miniature", "train", "progan"), 20, seed=0)
+    scene_pictures(store.data("miniature", "val", "progan"), 10, seed=1)
+    settings = replace(SETTINGS, n=40, n_val=20, epochs=20, learning_rate=0.02, blur=0, jpeg=0, grayscale=0)
+    path = run(classifier, store, settings)
+    info = results.read_json(path.with_suffix(".json"))
+    assert info["n_train"] == [40, 0] and info["validation"]["n"] == 20
+    assert info["classes"] == ["smooth", "rough"] and "threshold" not in info
+    found = info["validation"]
+    assert found["accuracy_low"] < found["accuracy"] <= found["accuracy_high"] <= 1
+    assert found["accuracy"] > 0.9 and info["history"]["validation"][-1]["accuracy"] > 0.9
+    model = detectors.load(classifier.name, 0, store).model
+    reals = data.scan(store.data("miniature", "val", "progan")).where(label=0)
+    chosen = model(data.normalize(data.load(reals))).argmax(1)
+    right = [classifier.classes[int(c)] == group for c, group in zip(chosen, reals.groups, strict=True)]
+    assert np.mean(right) == found["accuracy"]
+    stamp = path.stat().st_mtime_ns
+    run(classifier, store, settings)
+    assert path.stat().st_mtime_ns == stamp
+
+
+def test_a_classifier_needs_pictures_of_its_classes(
+    classifier: detectors.Spec, store: results.Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ValueError, match=r"has the classes \(\): expected a folder for each of \('smooth'"):
+        run(classifier, store)
+    arguments = ["--detector", classifier.name, "--build", str(store.root), "--n", "24", "--n-val", "12"]
+    assert training.main(arguments) == 2
+    assert "tiny-scenes tells apart" in capsys.readouterr().err
+
+
+def test_what_was_trained_before_there_were_classifiers_is_not_trained_again(
+    spec: detectors.Spec, store: results.Store
+) -> None:
+    identity = results.read_json(run(spec, store).with_suffix(".json"))["identity"]
+    assert set(identity) == {"recipe", "network", "seed", "settings", "train", "val", "torch"}
+    assert "classes" not in identity["settings"]
 
 
 def test_augmentation_happens_as_often_and_as_strongly_as_it_says() -> None:

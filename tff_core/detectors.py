@@ -1,14 +1,16 @@
 """The registry of detectors, their networks, and the safe loading of their weights.
 
 A detector is a network with one logit (positive: fake) on pictures normalised with ImageNet's mean and
-deviation, without resize or crop. Weights are read without running code: safetensors, or a checkpoint as
-Wang et al. publish it (a dict with key ``model``) under ``torch.load(weights_only=True)``.
+deviation, without resize or crop. A classifier is the same network with one logit per class of scene: it says
+what a picture shows, and is what a detector's explanations are compared with. Weights are read without
+running code: safetensors, or a checkpoint as Wang et al. publish it (a dict with key ``model``) under
+``torch.load(weights_only=True)``.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,24 +33,27 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network with one logit: how to build it untrained, and the paper's number of top feature maps."""
+    """How to build a network untrained, and the paper's number of top feature maps.
+
+    ``make()`` has one logit, ``make(n)`` has n.
+    """
 
     title: str
     k: int
-    make: Callable[[], nn.Module]
+    make: Callable[..., nn.Module]
 
 
-def _resnet50() -> nn.Module:
+def _resnet50(logits: int = 1) -> nn.Module:
     # residual branches that start at zero halve the steps that a training from scratch needs; the network and
     # its weights' names stay torchvision's
-    return resnet50(num_classes=1, zero_init_residual=True)
+    return resnet50(num_classes=logits, zero_init_residual=True)
 
 
-def _efficientnet_b0() -> nn.Module:
+def _efficientnet_b0(logits: int = 1) -> nn.Module:
     # image_size=None: 'same' padding follows each picture's size; no dropout, so that a run is reproducible
     # from its step alone and evaluation and training see one function
     return EfficientNet.from_name(
-        "efficientnet-b0", num_classes=1, image_size=None, dropout_rate=0.0, drop_connect_rate=0.0
+        "efficientnet-b0", num_classes=logits, image_size=None, dropout_rate=0.0, drop_connect_rate=0.0
     )
 
 
@@ -60,15 +65,17 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class Spec:
-    """A detector by name: its network and the data set it is trained on.
+    """A detector or classifier by name: its network and the data set it is trained on.
 
-    ``options`` are what its training changes from the default (see `tff_core.training.Config`).
+    ``options`` are what its training changes from the default (see `tff_core.training.Config`). ``classes``
+    are what a classifier tells apart, in the order of its logits; a detector has none.
     """
 
     name: str
     arch: str
     dataset: str = "miniature"
     options: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def k(self) -> int:
@@ -80,8 +87,18 @@ class Spec:
         return ARCHITECTURES[self.arch].title
 
 
+_ROBUST = {"grayscale": 0.5}  # the paper's colour-robust detectors see half of their pictures in gray
+_SCENES = ("facade", "landscape", "stilllife", "pebbles")
 _REGISTRY = {
-    spec.name: spec for spec in (Spec("resnet50-miniature", "resnet50"), Spec("efb0-miniature", "efb0"))
+    spec.name: spec
+    for spec in (
+        Spec("resnet50-miniature", "resnet50"),
+        Spec("efb0-miniature", "efb0"),
+        Spec("resnet50-miniature-cr", "resnet50", options=_ROBUST),
+        Spec("efb0-miniature-cr", "efb0", options=_ROBUST),
+        Spec("resnet50-scenes", "resnet50", options={"n": 1400, "epochs": 3}, classes=_SCENES),
+        Spec("efb0-scenes", "efb0", options={"n": 1400, "epochs": 3}, classes=_SCENES),
+    )
 }
 
 
@@ -89,8 +106,8 @@ _REGISTRY = {
 class Detector:
     """A network ready to judge pictures: in evaluation mode, channels last, no gradients.
 
-    ``threshold`` is the logit calibrated on validation pictures (fake at or above it); ``info`` is what was
-    recorded when it was trained.
+    ``threshold`` is the logit calibrated on validation pictures (fake at or above it), NaN for a classifier;
+    ``info`` is what was recorded when it was trained.
     """
 
     model: nn.Module
@@ -100,12 +117,17 @@ class Detector:
 
 
 def names() -> list[str]:
-    """Names of all registered detectors."""
-    return list(_REGISTRY)
+    """Names of all registered detectors, the colour-robust ones included."""
+    return [name for name, spec in _REGISTRY.items() if not spec.classes]
+
+
+def classifiers() -> list[str]:
+    """Names of all registered classifiers of scenes."""
+    return [name for name, spec in _REGISTRY.items() if spec.classes]
 
 
 def register(spec: Spec) -> Spec:
-    """Add a detector. ValueError where its network is unknown or its name is taken by another."""
+    """Add a detector or classifier. ValueError where its network is unknown or its name is another's."""
     if spec.arch not in ARCHITECTURES:
         raise ValueError(
             f"{spec.name}: unknown network {spec.arch!r}; expected one of {', '.join(ARCHITECTURES)}"
@@ -117,17 +139,21 @@ def register(spec: Spec) -> Spec:
 
 
 def get(name: str) -> Spec:
-    """The registered detector of that name; ValueError lists the names there are."""
+    """The registered detector or classifier of that name; ValueError lists the names there are."""
     if name not in _REGISTRY:
         raise ValueError(f"no detector is called {name!r}; expected one of {', '.join(_REGISTRY)}")
     return _REGISTRY[name]
 
 
-def build(arch: str) -> nn.Module:
-    """An untrained network with one logit, in evaluation mode; ValueError where ``arch`` is unknown."""
+def build(arch: str, classes: Sequence[str] = ()) -> nn.Module:
+    """An untrained network in evaluation mode, with one logit, or one per class where there are classes.
+
+    ValueError where ``arch`` is unknown.
+    """
     if arch not in ARCHITECTURES:
         raise ValueError(f"unknown network {arch!r}; expected one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[arch].make().eval()
+    make = ARCHITECTURES[arch].make
+    return (make(len(classes)) if classes else make()).eval()
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -188,7 +214,7 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
         if value.shape != expected[key].shape:
             raise WeightsError(
                 f"{path}: {key} has shape {tuple(value.shape)}, expected {tuple(expected[key].shape)}; "
-                "choose the weights of a network with one logit"
+                "choose the weights of a network with as many logits"
             )
         if value.is_floating_point() and not value.isfinite().all():
             bad = int((~value.isfinite()).sum())
@@ -206,7 +232,7 @@ def _some(what: str, keys: list[str], n: int = 3) -> str:
 
 
 def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu") -> Detector:
-    """A trained detector, ready to judge pictures.
+    """A trained detector or classifier, ready to judge pictures.
 
     Raises FileNotFoundError with the command that trains it where it is not there yet, WeightsError where its
     files are broken.
@@ -220,12 +246,15 @@ def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu")
             f"detector {name} with seed {seed} is not at {path} yet; train it with: {command}"
         )
     info = read_json(description)
-    if not isinstance(info, dict) or not isinstance(info.get("threshold"), int | float):
-        raise WeightsError(f"{description} has no threshold: delete it and run: {command}")
-    model = load_weights(build(spec.arch), path)
+    threshold = float("nan")
+    if not spec.classes:
+        if not isinstance(info, dict) or not isinstance(info.get("threshold"), int | float):
+            raise WeightsError(f"{description} has no threshold: delete it and run: {command}")
+        threshold = float(info["threshold"])
+    model = load_weights(build(spec.arch, spec.classes), path)
     model.requires_grad_(False)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Detector(model, float(info["threshold"]), spec, info)
+    return Detector(model, threshold, spec, info)
 
 
 def default_device() -> torch.device:

@@ -2,7 +2,8 @@
 
 The recipe is theirs where it fits small pictures: real against ProGAN, blur and JPEG each with probability
 0.1 in their ranges, horizontal flips, no resize. What differs: whole pictures instead of crops, no ImageNet
-start, and AdamW with a one-cycle schedule, because a few hundred steps have to do.
+start, and AdamW with a one-cycle schedule, because a few hundred steps have to do. Classifiers of what a
+picture shows are trained the same way, on the reals alone, with cross-entropy over their classes.
 
 Every random number follows from the seed and the step, so a run that was killed continues from its last
 checkpoint to exactly the weights of an undisturbed run (on the same device, with as many threads).
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from scipy.stats import binomtest
 from torch import nn
 from torchvision.transforms.v2 import functional as tv
 from tqdm import tqdm
@@ -103,11 +105,12 @@ def train(
     settings: Config | None = None,
     device: str | torch.device | None = None,
 ) -> Path:
-    """Train the detector with this seed, unless it is there already; returns the path of its weights.
+    """Train the detector or classifier with this seed, unless it is there already; the path of its weights.
 
-    Beside the weights, ``.json`` records the settings, hashes, loss and validation history, the threshold
-    calibrated on validation pictures with its bootstrap interval (between its ends a call is unsafe), and
-    provenance. It is written last. An interrupted run continues from its last checkpoint.
+    Beside the weights, ``.json`` records the settings, hashes, loss and validation history, of a detector the
+    threshold calibrated on validation pictures with its bootstrap interval (between its ends a call is
+    unsafe), of a classifier its accuracy on them with a Wilson interval, and provenance. It is written last.
+    An interrupted run continues from its last checkpoint.
 
     Raises FileNotFoundError or ValueError where training or validation pictures are missing, PictureError
     where one is broken, FloatingPointError where the loss diverges, OSError where the disk is full.
@@ -126,6 +129,8 @@ def train(
         "val": data.content_hash(held_out),
         "torch": torch.__version__.split("+")[0],
     }
+    if spec.classes:
+        identity["classes"] = list(spec.classes)
     key = fingerprint(identity)
     path = store.detector(spec.name, seed)
     if _is_there(path, key):
@@ -136,7 +141,7 @@ def train(
     content = safetensors.torch.save(weights)
     with atomic_write(path) as part:
         part.write_bytes(content)
-    judged = _judge(run.model, held_out, device)
+    judged = _judge(run.model, held_out, spec.classes, device)
     info = {
         **judged,
         "detector": spec.name,
@@ -170,7 +175,22 @@ def _pictures(spec: detectors.Spec, store: Store, part: str, n: int) -> data.Ima
             f"{root} has {images.counts[0]} real and {images.counts[1]} fake pictures: expected at least {n} "
             "of each; sampling them may have been interrupted, so run it again, or ask for fewer"
         )
-    return images.where(first=n) if n else images
+    images = images.where(first=n) if n else images
+    if not spec.classes:
+        return images
+    if images.classes != tuple(sorted(spec.classes)):
+        raise ValueError(
+            f"{root} has the classes {images.classes}: expected a folder for each of {spec.classes}, which "
+            f"{spec.name} tells apart"
+        )
+    return images.where(label=0)
+
+
+def _labels(images: data.ImageSet, classes: tuple[str, ...]) -> torch.Tensor:
+    """What is to be learnt, (N,): 0 real or 1 fake as float32, or the number of the class as int64."""
+    if classes:
+        return torch.tensor([classes.index(group) for group in images.groups])
+    return torch.tensor(images.labels, dtype=torch.float32)
 
 
 def _is_there(path: Path, key: str) -> bool:
@@ -212,7 +232,8 @@ class _Run:
         self.seed, self.settings, self.device = seed, settings, device
         self.key, self.checkpoint = key, checkpoint
         self.pixels = data.load(images)
-        self.labels = torch.tensor(images.labels, dtype=torch.float32)
+        self.classes = spec.classes
+        self.labels = _labels(images, spec.classes)
         self.watched = data.batches(held_out.where(first=100), device=device)
         self.steps_per_epoch = len(images) // settings.batch_size
         if not self.steps_per_epoch:
@@ -227,7 +248,7 @@ class _Run:
         self.precision = torch.bfloat16 if low else torch.float32
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = detectors.build(spec.arch)
+            model = detectors.build(spec.arch, spec.classes)
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # EfficientNet's own 0.01 would leave the running statistics far behind a short training
@@ -285,15 +306,19 @@ class _Run:
                 self.history["loss"].append(loss)
                 if self.step % self.steps_per_epoch == 0:
                     self.model.eval()
-                    scores = detectors.logits(self.model, self.watched)
-                    ap = metrics.average_precision(self.watched.images.labels, scores)
-                    self.history["validation"].append({"step": self.step, "ap": ap})
+                    self.history["validation"].append({"step": self.step, **self._watch()})
                 self.seconds += time.process_time() - started
                 bar.set_postfix(loss=f"{np.mean(self.history['loss'][-20:]):.3f}", refresh=False)
                 bar.update()
                 if self.step % self.settings.checkpoint_steps == 0 and self.step < self.steps:
                     self._save()
         self.model.eval()
+
+    def _watch(self) -> dict[str, float]:
+        if self.classes:
+            return {"accuracy": float(np.mean(_right(self.model, self.watched, self.classes)))}
+        scores = detectors.logits(self.model, self.watched)
+        return {"ap": metrics.average_precision(self.watched.images.labels, scores)}
 
     def _one_step(self) -> float:
         epoch, place = divmod(self.step, self.steps_per_epoch)
@@ -306,8 +331,11 @@ class _Run:
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.precision is torch.bfloat16, cache_enabled=True
         ):
-            out = self.model(x)[:, 0]
-        loss = nn.functional.binary_cross_entropy_with_logits(out.float(), y)
+            out = self.model(x)
+        if self.classes:
+            loss = nn.functional.cross_entropy(out.float(), y)
+        else:
+            loss = nn.functional.binary_cross_entropy_with_logits(out[:, 0].float(), y)
         if not loss.isfinite():
             raise FloatingPointError(
                 f"{self.title}: the loss is {loss.item()} at step {self.step}; lower the learning rate "
@@ -327,7 +355,32 @@ def _generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(state % 2**63)
 
 
-def _judge(model: nn.Module, images: data.ImageSet, device: torch.device) -> dict[str, Any]:
+@torch.inference_mode()
+def _right(model: nn.Module, batches: data.Batches, classes: tuple[str, ...]) -> list[bool]:
+    """Whether a classifier names the class of each picture."""
+    expected = _labels(batches.images, classes)
+    return [
+        bool(right)
+        for x, _, index in batches
+        for right in (model(x).argmax(1).cpu() == expected[index]).tolist()
+    ]
+
+
+def _judge(
+    model: nn.Module, images: data.ImageSet, classes: tuple[str, ...], device: torch.device
+) -> dict[str, Any]:
+    if classes:
+        right = _right(model, data.batches(images, device=device), classes)
+        interval = binomtest(sum(right), len(right)).proportion_ci(method="wilson")
+        return {
+            "classes": list(classes),
+            "validation": {
+                "accuracy": float(np.mean(right)),
+                "accuracy_low": float(interval.low),
+                "accuracy_high": float(interval.high),
+                "n": len(right),
+            },
+        }
     scores = detectors.logits(model, data.batches(images, device=device))
     threshold = metrics.threshold_interval(images.labels, scores)
     ap = metrics.ap_interval(images.labels, scores)
@@ -348,12 +401,13 @@ def _judge(model: nn.Module, images: data.ImageSet, device: torch.device) -> dic
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train one detector from the command line; 0 done, 1 failed, 2 wrong input."""
+    """Train one detector or classifier from the command line; 0 done, 1 failed, 2 wrong input."""
     parser = argparse.ArgumentParser(
         prog="python -m tff_core.training",
-        description="Train a detector, or continue where an interrupted training was.",
+        description="Train a detector or classifier, or continue where an interrupted training was.",
     )
-    parser.add_argument("--detector", required=True, choices=detectors.names())
+    known = [*detectors.names(), *detectors.classifiers()]
+    parser.add_argument("--detector", required=True, choices=known)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--build", type=Path, help="build folder (default: $TFF_BUILD, else build/)")
     parser.add_argument("--n", type=int, help="training pictures per label")
