@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -18,11 +19,10 @@ from conftest import ROOT, TinyBook
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
+import build  # noqa: E402
 import imports  # noqa: E402
 import setup_env  # noqa: E402
 import stage  # noqa: E402
-
-import build  # noqa: E402
 
 in_the_book = [pytest.mark.slow, pytest.mark.book, pytest.mark.xdist_group("book")]
 
@@ -248,6 +248,11 @@ def test_uv_is_installed_from_the_lock() -> None:
         ("- 1\n", "holds list; expected settings"),
         ("sedes: [0]\n", "unknown setting 'sedes'"),
         ("seeds: []\n", r"seeds is \[\]; expected a list, not empty"),
+        ("names: ProGAN\n", "names is 'ProGAN'; expected settings, one `name: value` a line"),
+        ("added: [progan]\n", "generator 'progan' is listed twice"),
+        ("added: [mine]\n", "the added generator 'mine' has no pictures; expected sources: {mine: {test:"),
+        ("sources: {mine: {tset: /}}\n", "unknown part 'tset'; expected train, val or test"),
+        ("sources: {mine: {test: /no/such}}\n", "the test pictures of 'mine' are not there: /no/such"),
     ],
 )
 def test_a_broken_configuration_is_one_sentence(
@@ -261,6 +266,23 @@ def test_a_broken_configuration_is_one_sentence(
         build.load_config("own", False)
     with pytest.raises(build.BuildError, match=r"CONFIG=paprika: .* does not exist; choose one of own"):
         build.load_config("paprika", False)
+
+
+def test_the_users_own_settings_lie_over_all_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "workflow"
+    folder.mkdir()
+    base = (ROOT / "workflow" / "config.yaml").read_bytes()
+    (folder / "config.yaml").write_bytes(base)
+    (folder / "config.own.yaml").write_text("n_test: 7\nn_rank: 8\nnames: {progan: P}\n")
+    (folder / "config.local.yaml").write_text(
+        f"n_test: 9\nadded: [mine]\nsources: {{mine: {{test: {tmp_path}}}}}\nnames: {{mine: My GAN}}\n"
+    )
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    config = build.load_config("own", False)
+    assert (config["n_test"], config["n_rank"], config["added"]) == (9, 8, ["mine"])
+    assert (config["names"]["mine"], config["names"]["progan"], config["names"]["gaugan"]) == (
+        "My GAN", "P", "GauGAN",
+    )  # fmt: skip
 
 
 def test_links_to_the_repository_need_a_public_address(tmp_path: Path) -> None:
@@ -316,10 +338,20 @@ class TestTinyBook:
 
     def test_the_tables_have_a_row_for_every_detector_and_generator(self, tiny_book: TinyBook) -> None:
         config = json.loads((tiny_book.build / "config.json").read_text(encoding="utf-8"))
-        grid = {(detector, name) for detector in config["detectors"] for name in config["generators"]}
-        for table in ("sensitivity", "contrast", "transfer"):
+        own, everyone = config["detectors"], [*config["detectors"], *config["robust"].values()]
+        computed = {table for tables in config["tables_of"].values() for table in tables}
+        for table in {"sensitivity", "contrast", "transfer"} | computed:
             rows = pd.read_csv(tiny_book.build / "results" / "tables" / f"{table}.csv")
-            assert set(zip(rows["detector"], rows["generator"], strict=True)) == grid
+            found = set(zip(rows["detector"], rows["generator"], strict=True))
+            shown = own if table in computed else everyone
+            assert {pair for pair in found if pair[1] != "all"} <= set(
+                itertools.product(shown, config["generators"])
+            )
+            assert {detector for detector, _ in found} == set(shown), table
+            if table not in computed:
+                assert found == set(itertools.product(everyone, config["generators"]))
+        claims = pd.read_csv(tiny_book.build / "results" / "tables" / "verdicts.csv")
+        assert set(claims["detector"]) == set(own)
 
     @pytest.mark.parametrize(
         ("file", "old", "new", "rules"),
@@ -327,16 +359,20 @@ class TestTinyBook:
             ("README.md", "", "More.\n", set()),
             ("tff_core/training.py", '"""Training', '"""On training', set()),
             ("book/generators.md", "\n", "\nA word. ", {"book"}),
-            ("notebooks/03_sensitivity.py", "# # ", "# # On ", {"page", "book"}),
-            ("tff_core/figures/base.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
+            ("notebooks/03_sensitivity.py", "# # ", "# # On ", {"chapter", "book"}),
+            (
+                "tff_core/figures/base.py", "\nimport ", "\nx_unused = 1\nimport ",
+                {"chapter", "gather", "verdicts", "page", "book"},
+            ),
             ("tff_core/book.py", "_seen.clear()", "_seen.clear(); _seen.clear()", {"book"}),
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
-                {"sample", "scores", "evaluate", "tables", "page", "book"},
+                {"sample", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page", "book"},
             ),
             (
                 "tff_core/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
-                {"train", "rank", "scores", "evaluate", "tables", "page", "book"},
+                {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
+                 "book"},
             ),
         ],
     )  # fmt: skip
@@ -354,7 +390,7 @@ class TestTinyBook:
         with _edited(tiny_book.root / "notebooks/02_ff_rs.py", "# # ", "# # On "):
             tiny_book.make("--dry-run")
         report = (tiny_book.build / "logs" / "snakemake.log").read_text(encoding="utf-8")
-        pages = set(re.findall(r"Job \d+: page (\S+)", report))
+        pages = set(re.findall(r"Job \d+: (?:page|chapter) (\S+)", report))
         assert pages == {"notebooks/02_ff_rs", "detectors/efb0-miniature/02_ff_rs"}
 
 

@@ -47,27 +47,59 @@ class BuildError(Exception):
 
 
 def load_config(name: str, everything: bool) -> dict[str, Any]:
-    """The grid's configuration: config.yaml, with config.<name>.yaml laid over it."""
-    base = ROOT / "workflow" / "config.yaml"
-    config = read_yaml(base)
+    """The grid's configuration: config.yaml, over it config.<name>.yaml, and over both config.local.yaml.
+
+    The local file is the user's own and ignored by git; `tff add` writes it. Settings that are mappings are
+    merged, others replaced.
+    """
+    folder = ROOT / "workflow"
+    config = read_yaml(folder / "config.yaml")
+    above = []
     if name:
-        path = ROOT / "workflow" / f"config.{name}.yaml"
-        if not path.is_file():
-            known = sorted(p.name.split(".")[1] for p in path.parent.glob("config.*.yaml"))
+        above.append(folder / f"config.{name}.yaml")
+        if not above[0].is_file():
+            known = sorted(p.name.split(".")[1] for p in folder.glob("config.*.yaml"))
             raise BuildError(
-                f"CONFIG={name}: {path} does not exist; choose one of {', '.join(known)} or write it"
+                f"CONFIG={name}: {above[0]} does not exist; choose one of {', '.join(known)} or write it"
             )
+    local = folder / "config.local.yaml"
+    for path in [*above, *([local] if local.is_file() and local not in above else [])]:
         own = read_yaml(path)
         unknown = sorted(set(own) - set(config))
         if unknown:
             raise BuildError(f"{path}: unknown setting {unknown[0]!r}; expected one of {', '.join(config)}")
-        config |= own
+        for key, value in own.items():
+            if isinstance(config[key], dict) and not isinstance(value, dict):
+                raise BuildError(f"{path}: {key} is {value!r}; expected settings, one `name: value` a line")
+            config[key] = {**config[key], **value} if isinstance(config[key], dict) else value
     if everything:
         config["detectors"] = config["all_detectors"]
     for key in ("detectors", "generators", "seeds"):
         if not isinstance(config[key], list) or not config[key]:
             raise BuildError(f"workflow configuration: {key} is {config[key]!r}; expected a list, not empty")
+    check_sources(config)
     return config
+
+
+def check_sources(config: dict[str, Any]) -> None:
+    """BuildError where an added generator has no pictures, or a folder of pictures is not there."""
+    for name in config["added"]:
+        if name in config["generators"]:
+            raise BuildError(f"workflow configuration: generator {name!r} is listed twice; take one away")
+        if "test" not in (config["sources"].get(name) or {}):
+            raise BuildError(
+                f"workflow configuration: the added generator {name!r} has no pictures; expected "
+                f"sources: {{{name}: {{test: /path/to/its/folder}}}}"
+            )
+    for name, parts in config["sources"].items():
+        for part, folder in (parts or {}).items():
+            if part not in ("train", "val", "test"):
+                raise BuildError(f"sources of {name!r}: unknown part {part!r}; expected train, val or test")
+            if not Path(folder).expanduser().is_dir():
+                raise BuildError(
+                    f"the {part} pictures of {name!r} are not there: {folder} is no folder; correct the path "
+                    "under `sources`, or take the generator out"
+                )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 import pandas as pd
-import steps
 
+import steps
 from tff_core import sensitivity
 from tff_core.results import Store, atomic_write, read_json
 

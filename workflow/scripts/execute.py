@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import pairs
 import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
+import pairs
 from tff_core.results import fingerprint, read_json, write_text
 
 # runs in the kernel of the notebook, so that it tells the truth about the device used

@@ -1,12 +1,13 @@
 """The pages of the book: which notebook is executed for which detector and generator, and what it needs.
 
-The table of contents is the list of chapters. Chapters called ``NN_topic`` are executed once per detector:
-the first detector's keep the name of the notebook, the others' go below ``detectors/``. ``generators/*``
-stands for one page per detector and generator, made from ``notebooks/generator_page.py``.
+The table of contents is the list of chapters. Chapters called ``NN_topic``, and the atlas, are executed once
+per detector: the first detector's keep the name of the notebook, the others' go below ``detectors/``.
+``generators/*`` stands for one page per detector and generator, made from ``notebooks/generator_page.py``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 TEMPLATE = "notebooks/generator_page"
+ATLAS = "atlas"
 ALL_NEEDS = ("data", "detectors", "omega", "tables")
 
 
@@ -57,20 +59,33 @@ def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
     """Every page that is an executed notebook, by its name in the book, in the order of the contents."""
     toc, names, found = read_toc(root), config["names"], []
     main, *others = config["detectors"]
+    everyone = [*config["generators"], *config["added"]]
     common = {
-        "generators": config["generators"], "seeds": config["seeds"], "n": config["n_test"],
+        "generators": everyone, "seeds": config["seeds"], "n": config["n_test"],
         "device": config["device"],
         "detectors_shown": config["detectors"],
+        "robust_seeds": config["robust_seeds"],
     }  # fmt: skip
 
     def page(docname: str, source: str, title: str, **own: Any) -> None:
         chapter = source.split("/")[-1]
         needs = tuple(config["needs"].get(chapter, ALL_NEEDS))
-        found.append(Page(docname, source, title, {**common, "detector": main, **own}, needs,
+        detector = own.get("detector", main)
+        if chapter in config["tables_of"] or chapter == ATLAS:
+            # hours of work on a large data set are not done again for one more generator
+            own = {"generators": config["generators"], **own}
+        if "generator" in own:
+            own["generators"] = [own["generator"]]
+        twins = {
+            "robust": config["robust"].get(detector, ""),
+            "classifier": config["classifiers"].get(detector, ""),
+        }
+        found.append(Page(docname, source, title, {**common, **twins, "detector": main, **own}, needs,
                           own.get("detector", ""), own.get("generator", "")))  # fmt: skip
 
     def per_detector(source: str) -> bool:
-        return bool(re.match(r"\d\d_", source.split("/")[-1]))
+        chapter = source.split("/")[-1]
+        return chapter == ATLAS or (bool(re.match(r"\d\d_", chapter)) and chapter not in config["once"])
 
     listed = entries(toc)
     notebooks = [name for name in listed if (root / f"{name}.py").is_file()]
@@ -79,7 +94,7 @@ def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
             page(name, name, "{title}", **({"detector": main} if per_detector(name) else {}))
         elif name == "generators/*":
             for detector in config["detectors"]:
-                for generator in config["generators"]:
+                for generator in everyone:
                     title = f"{names.get(generator, generator)}, seen by {names.get(detector, detector)}"
                     page(f"generators/{detector}.{generator}", TEMPLATE, title,
                          detector=detector, generator=generator)  # fmt: skip
@@ -89,6 +104,28 @@ def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
                     page(f"detectors/{detector}/{source.split('/')[-1]}", source,
                          f"{names.get(detector, detector)}: {{title}}", detector=detector)  # fmt: skip
     return {entry.docname: entry for entry in found}
+
+
+def listing(folder: str) -> str:
+    """A fingerprint of names, sizes and times of all files below a folder: changes when its content does."""
+    root = Path(folder).expanduser()
+    found = [
+        f"{path.relative_to(root)} {path.stat().st_size} {path.stat().st_mtime_ns}"
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    ]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+
+
+def docname(chapter: str, detector: str, config: dict[str, Any], root: Path) -> str:
+    """The page that a chapter becomes for a detector; ValueError where the book has no such page."""
+    for name, page in pages(config, root).items():
+        if page.source.split("/")[-1] == chapter and page.detector in ("", detector):
+            return name
+    raise ValueError(
+        f"the book has no page of {chapter!r} for {detector}: expected a chapter that _toc.yml lists; "
+        "correct `needs` or `tables_of` in the workflow's configuration"
+    )
 
 
 def resolved_toc(config: dict[str, Any], root: Path) -> dict[str, Any]:

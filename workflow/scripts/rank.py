@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 import steps
-
 from tff_core import sensitivity
 
 

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 import steps
-
 from tff_core import data, sensitivity
 from tff_core.ffrs import Omega
 from tff_core.results import Store, atomic_write

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import grid
-import pairs
 import yaml
 
+import grid
+import pairs
 from tff_core.results import write_text
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-import steps
 
+import steps
 from tff_core.results import atomic_write
 
 
