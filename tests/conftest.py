@@ -6,7 +6,9 @@ through what it must survive. One worker builds it and runs every test that need
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -39,6 +41,7 @@ class TinyBook:
     second: subprocess.CompletedProcess[str]  # another build, started while the first was at work
     before_kill: dict[str, int]  # finished files when the build was killed, with their time
     finish: subprocess.CompletedProcess[str]  # the build that went on to the end
+    tables: dict[str, str]  # its result tables, as they were when it had ended
 
     @property
     def build(self) -> Path:
@@ -104,10 +107,26 @@ def _finished(build: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
+def tables(build: Path) -> dict[str, str]:
+    """The result tables of a build, by name."""
+    return {path.name: path.read_text() for path in sorted((build / "results" / "tables").glob("*.csv"))}
+
+
 @pytest.fixture(scope="session")
-def tiny_book(tmp_path_factory: pytest.TempPathFactory) -> TinyBook:
-    """The tiny book, finished."""
-    root = tmp_path_factory.mktemp("project")
+def tiny_book(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> TinyBook:
+    """The tiny book, finished; one worker makes it, others that ask for it wait."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with (shared / "tiny_book.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        facts = shared / "tiny_book.pickle"
+        if not facts.is_file():
+            facts.write_bytes(pickle.dumps(_make_tiny_book(tmp_path_factory.mktemp("project"))))
+        made: TinyBook = pickle.loads(facts.read_bytes())
+    return made
+
+
+def _make_tiny_book(root: Path) -> TinyBook:
     copy_project(root)
     first = subprocess.Popen(
         command(root), cwd=root, env=environment(), start_new_session=True,
@@ -124,7 +143,7 @@ def tiny_book(tmp_path_factory: pytest.TempPathFactory) -> TinyBook:
     before = _finished(root / "build")
     finish = _run(root)
     assert finish.returncode == 0, finish.stdout[-3000:] + finish.stderr[-3000:]
-    return TinyBook(root, second, before, finish)
+    return TinyBook(root, second, before, finish, tables(root / "build"))
 
 
 def _wait_for(process: subprocess.Popen[str], folder: Path, pattern: str, count: int) -> None:
