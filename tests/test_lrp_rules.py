@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from tff_core import lrp
 from tff_core.lrp.canonize import IMAGENET_BOUNDS
-from tff_core.lrp.rules import EPSILON
+from tff_core.lrp.rules import EPSILON, stabilise
 
 
 def rule_of(module: nn.Module) -> lrp.Rule:
@@ -241,6 +241,11 @@ def test_a_sum_by_hand_has_negative_relevance() -> None:
         pytest.approx(3, abs=1e-5),
         pytest.approx(-1, abs=1e-5),
     )
+
+
+def test_the_stabiliser_is_1e_6_in_the_precision_at_hand() -> None:
+    z = torch.tensor([2.0, -2.0, 0.0, -0.0]).double()
+    assert stabilise(z).tolist() == [2 + 1e-6, -2 - 1e-6, 1e-6, 1e-6]
 
 
 @settings(max_examples=50, deadline=None)

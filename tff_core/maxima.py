@@ -5,6 +5,7 @@ Source: paper, section 4 and supplementary (LRP-max response patches).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,10 @@ from tff_core.names import FeatureMap
 Batches = Iterable[Tensor | Sequence[Any]]
 # crops that go through the network together: enough to fill the machine, few enough to fit
 _TOGETHER = 16
+# rows of relevance that go back together through a whole picture: more no longer fit into the cache
+_ABREAST = 3
+# above this share of the picture, neurons had better share its forward pass than have crops of their own
+_WIDE = 0.4
 
 
 @dataclass(frozen=True)
@@ -142,8 +147,8 @@ def lrp_max(net: lrp.Net, best: Maxima, batches: Batches | None = None) -> list[
     """What each map sees at each of its maxima: relevance 1 at the neuron, down to the pixels.
 
     A neuron depends on its receptive field only, so only that crop of the picture goes through the network
-    (exactly: the crop keeps the stride's grid and the picture's own borders). Neurons that see the whole
-    picture share its forward pass.
+    (exactly: the crop keeps the stride's grid and the picture's own borders). Neurons that see most of a
+    picture share its forward pass and the denominators of the rules.
 
     Args:
         net: the network of `activation_max`.
@@ -186,33 +191,41 @@ def _of_batch(net: lrp.Net, best: Maxima, x: Tensor, first: int) -> dict[Entry, 
     for m, rank in np.argwhere(inside).tolist():
         by_layer.setdefault(best.maps[m].layer, []).append((m, rank))
 
-    done: dict[Entry, Patch] = {}
-    by_picture: dict[int, list[Entry]] = {}
+    crops = {layer: _Crop.of(net, layer, size) for layer in by_layer}
+    wide: dict[int, list[Entry]] = {}
     for layer, entries in by_layer.items():
-        crop = _Crop.of(net, layer, size)
-        pictures = {int(best.image[e]) for e in entries}
-        if crop.whole and len(entries) >= 2 * len(pictures):
-            for entry in entries:
-                by_picture.setdefault(int(best.image[entry]) - first, []).append(entry)
-            continue
-        for i in range(0, len(entries), _TOGETHER):
-            part = entries[i : i + _TOGETHER]
-            boxes = [crop.box(int(best.row[e]), int(best.col[e])) for e in part]
-            crops = torch.stack(
-                [
-                    x[int(best.image[e]) - first][:, b[0] : b[2], b[1] : b[3]]
-                    for e, b in zip(part, boxes, strict=True)
-                ]
-            )
-            corners = [(b[0] // crop.rows.stride, b[1] // crop.cols.stride) for b in boxes]
-            found = lrp.relevance(net, crops, _neuron(best, part, corners), pixels=True, on_layer=_nothing)
-            assert found.pixels is not None
-            for entry, box, r, picture in zip(part, boxes, found.pixels, crops, strict=True):
-                done[entry] = _patch(best, entry, box, size, r, picture)
-    for i, entries in by_picture.items():
-        for entry, r in _of_picture(net, best, x[i : i + 1], entries):
-            done[entry] = _patch(best, entry, (0, 0, *size), size, r, x[i])
+        for entry in entries if crops[layer].share > _WIDE else ():
+            wide.setdefault(int(best.image[entry]), []).append(entry)
+
+    done: dict[Entry, Patch] = {}
+    for image, entries in wide.items():
+        i = image - first
+        if len(entries) > 1:
+            for entry, r in _of_picture(net, best, x[i : i + 1], entries):
+                done[entry] = _patch(best, entry, (0, 0, *size), size, r, x[i])
+    for layer, entries in by_layer.items():
+        rest = [entry for entry in entries if entry not in done]
+        for i in range(0, len(rest), _TOGETHER):
+            done.update(_of_crops(net, best, x, first, crops[layer], rest[i : i + _TOGETHER]))
     return done
+
+
+def _of_crops(
+    net: lrp.Net, best: Maxima, x: Tensor, first: int, crop: _Crop, entries: list[Entry]
+) -> Iterator[tuple[Entry, Patch]]:
+    """Neurons of one layer that see little of their pictures: one walk for all, over the crops alone."""
+    boxes = [crop.box(int(best.row[e]), int(best.col[e])) for e in entries]
+    pictures = torch.stack(
+        [
+            x[int(best.image[e]) - first][:, b[0] : b[2], b[1] : b[3]]
+            for e, b in zip(entries, boxes, strict=True)
+        ]
+    )
+    corners = [(b[0] // crop.rows.stride, b[1] // crop.cols.stride) for b in boxes]
+    found = lrp.relevance(net, pictures, _neuron(best, entries, corners), pixels=True, on_layer=_nothing)
+    assert found.pixels is not None
+    for entry, box, r, picture in zip(entries, boxes, found.pixels, pictures, strict=True):
+        yield entry, _patch(best, entry, box, crop.size, r, picture)
 
 
 def _neuron(best: Maxima, entries: list[Entry], corners: list[tuple[int, int]]) -> lrp.Neuron:
@@ -236,7 +249,7 @@ def _patch(best: Maxima, entry: Entry, box: Box, size: tuple[int, int], r: Tenso
 
 
 def _of_picture(net: lrp.Net, best: Maxima, x: Tensor, group: list[Entry]) -> Iterator[tuple[Entry, Tensor]]:
-    """Neurons that see all of one picture: one forward pass, one walk a layer with a row for each neuron."""
+    """Neurons that see most of one picture share its forward pass and the denominators of the rules."""
     by_step: dict[int, list[Entry]] = {}
     for entry in group:
         by_step.setdefault(net.index[best.maps[entry[0]].layer], []).append(entry)
@@ -249,10 +262,14 @@ def _of_picture(net: lrp.Net, best: Maxima, x: Tensor, group: list[Entry]) -> It
 
     tape: list[Any] = []
     net.forward(x, tape, max(by_step), watch)
+    tape = [
+        step.rule.prepare(saved) if step.carries else None
+        for step, saved in zip(net.steps[: len(tape)], tape, strict=True)
+    ]
     for step, entries in by_step.items():
         layer = net.steps[step].name
-        for i in range(0, len(entries), _TOGETHER):
-            part = entries[i : i + _TOGETHER]
+        for i in range(0, len(entries), _ABREAST):
+            part = entries[i : i + _ABREAST]
             neuron = _neuron(best, part, [(0, 0)] * len(part))
             pixels = walk_back(net, one_hot(neuron, outputs[layer]), tape[: step + 1], True, _nothing)
             assert pixels is not None
@@ -280,9 +297,9 @@ class _Crop:
         return cls(rows, cols, size)
 
     @property
-    def whole(self) -> bool:
-        """Whether nothing is cut off."""
-        return self.sides == self.size
+    def share(self) -> float:
+        """How much of the picture a crop is."""
+        return math.prod(self.sides) / math.prod(self.size)
 
     @property
     def sides(self) -> tuple[int, int]:

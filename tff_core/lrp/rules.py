@@ -15,7 +15,8 @@ import copy
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -89,10 +90,11 @@ class Rule:
 
     Subclasses compute the operation in ``forward`` and pass relevance in ``relevance``. ``fresh`` promises
     that the output is a new tensor that the rule itself does not remember, so that an activation that
-    follows may overwrite it.
+    follows may overwrite it. ``kernels`` are the loops over elements, see `Kernels`.
     """
 
     fresh = False
+    kernels: Kernels
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """The output, and whatever ``relevance`` will need (only kept where relevance is wanted)."""
@@ -104,6 +106,10 @@ class Rule:
         ``r`` must not be overwritten: it may have been handed to the caller.
         """
         raise NotImplementedError
+
+    def prepare(self, saved: Any) -> Any:
+        """``saved`` with all in it that does not depend on relevance, for several walks over one forward."""
+        return saved
 
     def nonnegative(self, *inputs: bool) -> bool:
         """Whether the output cannot be negative, given which inputs cannot."""
@@ -135,7 +141,46 @@ def _ratio(r: Tensor, z: Tensor) -> Tensor:
 
 def stabilise(z: Tensor) -> Tensor:
     """``z`` pushed away from zero by 1e-6 to its own side (zero itself to +1e-6), in place."""
-    return z.add_(torch.where(z < 0, -EPSILON, EPSILON))
+    # not where(z < 0, -EPSILON, EPSILON): that is a float32 number whatever z is
+    return z.add_(torch.where(z < 0, -1.0, 1.0), alpha=EPSILON)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What the rules compute element by element; all else in them is convolutions and matrix products.
+
+    ``floored(r, z)`` is ``r / max(z, 1e-12)`` and may overwrite ``z``; ``branches(r, y, a, b)`` are the
+    shares ``a r / (y + 1e-6)`` and ``b r / (y + 1e-6)`` of a rectified sum ``y``.
+    """
+
+    floored: Callable[[Tensor, Tensor], Tensor]
+    branches: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def _floored(r: Tensor, z: Tensor) -> Tensor:
+    return _ratio(r, z.clamp_(min=FLOOR))
+
+
+def _branches(r: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    s = _ratio(r, y + EPSILON)
+    return a * s, s.mul_(b)
+
+
+Rule.kernels = EAGER = Kernels(_floored, _branches)
+
+
+@cache
+def compiled_kernels() -> Kernels:
+    """The same, each fused to one loop by torch.compile."""
+
+    def floored(r: Tensor, z: Tensor) -> Tensor:
+        return r / z.clamp(min=FLOOR)
+
+    def branches(r: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        s = r / (y + EPSILON)
+        return a * s, b * s
+
+    return Kernels(torch.compile(floored, dynamic=True), torch.compile(branches, dynamic=True))
 
 
 class Passing(Rule):
@@ -185,12 +230,26 @@ class Identity(Passing):
         super().__init__(_same, nonnegative=None)
 
 
+class _Seen(NamedTuple):
+    """What a convolution remembers: its input as padded, the padding left to do, and how to undo the rest.
+
+    ``z`` is the rule's denominator where it was computed ahead.
+    """
+
+    x: Tensor
+    padding: tuple[int, int]
+    corner: tuple[int, int]
+    size: tuple[int, int]
+    z: Tensor | None = None
+
+
 class Conv(Rule):
     """Convolution by the z+ rule, its bias left out (beta = 0; paper, supplementary; Bach et al. 2015).
 
     ``Z = conv(x+, w+) + conv(x-, w-)``, ``S = R / max(Z, 1e-12)``,
     ``R_in = x+ convT(S, w+) + x- convT(S, w-)``; for an input that cannot be negative one term of each
-    remains. With ``bounds`` it is the z^B rule for pixels instead, see `zb`.
+    remains. With ``bounds`` l and h it is the z^B rule for pixels instead (Montavon et al. 2017):
+    ``Z = conv(x, w) - conv(l, w+) - conv(h, w-)``, and likewise back.
     """
 
     fresh = True
@@ -251,24 +310,69 @@ class Conv(Rule):
             return x, (top, left), (0, 0)
         return F.pad(x, (left, right, top, bottom)), (0, 0), (top, left)
 
+    def _geometry(self, seen: _Seen) -> Geometry:
+        return self.stride, seen.padding, self.dilation, self.groups
+
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         x, padding, corner = self._pad(inputs[0])
         y = _conv(x, self.weight, (self.stride, padding, self.dilation, self.groups), self.bias)
-        return y, (x, padding, corner, inputs[0].shape[-2:])
+        height, width = inputs[0].shape[-2:]
+        return y, _Seen(x, padding, corner, (height, width))
+
+    def prepare(self, saved: Any) -> Any:
+        z = self._denominator(self._parts(saved), self._geometry(saved))
+        return saved._replace(z=stabilise(z) if self.bounds is not None else z.clamp_(min=FLOOR))
+
+    def _parts(self, seen: _Seen) -> list[tuple[Tensor, Tensor]]:
+        """The rule's contributions, as parts of the input and the weights that each goes through."""
+        positive, negative = self._halves()
+        if self.bounds is not None:
+            both = torch.cat([positive, negative], 1).contiguous(memory_format=torch.channels_last)
+            return [(self._within(seen), both)]
+        if not self.signed:
+            return [(seen.x, positive)]
+        return [(seen.x.clamp(min=0), positive), (seen.x.clamp(max=0), negative)]
+
+    @staticmethod
+    def _denominator(parts: list[tuple[Tensor, Tensor]], geometry: Geometry) -> Tensor:
+        z = _conv(*parts[0], geometry)
+        for part, weight in parts[1:]:
+            z.add_(_conv(part, weight, geometry))
+        return z
 
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
-        x, padding, (top, left), (height, width) = saved
-        geometry = (self.stride, padding, self.dilation, self.groups)
-        if self.bounds is not None:
-            # the zero padding pads the bounds too
-            inside, _, _ = self._pad(torch.ones(1, x.shape[1], height, width, dtype=x.dtype, device=x.device))
-            low, high = (bound * inside for bound in self.bounds)
-            out = _zb(x, r, self.weight, self._halves(), (low, high), geometry)
-        elif self.signed:
-            out = _zplus_signed(x, r, self._halves(), geometry)
+        seen: _Seen = saved
+        geometry, parts = self._geometry(seen), self._parts(seen)
+        if seen.z is not None:
+            s = r / seen.z
+        elif self.bounds is not None:
+            s = r / stabilise(self._denominator(parts, geometry))
         else:
-            out = _zplus(x, r, self._halves()[0], geometry)
+            s = self.kernels.floored(r, self._denominator(parts, geometry))
+        x, weight = parts[0]
+        out = _transposed(s, x, weight, geometry).mul_(x)
+        for x, weight in parts[1:]:
+            out.addcmul_(_transposed(s, x, weight, geometry), x)
+        if self.bounds is not None:
+            out = _halved(out, self.groups)
+        (top, left), (height, width) = seen.corner, seen.size
         return (out[..., top : top + height, left : left + width],)
+
+    def _within(self, seen: _Seen) -> Tensor:
+        """How far the pixels are from the lower bound, and from the upper, group by group.
+
+        ``x w - l w+ - h w- = (x - l) w+ + (x - h) w-``: one convolution where the definition has three, and
+        within the bounds a sum of terms that cannot be negative. Zero padding pads the bounds too.
+        """
+        assert self.bounds is not None
+        x, (top, left), (height, width) = seen.x, seen.corner, seen.size
+        distances = []
+        for bound in self.bounds:
+            distance = torch.zeros_like(x)
+            inside = (..., slice(top, top + height), slice(left, left + width))
+            distance[inside] = x[inside] - bound
+            distances.append(distance.unflatten(1, (self.groups, -1)))
+        return torch.cat(distances, 2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]
@@ -313,36 +417,9 @@ def _transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Ten
     )[0]
 
 
-def _zplus(x: Tensor, r: Tensor, positive: Tensor, geometry: Geometry) -> Tensor:
-    z = _conv(x, positive, geometry).clamp_(min=FLOOR)
-    return _transposed(_ratio(r, z), x, positive, geometry).mul_(x)
-
-
-def _zplus_signed(x: Tensor, r: Tensor, halves: tuple[Tensor, Tensor], geometry: Geometry) -> Tensor:
-    above, below = x.clamp(min=0), x.clamp(max=0)
-    z = _conv(above, halves[0], geometry).add_(_conv(below, halves[1], geometry)).clamp_(min=FLOOR)
-    s = _ratio(r, z)
-    out = _transposed(s, x, halves[0], geometry).mul_(above)
-    return out.addcmul_(_transposed(s, x, halves[1], geometry), below)
-
-
-def _zb(
-    x: Tensor,
-    r: Tensor,
-    weight: Tensor,
-    halves: tuple[Tensor, Tensor],
-    bounds: tuple[Tensor, Tensor],
-    geometry: Geometry,
-) -> Tensor:
-    """The z^B rule for inputs within bounds (Montavon et al. 2017)."""
-    low, high = bounds
-    z = _conv(x, weight, geometry) - _conv(low, halves[0], geometry) - _conv(high, halves[1], geometry)
-    s = r / stabilise(z)
-    return (
-        x * _transposed(s, x, weight, geometry)
-        - low * _transposed(s, x, halves[0], geometry)
-        - high * _transposed(s, x, halves[1], geometry)
-    )
+def _halved(x: Tensor, groups: int) -> Tensor:
+    """Sum of the two halves of each group's channels, which belong to w+ and to w-."""
+    return x.unflatten(1, (groups, 2, -1)).sum(2).flatten(1, 2)
 
 
 class Linear(Rule):
@@ -401,8 +478,9 @@ class Add(Rule):
 
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
         (a, b), y = saved
-        z = stabilise(a + b) if y is None else y + EPSILON
-        s = _ratio(r, z)
+        if y is not None:
+            return self.kernels.branches(r, y, a, b)
+        s = _ratio(r, stabilise(a + b))
         return a * s, s.mul_(b)
 
     def nonnegative(self, *inputs: bool) -> bool:
