@@ -187,3 +187,19 @@ def test_a_classifier_is_loaded_without_a_threshold(tmp_path: Path, monkeypatch:
     classifier = detectors.load("c", 0, store)
     assert classifier.model(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
     assert np.isnan(classifier.threshold) and classifier.spec.classes == ("a", "b", "c")
+
+
+def test_imagenet_weights_are_those_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny_of(logits: int = 1) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, logits))
+
+    monkeypatch.setitem(detectors.ARCHITECTURES, "tiny", detectors.Architecture("Tiny", 2, tiny_of))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"no ImageNet weights tiny-\*\.pth in .*checkpoints"):
+        detectors.imagenet("tiny")
+    (tmp_path / "checkpoints").mkdir()
+    source = tiny_of(1000)
+    torch.save(source.state_dict(), tmp_path / "checkpoints" / "tiny-0123.pth")
+    found = detectors.imagenet("tiny")
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(found(x), source.eval()(x)) and not any(p.requires_grad for p in found.parameters())

@@ -97,7 +97,7 @@ _REGISTRY = {
         Spec("resnet50-miniature-cr", "resnet50", options=_ROBUST),
         Spec("efb0-miniature-cr", "efb0", options=_ROBUST),
         Spec("resnet50-scenes", "resnet50", options={"n": 1400, "epochs": 3}, classes=_SCENES),
-        Spec("efb0-scenes", "efb0", options={"n": 1400, "epochs": 3}, classes=_SCENES),
+        Spec("efb0-scenes", "efb0", options={"n": 1400, "epochs": 5}, classes=_SCENES),
     )
 }
 
@@ -255,6 +255,25 @@ def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu")
     model.requires_grad_(False)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Detector(model, threshold, spec, info)
+
+
+def imagenet(arch: str) -> nn.Module:
+    """The network with ImageNet's 1,000 classes, from weights on this machine; nothing is downloaded.
+
+    In evaluation mode, on the CPU. Weights are looked for where torch keeps what it downloaded, under the
+    names that torchvision and efficientnet_pytorch give them. Raises FileNotFoundError where there are none,
+    and as `read_weights` and `load_weights`.
+    """
+    model = build(arch, [str(number) for number in range(1000)])
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    pattern = {"resnet50": "resnet50-*.pth", "efb0": "efficientnet-b0-*.pth"}.get(arch, f"{arch}-*.pth")
+    files = sorted(folder.glob(pattern)) if folder.is_dir() else []
+    if not files:
+        raise FileNotFoundError(
+            f"no ImageNet weights {pattern} in {folder}: put them there, or use a classifier of scenes "
+            f"({', '.join(classifiers())})"
+        )
+    return load_weights(model, files[-1]).requires_grad_(False)
 
 
 def default_device() -> torch.device:

@@ -1,22 +1,27 @@
 """Explanations in pixels: Guided Grad-CAM and LRP heatmaps, and a number for where they point.
 
 Source: paper, section 3 (input-space attributions of universal detectors are not informative). The number,
-the share of positive relevance that falls on the object, is an addition.
+the share of positive relevance that falls on the object, and the controls are an addition.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam
 from efficientnet_pytorch.utils import MemoryEfficientSwish, Swish
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from tff_core import lrp, maxima
+from tff_core import data, lrp, maxima, metrics
+from tff_core.lrp.walk import walk_back
 
 Floats = NDArray[np.float64]
 CAM_LAYERS = {"ResNet": "layer4", "EfficientNet": "_conv_head"}
@@ -73,6 +78,48 @@ def guided(model: nn.Module) -> nn.Module:
     return twin
 
 
+def decisions(detector: nn.Module, threshold: float = 0.0) -> nn.Module:
+    """A copy of a detector with a logit for each answer: ``threshold - f`` (real), ``f - threshold`` (fake).
+
+    The larger of the two is what the detector decides, so a picture that it calls real is explained by what
+    speaks for real, as a classifier's answer is by what speaks for its class.
+
+    Raises ValueError where the network does not end in one linear layer with one logit.
+    """
+    twin = copy.deepcopy(detector)
+    heads = [(n, m) for n, m in twin.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1]
+    if len(heads) != 1:
+        raise ValueError(
+            f"{type(detector).__name__} has {len(heads)} linear layers with one output: expected one, the "
+            "detector's logit"
+        )
+    ((name, head),) = heads
+    both = nn.Linear(head.in_features, 2, device=head.weight.device, dtype=head.weight.dtype)
+    with torch.no_grad():
+        bias = head.weight.new_zeros(1) if head.bias is None else head.bias
+        both.weight.copy_(torch.cat([-head.weight, head.weight]))
+        both.bias.copy_(torch.cat([threshold - bias, bias - threshold]))
+    parent, _, own = name.rpartition(".")
+    setattr(twin.get_submodule(parent), own, both.requires_grad_(False))
+    return twin.eval()
+
+
+def with_norms_of(model: nn.Module, x: Tensor) -> nn.Module:
+    """A copy of a network whose batch normalisations are measured on the pictures ``x`` (N, 3, H, W).
+
+    In evaluation mode, on the device of ``x``. For networks that were never trained, the control of Adebayo
+    et al. (2018) for explanations: without it their activations would fade away from layer to layer.
+    """
+    twin = copy.deepcopy(model).to(x.device)
+    for module in twin.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        twin.train()(x)
+    twin = twin.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return twin.eval()
+
+
 def guided_gradcam(
     model: nn.Module, x: Tensor, layer: str | None = None, target: int | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -103,10 +150,12 @@ def guided_gradcam(
     if any(m.training for m in modules.values()):
         raise ValueError(f"{type(model).__name__} is in training mode: call model.eval() first")
     twin = guided(model)
-    with torch.enable_grad():
+    with torch.no_grad():
+        chosen = model(x).argmax(1) if target is None else torch.full((len(x),), target, device=x.device)
+    with torch.enable_grad(), warnings.catch_warnings():
+        # captum announces its hooks; they are set on our own copy, and removed
+        warnings.filterwarnings("ignore", message="Setting .*hooks")
         x = x.detach().clone().requires_grad_(True)
-        logits = twin(x)
-        chosen = logits.argmax(1) if target is None else torch.full((len(x),), target, device=x.device)
         # the map is weighted by plain gradients, so it belongs to the model itself
         cam = LayerGradCam(model, modules[layer]).attribute(x, chosen, relu_attributions=True)
         backward = GuidedBackprop(twin).attribute(x, chosen)
@@ -116,16 +165,25 @@ def guided_gradcam(
     return cam, (cam * backward).detach()
 
 
+@torch.no_grad()
 def relevance(net: lrp.Net, x: Tensor, batch_size: int = 25) -> Tensor:
     """LRP relevance of the pixels, (N, 3, H, W), for what the network decides on each picture.
 
     With one logit f, f(x) is explained where the network says fake and -f(x) where it says real; with
-    several, ``net`` says which (``canonize(model, target=...)``).
+    several, the largest of each picture, or the one that ``net`` names (``canonize(model, target=...)``).
     """
     found = []
     for part in x.split(batch_size):
-        start = "logit" if net.target is None else net(part)[:, [net.target]].abs()
-        pixels = lrp.relevance(net, part, start=start, pixels=True, on_layer=lambda layer, r: None).pixels
+        net.check(part)
+        tape: list[Any] = []
+        y = net.forward(part, tape)
+        if net.target is None and y.shape[1] > 1:
+            chosen = y.argmax(1, keepdim=True)
+            start = torch.zeros_like(y).scatter_(1, chosen, y.gather(1, chosen))
+        else:
+            start = torch.zeros_like(y)
+            start[:, net.target or 0] = y[:, net.target or 0].abs()
+        pixels = walk_back(net, start, tape, True, lambda layer, r: None)
         assert pixels is not None
         found.append(pixels)
     return torch.cat(found)
@@ -206,3 +264,106 @@ def share_on(heatmaps: ArrayLike, masks: ArrayLike) -> tuple[Floats, Floats]:
     total = values.sum(axis=(1, 2))
     on = (values * inside).sum(axis=(1, 2))
     return np.divide(on, total, out=np.full(len(total), np.nan), where=total > 0), area
+
+
+def edges(pictures: Tensor) -> Floats:
+    """How strong the edges of a picture are, (N, H, W) in [0, 1]: a heatmap that asks no network.
+
+    ``pictures`` uint8 (N, 3, H, W). The magnitude of the gradient of luma, divided by its maximum.
+    """
+    luma = data.grayscale(pictures)[:, 0].double().cpu().numpy()
+    strength = np.hypot(*np.gradient(luma, axis=(1, 2)))
+    return heat(torch.from_numpy(strength)[:, None])
+
+
+def likeness(one: ArrayLike, other: ArrayLike) -> Floats:
+    """Spearman's rank correlation of two heatmaps of each picture, (N,); missing where one is constant.
+
+    ``one`` and ``other`` (N, H, W). 1 means that both order the pixels alike. Source: Adebayo et al. 2018.
+    """
+    a, b = (np.asarray(maps, dtype=np.float64) for maps in (one, other))
+    if a.shape != b.shape or a.ndim != 3:
+        raise ValueError(f"heatmaps of shape {a.shape} and {b.shape}: expected (N, H, W) of both")
+    a, b = (rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (a, b))
+    a, b = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (a, b))
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.divide((a * b).sum(axis=1), scale, out=np.full(len(a), np.nan), where=scale > 0)
+
+
+def focus(
+    shares: Mapping[str, Mapping[int, ArrayLike]],
+    area: ArrayLike,
+    contrast: tuple[str, str] = ("detector", "classifier"),
+    n: int = metrics.RESAMPLES,
+    level: float = metrics.LEVEL,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How much more relevance falls on the objects than their area alone would get, network by network.
+
+    Parameters
+    ----------
+    shares: by network and by its training seed the share of relevance on the object of every picture, (N,),
+        missing where a heatmap is empty, as from `share_on`.
+    area: the objects' share of every picture's area, (N,).
+    contrast: the two networks whose difference is asked for; left out where one of them is not there.
+
+    Returns
+    -------
+    One row per network and seed, and one over all of its seeds (``seed`` "all"): ``share`` and ``area``
+    (means over the pictures with a heatmap), ``ratio`` = share / area, which is also the ``value`` between
+    ``low`` and ``high``, ``n`` pictures, ``empty`` heatmaps. And one row ``"detector - classifier"`` over all
+    seeds, whose ``value`` is the difference of the two ratios on the same pictures.
+
+    Intervals come from a bootstrap over pictures, the same for all networks, and over training seeds. With no
+    heatmap at all numbers are missing.
+
+    Raises ValueError where the numbers of pictures differ, or there is none.
+    """
+    size = np.asarray(area, dtype=np.float64)
+    tables = {
+        name: np.stack([np.asarray(v, dtype=np.float64) for v in own.values()])
+        for name, own in shares.items()
+    }
+    if not len(size) or any(table.shape[1:] != size.shape for table in tables.values()):
+        raise ValueError(
+            f"shares of shapes {[table.shape for table in tables.values()]} for {size.shape} areas: expected "
+            "one share per picture, and at least one picture"
+        )
+    rows = []
+    for name, table in tables.items():
+        chosen = [(str(s), table[[i]]) for i, s in enumerate(shares[name])] + [("all", table)]
+        for which, values in chosen:
+            found = _over_area(values, size, n, level, seed)
+            rows.append({"model": name, "seed": which} | found | {"ratio": found["value"]})
+    first, second = contrast
+    if first in tables and second in tables:
+        # one classifier stands beside every seed of the detector
+        difference = tables[first] - tables[second].mean(axis=0)
+        found = _over_area(difference, size, n, level, seed) | {"share": np.nan, "area": np.nan}
+        rows.append({"model": f"{first} - {second}", "seed": "all"} | found | {"ratio": np.nan})
+    return pd.DataFrame(rows)
+
+
+def _over_area(on: Floats, area: Floats, n: int, level: float, seed: int) -> dict[str, float]:
+    """Sum of ``on`` (S, N) over the sum of the area of the same pictures, with its bootstrap interval."""
+    there = np.isfinite(on)
+    pictures = len(area)
+    drawn = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), size=n)
+    weights = np.vstack([np.ones(pictures), drawn])  # the first is the sample itself
+    seeds = np.vstack([np.full(len(on), 1 / len(on)), metrics.seed_weights(len(on), n, seed)])
+    top, bottom = (
+        ((weights @ part.T) * seeds).sum(axis=1) for part in (np.where(there, on, 0.0), there * area)
+    )
+    values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    resampled = values[1:][np.isfinite(values[1:])]
+    low, high = metrics.percentiles(resampled, level) if len(resampled) else (np.nan, np.nan)
+    count = int(there.sum())
+    means = (part[0] * len(on) / count if count else np.nan for part in (top, bottom))
+    return {
+        **dict(zip(("share", "area"), map(float, means), strict=True)),
+        "value": float(values[0]),
+        "low": low,
+        "high": high,
+        "n": int(there.any(axis=0).sum()),
+        "empty": int((~there).sum()),
+    }

@@ -14,12 +14,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import nn
 from tqdm.auto import tqdm
 
-from tff_core.data import LABELS, MANIFEST, PARTS
+from tff_core.data import LABELS, MANIFEST, PARTS, ImageSet
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature.generators import Batch, Noise
 from tff_core.results import atomic_write, fingerprint, read_json, write_json
@@ -27,6 +29,10 @@ from tff_core.results import atomic_write, fingerprint, read_json, write_json
 DATASET = "miniature"
 # as in ForenSynths, where the other three come without class folders
 WITH_CLASSES = ("progan", "stylegan2", "stylegan", "cyclegan")
+# families that turn one scene into a picture of the same layout; the others blend two scenes
+KEEP_LAYOUT = ("cyclegan", "stargan", "gaugan")
+# segments that are things with a shape of their own; the others are the surfaces around and behind them
+THINGS = ("foliage", "window", "door", "object", "pebble")
 MARK = "tff-miniature"  # the text field of our PNGs that holds the hash of what made them
 _BATCH = 20
 
@@ -122,6 +128,45 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     }  # fmt: skip
     write_json(out / MANIFEST, manifest)
     return manifest
+
+
+def layouts(images: ImageSet) -> list[camera.Picture | None]:
+    """The scene behind each stored picture, drawn again, for its segmentation.
+
+    ``images`` lie below one folder made by `sample`. For a real the scene is the picture itself; for a fake
+    of a family that keeps the layout of its source it is that source. None stands for pictures without a
+    segmentation: fakes of the other families, and whatever was not made by the miniature.
+
+    Raises ValueError where the folder was drawn by other code, whose scenes would not fit.
+    """
+    manifest = images.root / MANIFEST
+    content = read_json(manifest) if manifest.is_file() else None
+    config = content.get("config") if isinstance(content, dict) else None
+    if not isinstance(config, dict) or config.get("dataset") != DATASET:
+        return [None] * len(images)
+    if config["drawing"] != camera.drawing():
+        raise ValueError(
+            f"{images.root} was drawn by another version of the miniature ({config['drawing']}): expected "
+            f"{camera.drawing()}; sample it again to have segmentations that fit"
+        )
+    pairs = zip(images.paths, images.labels, strict=True)
+    return [_layout(path, label, images.root, config) for path, label in pairs]
+
+
+def things(scene: camera.Picture) -> NDArray[np.bool_]:
+    """Where a scene shows one of `THINGS`, (size, size)."""
+    return np.isin(scene.segments, [scenes.SEGMENTS.index(name) for name in THINGS])
+
+
+def _layout(path: Path, label: int, root: Path, config: dict[str, Any]) -> camera.Picture | None:
+    part, generator = config["part"], config["generator"]
+    number = int(path.stem) if re.fullmatch(r"\d{5}", path.stem) else -1
+    if number < 0 or path != place(root, generator, label, number):
+        return None
+    if label and generator not in KEEP_LAYOUT:
+        return None
+    stream = f"{part}-source" if label else part
+    return camera.take(stream, *_scene(number), config["seed"], config["size"], generator)
 
 
 def _scene(index: int) -> tuple[str, int]:
