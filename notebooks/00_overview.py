@@ -80,6 +80,32 @@ display(
 # ```
 
 # %% [markdown]
+# ## Every claim of the paper, and its verdict
+#
+# The figure is about two of the paper's claims. It makes eight, each has a chapter here, and each gets a
+# word by the same rule: *holds* if on every generator the whole interval lies on the claim's side, *holds in
+# part* if on some, *does not hold* if on none.
+
+# %% tags=["hide-input"]
+table = verdicts.load(store)
+lines = ["**Not there yet:** the table of verdicts is made after all chapters; `make` makes it."]
+if table is not None:
+    shown = list(dict.fromkeys([detector, *table["detector"]]))
+    word = table.set_index(["claim", "detector"])["verdict"]
+    titles = " | ".join(detectors.get(name).title for name in shown)
+    lines = [f"| | claim | {titles} |", "|---|---|" + "---|" * len(shown)]
+    for claim in verdicts.CLAIMS:
+        cells = [word.get((claim.key, name), verdicts.UNTESTED) for name in shown]
+        known = set(cells) != {verdicts.UNTESTED}  # a relative link: to the chapter of this page's detector
+        name = f"{{doc}}`{claim.title} <{claim.chapter}>`" if known else claim.title
+        lines.append("| " + " | ".join([claim.key, name, *cells]) + " |")
+    lines.append(
+        "\nA claim leads to the chapter that measured it, with its code; {doc}`the verdicts "
+        "</notebooks/10_verdicts>` have the intervals and the rule behind each word."
+    )
+display(Markdown("\n".join(lines)))
+
+# %% [markdown]
 # ## Omega in three sentences
 #
 # *Layer-wise relevance propagation* (LRP) {cite}`bach2015,montavon2019` takes a detector's logit for one

@@ -2,20 +2,33 @@
 
 Prose that quotes a number would go stale with the next run; these functions write the sentence from the
 table, so that the text is true whatever the numbers turn out to be.
+
+The paper's claims are `CLAIMS`. Each has a reader, which takes one number with its interval per generator
+from the tables on disk (`evidence`); one rule for all of them makes a verdict of these (`judge`). No rule
+knows the paper's numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from scipy import stats
+from scipy.special import digamma
 
 from tff_core import published
 from tff_core.figures import generator_name
 from tff_core.results import Store
 
 MATCHED = "top-k - matched-k"
+MARGIN = 0.05
+"""A loss of AP smaller than this counts as none (claim C3): 5 points."""
+FOR, AGAINST, OPEN, MISSING, ASIDE = "for", "against", "open", "missing", "aside"
+"""What one interval says about a claim. Missing: there is none. Aside: it is told, but judges nothing."""
+HOLDS, IN_PART, NOT, UNTESTED = "holds", "holds in part", "does not hold", "not testable here"
+_TRAINED_ON = "progan"
 
 
 def read(store: Store, table: str, detector: str, generators: Sequence[str]) -> pd.DataFrame:
@@ -98,9 +111,7 @@ class Verdict:
     @property
     def word(self) -> str:
         """ "holds" on every generator, "holds in part" on some, or "does not hold" on any."""
-        if not self.below:
-            return "does not hold"
-        return "holds in part" if self.above or self.open else "holds"
+        return word(len(self.below), len(self.above) + len(self.open))
 
     def sentence(self) -> str:
         """The verdict in words, with every generator named."""
@@ -125,10 +136,458 @@ def verdict(contrast: pd.DataFrame, kind: str = MATCHED) -> Verdict:
         raise ValueError(
             f"the contrast table has no pooled row of {kind!r}: found {sorted(set(contrast['contrast']))}"
         )
-    below = tuple(rows.loc[rows["high"] < 0, "generator"])
-    above = tuple(rows.loc[rows["low"] > 0, "generator"])
-    rest = tuple(g for g in rows["generator"] if g not in below + above)
+    said = side(rows["low"], rows["high"], wants="below")
+    below, above, rest = (tuple(rows.loc[said == word, "generator"]) for word in (FOR, AGAINST, OPEN))
     return Verdict(kind, below, above, rest)
+
+
+# ------------------------------------------------------------------------------------------------ the rule
+
+
+def side(low: pd.Series, high: pd.Series, border: pd.Series | float = 0.0, wants: str = "above") -> pd.Series:
+    """What each interval says: "for" the claim, "against" it, "open", or "missing" where it has no ends.
+
+    ``wants`` is the side of the border on which the whole interval must lie, "above" or "below".
+    """
+    above, below = low > border, high < border
+    yes, no = (above, below) if wants == "above" else (below, above)
+    said = np.select([low.isna() | high.isna(), yes, no], [MISSING, FOR, AGAINST], default=OPEN)
+    return pd.Series(said, index=low.index, dtype=object)
+
+
+def word(speak_for: int, others: int) -> str:
+    """ "holds" where every generator speaks for a claim, "holds in part" where some do, else not.
+
+    Raises ValueError where there is no generator at all.
+    """
+    if not speak_for + others:
+        raise ValueError("no generator was measured: expected one or more; the claim is not testable")
+    if not speak_for:
+        return NOT
+    return IN_PART if others else HOLDS
+
+
+def luck(speak_for: int, generators: int, level: float = 0.95) -> float:
+    """Probability that so many generators, or more, speak for a claim that is true on none of them.
+
+    The truth is put on the border of the rule on every generator, where an interval of this level lies wholly
+    beyond it on the claim's side with probability (1 - level) / 2. Generators count as independent, although
+    they share the trained detectors: a hint, not a p-value.
+    """
+    return float(stats.binom.sf(speak_for - 1, generators, (1 - level) / 2))
+
+
+def chance(n_real: int, n_fake: int) -> float:
+    """AP that a random order of so many reals and fakes has on average: a little above the share of fakes.
+
+    With N pictures, F of them fake, q = (F - 1) / (N - 1) and the harmonic number H: q + (1 - q) H_N / N.
+    """
+    total = n_real + n_fake
+    if n_fake < 1 or total < 2:
+        raise ValueError(f"{n_real} reals and {n_fake} fakes: expected at least one fake and two pictures")
+    q = (n_fake - 1) / (total - 1)
+    return float(q + (1 - q) * (digamma(total + 1) + np.euler_gamma) / total)
+
+
+# ---------------------------------------------------------------------------------------------- the claims
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, and what of it is measured here.
+
+    ``tag`` and ``title`` name it; ``measure`` says which number each generator has, ``rule`` when a
+    generator speaks for the claim. ``chapter`` computes the number, ``unit`` is "AP" (a share in [0, 1]),
+    "points" (a difference of shares) or "number", ``counted`` says what n counts. ``read`` takes the numbers
+    of a detector from the tables, see `evidence`.
+    """
+
+    key: str
+    tag: str
+    title: str
+    measure: str
+    rule: str
+    chapter: str
+    unit: str
+    counted: str
+    read: Callable[[Store, str, Sequence[str]], pd.DataFrame]
+
+    def text(self, value: float, low: float | None = None, high: float | None = None) -> str:
+        """A number of this claim with its interval, in the claim's unit."""
+        if self.unit == "AP":
+            return percent(value, low, high)
+        if self.unit == "points":
+            return points(value, low, high)
+        return f"{value:+.2f}" if low is None or high is None else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+class _NotThereError(Exception):
+    """A table, a column or a row that a claim needs is not there; the message says which."""
+
+
+def _table(
+    store: Store, name: str, detector: str, generators: Sequence[str], columns: Sequence[str]
+) -> pd.DataFrame:
+    path = store.table(name)
+    if not path.is_file():
+        raise _NotThereError(f"there is no table {name}.csv")
+    rows = pd.read_csv(path)
+    lacking = [column for column in ("detector", "generator", *columns) if column not in rows]
+    if lacking:
+        raise _NotThereError(f"the table {name}.csv has no column {lacking[0]}")
+    rows = rows[(rows["detector"] == detector) & rows["generator"].isin(list(generators))]
+    if rows.empty:
+        raise _NotThereError(f"the table {name}.csv has no row of this detector")
+    return rows.assign(seed=rows["seed"].astype(str)) if "seed" in rows else rows
+
+
+def _some(rows: pd.DataFrame, table: str, **values: str) -> pd.DataFrame:
+    found = rows[np.logical_and.reduce([rows[column] == value for column, value in values.items()])]
+    if found.empty:
+        named = ", ".join(f"{column} {value!r}" for column, value in values.items())
+        raise _NotThereError(f"the table {table}.csv has no row with {named} of this detector")
+    return found
+
+
+def _numbers(
+    rows: pd.DataFrame,
+    part: str,
+    columns: tuple[str, str, str],
+    n: pd.Series,
+    border: pd.Series | float = 0.0,
+    wants: str = "above",
+) -> pd.DataFrame:
+    value, low, high = (rows[column].astype(float) for column in columns)
+    says = side(low, high, border, wants) if wants != ASIDE else pd.Series(ASIDE, index=rows.index)
+    numbers = {"value": value, "low": low, "high": high, "border": border, "n": n}
+    return pd.DataFrame({"part": part, "generator": rows["generator"], **numbers, "says": says})
+
+
+def _transfer(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
+    columns = ["seed", "ap", "ap_low", "ap_high", "n_real", "n_fake"]
+    rows = _some(_table(store, "transfer", detector, generators, columns), "transfer", seed="all")
+    rows = rows[rows["generator"] != _TRAINED_ON]
+    if rows.empty:
+        raise _NotThereError("the grid has no family but the one that the detector was trained on")
+    border = [chance(int(r), int(f)) for r, f in zip(rows["n_real"], rows["n_fake"], strict=True)]
+    return _numbers(
+        rows,
+        "AP of the whole detector",
+        ("ap", "ap_low", "ap_high"),
+        rows["n_real"] + rows["n_fake"],
+        pd.Series(border, index=rows.index),
+    )
+
+
+def _contrasts(
+    store: Store, detector: str, generators: Sequence[str], *kinds: tuple[str, str, float, str]
+) -> pd.DataFrame:
+    """Rows of the contrast table: for each kind its name there, its name here, the border, the side."""
+    columns = ["seed", "contrast", "delta_ap", "low", "high", "n_real", "n_fake"]
+    rows = _table(store, "contrast", detector, generators, columns)
+    return pd.concat(
+        _numbers(own, part, ("delta_ap", "low", "high"), own["n_real"] + own["n_fake"], border, wants)
+        for kind, part, border, wants in kinds
+        for own in [_some(rows, "contrast", contrast=kind, seed="all")]
+    )
+
+
+def _top(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
+    return _contrasts(
+        store, detector, generators,
+        (MATCHED, "top-k minus layer-matched", 0.0, "below"),
+        ("top-k - random-k", "minus random-k", 0.0, ASIDE),
+        ("top-k - baseline", "minus whole detector", 0.0, ASIDE),
+    )  # fmt: skip
+
+
+def _controls(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
+    return _contrasts(
+        store, detector, generators,
+        ("random-k - baseline", "random-k minus whole detector", -MARGIN, "above"),
+        ("low-k - baseline", "low-k minus whole detector", -MARGIN, "above"),
+    )  # fmt: skip
+
+
+_METHODS = {"lrp": "LRP", "guided_gradcam": "Guided Grad-CAM"}
+
+
+def _pixels(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
+    columns = ["seed", "method", "model", "value", "low", "high", "n"]
+    rows = _table(store, "pixel_attribution", detector, generators, columns)
+    rows = _some(rows, "pixel_attribution", model="detector - classifier", seed="all")
+    return pd.concat(
+        _numbers(
+            own, _METHODS.get(str(method), str(method)), ("value", "low", "high"), own["n"], wants="below"
+        )
+        for method, own in rows.groupby("method", sort=False)
+    )
+
+
+def _patches(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
+    columns = ["seed", "group", "value", "low", "high", "n_maps"]
+    rows = _table(store, "patch_chroma", detector, generators, columns)
+    rows = _some(rows, "patch_chroma", group=MATCHED, seed="all")
+    return _numbers(rows, "top-k minus layer-matched", ("value", "low", "high"), rows["n_maps"])
+
+
+def _gray(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
+    columns = ["seed", "label", "filter", "input", "drop", "low", "high", "n"]
+    rows = _table(store, "color_ablation", detector, generators, columns)
+    # the paper's pictures: fakes with p >= 0.2; both inputs carry the same drop
+    rows = _some(rows, "color_ablation", seed="all", label="fake", filter="p >= 0.2", input="color")
+    return _numbers(rows, "median in colour minus median in gray", ("drop", "low", "high"), rows["n"])
+
+
+def _maps(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
+    columns = ["contrast", "delta", "low", "high", "n"]
+    rows = _table(store, "color_conditional_contrast", detector, generators, columns)
+    rows = _some(rows, "color_conditional_contrast", contrast=MATCHED)
+    more = _numbers(rows, "share of the top-k minus layer-matched", ("delta", "low", "high"), rows["n"])
+    shares = _table(store, "color_conditional", detector, generators, ["seed", "group", "share_mood", "n"])
+    own = _some(shares, "color_conditional", group="top-k").groupby("generator", sort=False)
+    spread = own.agg(
+        value=("share_mood", "mean"), low=("share_mood", "min"), high=("share_mood", "max"), n=("n", "min")
+    ).reset_index()
+    most = _numbers(
+        spread, "share of the top-k (range over seeds)", ("value", "low", "high"), spread["n"], 0.5
+    )
+    return pd.concat([more, most])
+
+
+def _robust(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
+    columns = ["seed", "model", "input", "ap", "ap_low", "ap_high", "n_real", "n_fake"]
+    rows = _table(store, "color_robust", detector, generators, columns)
+    parts = (("gray", "colour-robust minus universal", "above"), ("color", "the same in colour", ASIDE))
+    return pd.concat(
+        _numbers(own, part, ("ap", "ap_low", "ap_high"), own["n_real"] + own["n_fake"], wants=wants)
+        for pictures, part, wants in parts
+        for own in [_some(rows, "color_robust", model="difference", input=pictures, seed="all")]
+    )
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "C1", "transfer", "A detector trained on one generator recognises families that it has never seen",
+        "AP of the whole detector on each unseen family",
+        "the interval lies above the AP that a random order has on average",
+        "01_universal_detectors", "AP", "pictures", _transfer,
+    ),
+    Claim(
+        "C2", "top-k", "Dropping the top-k of omega is enough to break it",
+        "AP without the top-k minus AP without as many other maps of the same layers",
+        "the interval lies below zero",
+        "03_sensitivity", "points", "pictures", _top,
+    ),
+    Claim(
+        "C3", "controls", "Dropping k random maps, or the k lowest, is not",
+        "AP without them minus AP of the whole detector, for random-k and for low-k",
+        f"both intervals lie above -{100 * MARGIN:.0f} points: a larger loss is excluded",
+        "03_sensitivity", "points", "pictures", _controls,
+    ),
+    Claim(
+        "C4", "pixels", "Explanations in pixels do not show what the detector looks at",
+        "positive relevance on the picture's objects, as a multiple of their area: detector minus a "
+        "classifier of what the picture shows, for LRP and for Guided Grad-CAM",
+        "both intervals lie below zero",
+        "04_pixel_attribution", "number", "pictures", _pixels,
+    ),
+    Claim(
+        "C5", "patches", "The patches that excite the top-k most are colourful",
+        "chroma of the patch as a multiple of its picture's: top-k minus other maps of the same layers",
+        "the interval lies above zero",
+        "05_lrp_max", "number", "feature maps", _patches,
+    ),
+    Claim(
+        "C6", "gray", "Without colour the median fake probability of fakes falls",
+        "median in colour minus median in gray, fakes with p of at least 0.2",
+        "the interval lies above zero",
+        "06_color_ablation", "points", "fakes times detector seeds", _gray,
+    ),
+    Claim(
+        "C7", "maps", "Most of the top-k respond to colour, and more of them than of other maps",
+        "share of colour-conditional maps: top-k minus other maps of the same layers; and the top-k's own",
+        "the interval lies above zero, and in every detector seed more than half of the top-k respond",
+        "07_color_conditional", "points", "fakes", _maps,
+    ),
+    Claim(
+        "C8", "robust", "Training with random gray pictures restores the AP on gray ones",
+        "AP on gray pictures: colour-robust detector minus universal one",
+        "the interval lies above zero",
+        "08_color_robust", "points", "pictures", _robust,
+    ),
+)  # fmt: skip
+
+
+_NUMBERS = ["value", "low", "high", "border", "n"]
+_EVIDENCE = ["claim", "detector", "part", "generator", *_NUMBERS, "says", "reason"]
+
+
+def evidence(store: Store, detectors: Sequence[str], generators: Sequence[str]) -> pd.DataFrame:
+    """What every claim is judged by: one row per claim, detector, part and generator.
+
+    Columns claim, detector, part, generator, value, low, high, border, n, says, reason. A claim of two parts
+    has two rows per generator; the first part is the one that a verdict quotes. ``says`` is "for", "against",
+    "open", "aside" for what is told but judges nothing, or "missing" where the tables have no interval; then
+    ``reason`` tells what is not there. C1 has no row of the generator that the detectors were trained on.
+
+    Reads the tables below ``store`` and nothing else; a missing table, column or row is no error.
+    """
+    order = {g: i for i, g in enumerate(generators)}
+    frames = []
+    for claim in CLAIMS:
+        for detector in detectors:
+            try:
+                rows, reason = claim.read(store, detector, generators), "it has no row in the table"
+                rows["reason"] = np.where(rows["says"] == MISSING, "its interval has no ends", "")
+            except _NotThereError as error:
+                rows, reason = pd.DataFrame({"generator": []}), str(error)
+            asked = generators if claim.key != "C1" else [g for g in generators if g != _TRAINED_ON]
+            # a claim that no generator can test still has rows that say why
+            parts = rows.loc[rows["says"] != ASIDE, "part"].unique() if len(rows) else [""]
+            there = set(zip(rows["part"], rows["generator"], strict=True)) if len(rows) else set()
+            absent = [(p, g) for p in parts for g in asked or generators if (p, g) not in there]
+            gaps = pd.DataFrame(absent, columns=["part", "generator"]).assign(says=MISSING, reason=reason)
+            rows = pd.concat([some for some in (rows, gaps) if len(some)], ignore_index=True)
+            rows = rows.reindex(columns=_EVIDENCE).assign(claim=claim.key, detector=detector)
+            frames.append(rows.sort_values("generator", key=lambda c: c.map(order), kind="stable"))
+    return pd.concat([frame.astype(dict.fromkeys(_NUMBERS, float)) for frame in frames], ignore_index=True)
+
+
+def by_generator(evidence: pd.DataFrame) -> pd.DataFrame:
+    """One row per claim, detector and generator: what its parts say together.
+
+    "for" if all do; else "against" if any is, else "missing" if any is, else "open". Columns claim, detector,
+    generator, says.
+    """
+    keys = ["claim", "detector", "generator"]
+    evidence = evidence[evidence["says"] != ASIDE]
+    return evidence.groupby(keys, sort=False)["says"].agg(_together).reset_index()
+
+
+def _together(said: pd.Series) -> str:
+    return next((word for word in (AGAINST, MISSING, OPEN) if word in set(said)), FOR)
+
+
+def judge(evidence: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts: one row per claim and detector.
+
+    Columns: claim, detector, verdict (`word`, or "not testable here" where no generator has an interval);
+    generators_for, generators_against, generators_open (names, separated by blanks); value, low, high (of the
+    claim's first part: mean over generators of the number and of both ends, as wide as if all errors went
+    together); n (behind each interval, the smallest); rule; why, in words.
+    """
+    known = {claim.key: claim for claim in CLAIMS}
+    states = by_generator(evidence)
+    rows = []
+    for (key, detector), own in evidence.groupby(["claim", "detector"], sort=False):
+        claim = known[str(key)]
+        said = states[(states["claim"] == key) & (states["detector"] == detector)]
+        named = {w: said.loc[said["says"] == w, "generator"].tolist() for w in (FOR, AGAINST, OPEN, MISSING)}
+        measured = sum(len(named[w]) for w in (FOR, AGAINST, OPEN))
+        row = {"claim": key, "detector": detector}
+        if not measured:
+            reasons = "; ".join(dict.fromkeys(own.loc[own["says"] == MISSING, "reason"]))
+            row |= {"verdict": UNTESTED, "rule": claim.rule, "why": f"Not measured: {reasons}."}
+        else:
+            parts = _parts(own)
+            row |= {"verdict": word(len(named[FOR]), measured - len(named[FOR])), "rule": claim.rule}
+            row |= {name: parts[0][name] for name in ("value", "low", "high", "n")}
+            row["why"] = _why(claim, named, measured, parts) + _blind(claim, str(detector), named, states)
+        row |= {f"generators_{w}": " ".join(named[w]) if measured else "" for w in (FOR, AGAINST, OPEN)}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+_COLUMNS = [
+    "claim", "detector", "verdict", "generators_for", "generators_against", "generators_open", "value", "low",
+    "high", "n", "rule", "why",
+]  # fmt: skip
+
+
+def load(store: Store) -> pd.DataFrame | None:
+    """The table of verdicts as it lies on disk, or None where it has not been made."""
+    path = store.table("verdicts")
+    if not path.is_file():
+        return None
+    names = [column for column in _COLUMNS if column.startswith("generators_")]
+    return pd.read_csv(path, dtype=dict.fromkeys(names, str)).fillna(dict.fromkeys(names, ""))
+
+
+def _parts(own: pd.DataFrame) -> list[dict[str, float | str]]:
+    there = own[own["says"] != MISSING]
+    return [
+        {"part": str(part)}
+        | {name: float(rows[name].mean()) for name in ("value", "low", "high")}
+        | {"n": int(rows["n"].min())}
+        for part, rows in there.groupby("part", sort=False)
+    ]
+
+
+def _why(
+    claim: Claim, named: dict[str, list[str]], measured: int, parts: list[dict[str, float | str]]
+) -> str:
+    told = [f"For the claim: {len(named[FOR])} of {measured} generators{_named(tuple(named[FOR]))}"]
+    told += [
+        f"{words}: {len(named[w])}{_named(tuple(named[w]))}"
+        for w, words in ((OPEN, "open"), (AGAINST, "against it"), (MISSING, "not measured"))
+        if named[w]
+    ]
+    numbers = [f"{p['part']} {claim.text(*(float(p[c]) for c in ('value', 'low', 'high')))}" for p in parts]
+    return f"{'; '.join(told)}. Mean: {'; '.join(numbers)}."
+
+
+def _blind(claim: Claim, detector: str, named: dict[str, list[str]], states: pd.DataFrame) -> str:
+    """On how many generators there was nothing to break: those on which C1 does not speak for transfer."""
+    if claim.key not in ("C2", "C3"):
+        return ""
+    first = states[(states["claim"] == "C1") & (states["detector"] == detector)]
+    blind = tuple(first.loc[first["says"].isin([OPEN, AGAINST]), "generator"])
+    if not blind:
+        return ""
+    seen = [g for w in (FOR, AGAINST, OPEN) for g in named[w] if g not in blind]
+    those = sum(g in named[FOR] for g in seen)
+    return (
+        f" On {len(blind)} the whole detector is not surely better than chance{_named(blind)}, so there was "
+        f"little to break. For the claim among the others: {those} of {len(seen)}."
+    )
+
+
+def reported(claim: str, arch: str) -> str:
+    """What the paper reports for a claim and a network, from its tables where it has numbers."""
+    if arch not in published.K:
+        return "the paper has no such network"
+    table = published.sensitivity(arch).set_index(["condition", "generator"])["ap"]
+
+    def of(condition: str) -> str:
+        return _span(table[condition])
+
+    k = published.K[arch]
+    if claim == "C1":
+        return f"AP {_span(table['baseline'].drop(_TRAINED_ON))} on six unseen families"
+    if claim == "C2":
+        return f"AP {of('baseline')}; without the top {k}: {of('top-k')}; no layer-matched control"
+    if claim == "C3":
+        ensemble = f"AP without a random {k} (five networks averaged): {of('random-k')}"
+        return f"{ensemble}; without the low {k}: {of('low-k')}"
+    if claim == "C7":
+        shares = published.color_conditional().query("detector == @arch")["share"]
+        return f"share {_span(shares)}; no control" if len(shares) else "no table for this network"
+    if claim == "C8":
+        rows = published.color_robust().query("architecture == @arch and input == 'grayscale'")
+        left = ", StyleGAN2 left out: its column repeats StyleGAN's" if rows["doubtful"].any() else ""
+        ap = rows[~rows["doubtful"]].set_index("detector")["ap"]
+        return f"AP in gray {_span(ap['baseline'])} before, {_span(ap['color-robust'])} after{left}"
+    return {
+        "C4": "judged by eye, on heat maps",
+        "C5": "judged by eye, on collages of patches",
+        "C6": "box plots in which the median falls; no table",
+    }[claim]
+
+
+def _span(shares: pd.Series) -> str:
+    low, high = (f"{100 * value:.1f}" for value in (shares.min(), shares.max()))
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def percent(value: float, low: float | None = None, high: float | None = None) -> str:

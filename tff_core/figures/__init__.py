@@ -46,6 +46,7 @@ from tff_core.figures.relevance import (
     shifts,
 )
 from tff_core.figures.sensitivity import accuracies, finding, forest
+from tff_core.figures.verdicts import verdict_intervals, verdict_tiles
 
 __all__ = [
     "CONDITIONS",
@@ -82,4 +83,6 @@ __all__ = [
     "thresholds",
     "training_curves",
     "transfer",
+    "verdict_intervals",
+    "verdict_tiles",
 ]

@@ -1,0 +1,255 @@
+# %% [markdown]
+# # Verdicts: which claims hold here
+#
+# The paper makes eight claims {cite}`chandrasegaran2022`. The chapters have measured a number for each of
+# them, on every generator and for every detector. This page puts the numbers side by side and says, by
+# rules that were written down before the numbers were looked at, what holds, what holds in part and what
+# does not.
+
+# %% tags=["parameters", "hide-input"]
+detector = "resnet50-miniature"  # the one that the main chapters are about
+detectors_shown = ["resnet50-miniature"]  # all that are judged
+generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+k = None  # not used here: the tables know it
+seeds = [0, 1, 2]  # of the detectors behind the tables
+n = None  # not used here: the tables know it
+device = "auto"  # not used here: everything was computed beforehand
+build = ""  # where the results are; "": the project's build folder
+
+# %% tags=["hide-input"]
+from IPython.display import Markdown, display
+
+from tff_core import detectors, figures, verdicts
+from tff_core.results import Store
+
+store = Store(build or None)
+claims = {claim.key: claim for claim in verdicts.CLAIMS}
+title = {name: detectors.get(name).title for name in detectors_shown}
+if len(set(title.values())) < len(title):  # two of one network: only their own names tell them apart
+    title = {name: name for name in detectors_shown}
+
+# %% [markdown]
+# ## From an interval to a word
+#
+# **Idea.** A claim about generators in general is not a claim about their average. So every generator is
+# asked by itself. It has one number with a 95 % interval, and the claim has a **border**: the value at
+# which there would be nothing to claim. If the whole interval lies on the claim's side of the border, that
+# generator speaks *for* the claim, if it lies wholly on the other side, *against* it, and if the border is
+# inside, the question stays *open* there.
+#
+# **Equation.** With the interval $[l_g, h_g]$ of generator $g$ and a claim that wants numbers above the
+# border $b$,
+#
+# $$
+# s_g = \begin{cases} \text{for} & l_g > b \\ \text{against} & h_g < b \\ \text{open} & \text{otherwise,}
+# \end{cases}
+# \qquad
+# \text{verdict} = \begin{cases} \text{holds} & \text{all } s_g \text{ are \emph{for}} \\
+# \text{holds in part} & \text{some are} \\ \text{does not hold} & \text{none is.} \end{cases}
+# $$
+#
+# A claim that asks two things has two intervals for each generator, and both must say *for*. Where a table
+# is missing the verdict is *not testable here*, with the reason.
+#
+# **Code.** Two steps: read one number per generator from the result tables, then apply the rule. Nothing is
+# measured on this page, and no number of the paper goes in.
+
+# %%
+evidence = verdicts.evidence(store, detectors_shown, generators)
+table = verdicts.judge(evidence)
+
+# %% tags=["hide-input"]
+lines = [
+    "| | claim of the paper | one number for each generator | it speaks for the claim if |",
+    "|---|---|---|---|",
+]
+lines += [f"| {c.key} | {c.title} | {c.measure} | {c.rule} |" for c in claims.values()]
+display(Markdown("\n".join(lines)))
+
+# %% [markdown]
+# **Why the layer-matched control?** Omega is a share *within a layer*, so the narrow early layers win the
+# ranking. Any maps of those layers matter more than maps drawn from the whole network, whose many channels
+# sit in late layers. A comparison with random maps thus mixes two statements: "these layers matter" and
+# "these maps matter". C2, C5 and C7 are judged against other maps *of the same layers*, which leaves the
+# second. The paper compares with random maps of any layer; that number stands beside the verdict.
+#
+# **Why a margin in C3?** That a loss does not *differ from zero* shows little: with few pictures nothing
+# differs from anything. C3 claims that a loss is *small*, so the interval must exclude a large one. What
+# counts as large, five points of AP, was fixed beforehand.
+
+# %% [markdown]
+# ## The verdicts
+
+
+# %% tags=["hide-input"]
+def reported(key):
+    archs = dict.fromkeys(detectors.get(name).arch for name in detectors_shown)
+    if len(archs) == 1:
+        return verdicts.reported(key, next(iter(archs)))
+    return "<br>".join(f"{detectors.ARCHITECTURES[a].title}: {verdicts.reported(key, a)}" for a in archs)
+
+
+def counted(row):
+    speak = len(row.generators_for.split())
+    return speak, speak + len((row.generators_against + " " + row.generators_open).split())
+
+
+heads = " | ".join(title.values())
+lines = [f"| | claim | the paper | {heads} |", "|---|---|---|" + "---|" * len(title)]
+judged = table.set_index(["claim", "detector"])
+for key, claim in claims.items():
+    cells = []
+    for name in detectors_shown:
+        row = judged.loc[(key, name)]
+        cells.append(row.verdict)
+        if row.verdict != verdicts.UNTESTED:
+            speak, measured = counted(row)
+            page = "/notebooks" if name == detector else f"/detectors/{name}"
+            number = claim.text(row.value, row.low, row.high)
+            cells[-1] = (
+                f"{{doc}}`{row.verdict} <{page}/{claim.chapter}>`<br>{speak} of {measured}<br>{number}"
+            )
+    lines.append("| " + " | ".join([key, claim.title, reported(key), *cells]) + " |")
+display(Markdown("\n".join(lines)))
+
+# %% [markdown]
+# *How to read it.* The word follows from the single generators: so many of so many speak for the claim. The
+# number below is a summary: the mean over the generators, with the mean of the intervals' ends. That is as
+# wide as if the errors of all generators went together, so it errs on the wide side. The word leads to the
+# chapter that computed the numbers, with its code.
+
+# %% tags=["hide-input"]
+names = {key: f"{key} {claim.tag}" for key, claim in claims.items()}
+states = verdicts.by_generator(evidence).replace({"claim": names, "detector": title})
+told = {}
+for row in evidence.itertuples():
+    numbers = (
+        row.reason if row.says == verdicts.MISSING else claims[row.claim].text(row.value, row.low, row.high)
+    )
+    where = (names[row.claim], title[row.detector], row.generator)
+    told[where] = "<br>".join(filter(None, [told.get(where, ""), f"{row.part} {numbers}".strip()]))
+figures.show(figures.verdict_tiles(states, told))
+
+# %% [markdown]
+# ## The intervals
+
+# %% tags=["hide-input"]
+asked = evidence[~evidence["says"].isin([verdicts.MISSING, verdicts.ASIDE])]
+units = {"AP": ("AP, %", 100), "points": ("difference, points", 100), "number": ("difference", 1)}
+if len(asked):
+    figures.show(
+        figures.verdict_intervals(
+            asked.replace({"claim": names, "detector": title}),
+            {names[key]: units[claim.unit] for key, claim in claims.items()},
+        )
+    )
+
+# %% [markdown]
+# ## Claim by claim
+#
+# Why each verdict is what it is, with the generators named. *n* is what stands behind each interval, the
+# smallest over the generators.
+
+# %% tags=["hide-input"]
+for key, claim in claims.items():
+    lines = [f"**{key}. {claim.title}.**", ""]
+    for name in detectors_shown:
+        row = judged.loc[(key, name)]
+        many = "" if row.verdict == verdicts.UNTESTED else f" n = {row.n:.0f} {claim.counted}."
+        lines.append(f"- {title[name]}: **{row.verdict}**. {row.why}{many}")
+    display(Markdown("\n".join(lines)))
+
+# %% [markdown]
+# ## How much of this is luck?
+#
+# **Idea.** Even if a claim were true nowhere, an interval lies wholly on its side now and then: at 95 %, in
+# one case of forty if the truth sits on the border. Ask seven generators and the chance that at least *one*
+# speaks for a claim that is true on none is already
+#
+# $$
+# 1 - (1 - 0.025)^7 \approx 16 \text{ of } 100 .
+# $$
+#
+# So *holds in part* on the strength of a single generator is weak evidence, and *holds* is strong: all
+# seven by luck is out of the question. The table gives, for each verdict, the probability of so many
+# generators or more by luck alone.
+
+
+# %% tags=["hide-input"]
+lines = [f"| | {heads} |", "|---|" + "---|" * len(title)]
+for key in claims:
+    cells = []
+    for name in detectors_shown:
+        row = judged.loc[(key, name)]
+        speak, measured = counted(row)
+        luck = verdicts.luck(speak, measured) if measured else None
+        shown = "" if luck is None else "below 0.001" if luck < 0.001 else f"{luck:.3f}"
+        cells.append(f"{speak} of {measured}: {shown}" if measured else "not measured")
+    lines.append("| " + " | ".join([names[key], *cells]) + " |")
+intervals = len(asked)
+speaking = int((asked["says"] == verdicts.FOR).sum())
+display(
+    Markdown(
+        "\n".join(lines)
+        + f"\n\nIn all there are {intervals} intervals on this page. If every truth sat exactly on its "
+        f"border, about {0.025 * intervals:.0f} of them would speak for their claim by luck; {speaking} do."
+    )
+)
+
+# %% [markdown]
+# Two cautions. The generators of one detector are not independent: they were seen by the same few trained
+# networks, so luck comes in batches, more often than the table says. And the border is the worst case: if
+# the truth lies well on the other side, luck is rarer.
+
+# %% [markdown]
+# ## What it means, and what it does not
+#
+# - *Holds* means: on every generator of this benchmark, with these few detector seeds, the whole interval
+#   lies on the claim's side. It does **not** mean that it holds for photographs and large generators.
+# - *Holds in part* means: it depends on the generator, or the intervals are too wide to tell. Open and
+#   against are different things; the tiles keep them apart.
+# - *Does not hold* does **not** mean that the opposite was shown. Where all generators are open, a larger
+#   test might still find the claim true; look at how wide the intervals are. It is refuted only where
+#   generators speak against it.
+# - Where the detector itself is no better than chance on a generator, there is nothing to break and
+#   nothing to explain. Such generators stay in the count, which is strict towards C2 and generous towards
+#   C3; the text says how many there are.
+# - C4 and C5 are judged by eye in the paper. A number that stands for what eyes saw (relevance on objects,
+#   chroma of patches) is a choice of this book, and another number could say otherwise.
+# - The pictures are those of the {doc}`miniature </notebooks/data_card>`, not the paper's. Agreement supports
+#   the claims, disagreement does not refute them for the paper's own pictures.
+
+# %% [markdown]
+# ```{exercise} One of seven
+# A claim speaks from one generator of seven, and its verdict reads *holds in part*. A second detector, of
+# another network, gives the same single generator. Is that stronger evidence than one detector with two
+# generators of seven?
+# ```
+#
+# ```{admonition} Solution
+# :class: dropdown
+# Alone, each has a chance of one in six by luck. If the two detectors were independent, *the same* generator
+# twice by luck has a probability of about 7 times 0.025 squared, 0.4 in 100; two or more of seven with one
+# detector: `verdicts.luck(2, 7)`, about 1.2 in 100. So it is somewhat stronger, and it points to something
+# about that generator. But both detectors saw the same test pictures: luck in the choice of pictures would
+# show in both.
+# ```
+#
+# ```{exercise} Better than chance
+# C1 does not use one half as the border, although each test set holds as many fakes as reals. Compute the
+# AP of random scores for 60 reals and 60 fakes, many times over. What is the mean, and why is it not one
+# half? Compare with `verdicts.chance(60, 60)`.
+# ```
+#
+# ```{admonition} Solution
+# :class: dropdown
+# ~~~python
+# import numpy as np
+# from tff_core import metrics
+# rng, labels = np.random.default_rng(0), np.repeat([0, 1], 60)
+# np.mean([metrics.average_precision(labels, rng.normal(size=120)) for _ in range(2000)])
+# ~~~
+# About 0.52. Precision is read off only where a fake stands, and that fake itself counts as found: among the
+# first $i$ of a random order half are fakes, but if the $i$-th is known to be one, it is a little more than
+# half. The excess goes to zero as the test set grows.
+# ```
