@@ -7,7 +7,11 @@ folder per class of scene, some have none. Which it is, is seen from the folders
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +28,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 MAX_PIXELS = 89_478_485  # Pillow's own warning level: a larger picture is taken for a decompression bomb
+# what Pillow may open (JPEG includes MPO); others of its readers start programs (EPS) or are rarely used
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 _KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between passes
+_AHEAD_BYTES = 1 << 27  # decoded pictures that wait for the network while more are being read
+_BATCH_PIXELS = 1 << 22  # a batch of large pictures has fewer of them
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -185,11 +193,13 @@ def read(path: str | Path) -> torch.Tensor:
     wrong with it and what to do.
     """
     path = Path(path)
+    found = "no size"
     try:
         size = path.stat().st_size
+        found = f"{size} bytes"
         if size == 0:
             raise PictureError(_complaint(path, "the file is empty (0 bytes)"))
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise PictureError(
@@ -205,7 +215,7 @@ def read(path: str | Path) -> torch.Tensor:
     except Image.DecompressionBombError as error:
         raise PictureError(_complaint(path, f"more than the {MAX_PIXELS} pixels allowed")) from error
     except Exception as error:  # Pillow's decoders raise many kinds on broken files; all mean the same here
-        raise PictureError(_complaint(path, f"{size} bytes, {type(error).__name__}: {error}")) from error
+        raise PictureError(_complaint(path, f"{found}, {type(error).__name__}: {error}")) from error
     return torch.from_numpy(rgb).permute(2, 0, 1).contiguous()
 
 
@@ -250,6 +260,63 @@ def load(images: ImageSet) -> torch.Tensor:
 
 def _size(picture: torch.Tensor) -> str:
     return f"{picture.shape[-1]}x{picture.shape[-2]}"
+
+
+def stream(
+    paths: Sequence[str | Path],
+    batch_size: int = 64,
+    *,
+    broken: MutableMapping[int, Exception] | None = None,
+    threads: int | None = None,
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Pictures of any number and size, decoded in threads while the caller works on those before.
+
+    Yields places in ``paths``, and these pictures as uint8 (N, 3, H, W): of one size each time, at most
+    ``batch_size``, fewer where they are large. Nothing is kept, so memory does not grow with their number.
+    What cannot be read is put into ``broken`` by its place and left out; without ``broken`` it is raised as
+    in `read`.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch size {batch_size}: expected a positive number")
+    threads = threads or min(8, os.cpu_count() or 1)
+    waiting: deque[tuple[int, Future[torch.Tensor]]] = deque()
+    by_size: dict[torch.Size, list[tuple[int, torch.Tensor]]] = {}
+    todo = iter(enumerate(paths))
+    ahead, held = threads, 0
+
+    def together(size: torch.Size) -> tuple[list[int], torch.Tensor]:
+        nonlocal held
+        members = by_size.pop(size)
+        held -= sum(picture.numel() for _, picture in members)
+        return [i for i, _ in members], torch.stack([picture for _, picture in members])
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while True:
+                for i, path in itertools.islice(todo, max(ahead - len(waiting), 0)):
+                    waiting.append((i, pool.submit(read, path)))
+                if not waiting:
+                    break
+                i, job = waiting.popleft()
+                try:
+                    picture = job.result()
+                except (PictureError, OSError) as error:
+                    if broken is None:
+                        raise
+                    broken[i] = error
+                    continue
+                ahead = min(max(threads, _AHEAD_BYTES // picture.numel()), 2 * batch_size + threads)
+                members = by_size.setdefault(picture.shape, [])
+                members.append((i, picture))
+                held += picture.numel()
+                if len(members) >= min(batch_size, max(1, 3 * _BATCH_PIXELS // picture.numel())):
+                    yield together(picture.shape)
+                elif held > _AHEAD_BYTES:  # many sizes: the one with the most pictures goes first
+                    yield together(max(by_size, key=lambda size: len(by_size[size])))
+            while by_size:
+                yield together(next(iter(by_size)))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Batches:
@@ -313,7 +380,7 @@ def batches(
 
 def _header_size(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.size
     except Exception:  # whatever is wrong: reading it says what, in one sentence
         picture = read(path)

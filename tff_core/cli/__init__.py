@@ -1,0 +1,62 @@
+"""The command ``tff``: thin over `tff_core`, a subcommand for each thing that one wants from a detector.
+
+Exit codes: 0 done, 1 failed (the machine: no space, no memory), 2 wrong input (a path, an option, a file).
+What was asked for goes to standard output, everything else to standard error. Nothing heavy is imported
+before a subcommand runs, so that ``--help`` is immediate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from tff_core import __version__
+from tff_core.cli import check, detect, doctor, explain, study, workflow
+
+_EXAMPLES = """examples:
+  tff doctor                               what is here, what is missing and how to get it
+  tff detect photo.png pictures/           a row for each picture
+  tff explain photo.png --out photo.html   what the detector looked at, as one HTML file
+  tff check my_generator/                  audit a folder of reals and fakes
+  tff add mygan my_generator/              give it a page in the book: then run make
+
+Every command has --help with examples. Exit codes: 0 done, 1 failed, 2 wrong input."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="tff",
+        description="Detect CNN-generated pictures, and see what the detector looks at.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"tff {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for room in (doctor, detect, explain, check, workflow, study):
+        room.add_to(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 failed, 2 wrong input. TFF_DEBUG=1 shows where an error comes from."""
+    options = parser().parse_args(arguments)
+    # what a picture file has wrong is told in the answer, not in warnings of a library
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError, ImportError) as error:
+        if os.environ.get("TFF_DEBUG"):
+            raise
+        print(f"error: {error or type(error).__name__}", file=sys.stderr)
+        wrong = (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+        return 2 if isinstance(error, wrong) else 1

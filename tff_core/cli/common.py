@@ -1,0 +1,278 @@
+"""What the subcommands share: options called alike, loading a detector, and writing the answer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # torch, pandas and friends are imported where they are used: --help must not wait for them
+    import pandas as pd
+    import torch
+
+    from tff_core import data, detectors
+    from tff_core.results import Store
+
+DEFAULT = "resnet50-miniature"
+MINIATURE = (
+    "this detector was trained on the book's miniature pictures: on photographs, and on other fakes, its "
+    "answers are not worth anything"
+)
+
+
+def command(
+    commands: Any, name: str, run: Any, help: str, examples: str, description: str = ""
+) -> argparse.ArgumentParser:
+    """A new subcommand with its help, examples and the options that all have."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=description or f"{help[0].upper()}{help[1:]}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.set_defaults(run=run)
+    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    made.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
+    return made
+
+
+def add_build(to: argparse.ArgumentParser) -> None:
+    """Where detectors and results lie."""
+    to.add_argument("--build", type=Path, help="build folder (default: $TFF_BUILD, else build/)")
+
+
+def add_detector(to: argparse.ArgumentParser, weights: bool = True) -> None:
+    """Which network, and on what it computes."""
+    to.add_argument(
+        "--detector", default=DEFAULT, help="its name in the registry, see tff doctor (default: %(default)s)"
+    )
+    to.add_argument("--seed", type=int, default=0, help="its training seed (default: %(default)s)")
+    if weights:
+        to.add_argument(
+            "--weights", type=Path, metavar="FILE", help="published weights instead: .pth or .safetensors"
+        )
+        to.add_argument("--arch", help="network of --weights: resnet50 or efb0")
+    add_build(to)
+    to.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: what is there)")
+    to.add_argument("--batch-size", type=positive, default=64, metavar="N", help="default: %(default)s")
+
+
+def add_pictures(to: argparse.ArgumentParser) -> None:
+    """Which labelled pictures."""
+    where = to.add_mutually_exclusive_group()
+    where.add_argument("--generator", help="test pictures of the build by generator (default: progan)")
+    where.add_argument(
+        "--data", type=Path, metavar="DIR", help="a folder in the layout of ForenSynths instead"
+    )
+    to.add_argument("--n", type=positive, help="at most so many pictures of each label (default: all)")
+
+
+def positive(text: str) -> int:
+    """An option that is a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
+    return value
+
+
+# ------------------------------------------------------------------------------------------------- loading
+
+
+def bar(options: argparse.Namespace) -> bool:
+    """Whether a progress bar is shown: on a terminal, unless it should be quiet."""
+    return not options.quiet and sys.stderr.isatty()
+
+
+def note(options: argparse.Namespace, text: str) -> None:
+    """Say something beside the answer."""
+    if not options.quiet:
+        print(text, file=sys.stderr)
+
+
+def project() -> Path | None:
+    """The checkout that this package or the working folder belongs to; None where there is none."""
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (folder / "workflow" / "config.yaml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    return None
+
+
+def checkout(what: str) -> Path:
+    """As `project`; FileNotFoundError where there is none."""
+    found = project()
+    if found is None:
+        raise FileNotFoundError(
+            f"{what} needs a checkout of the project, with its notebooks/ and workflow/: {Path.cwd()} is in "
+            "none; get one with git clone and run the command there"
+        )
+    return found
+
+
+def local_config(root: Path | None) -> dict[str, Any]:
+    """What workflow/config.local.yaml says; empty where there is none. ValueError where it is damaged."""
+    import yaml
+
+    path = root / "workflow" / "config.local.yaml" if root else None
+    if path is None or not path.is_file():
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}; correct it") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds {type(found).__name__}: expected settings, `name: value`; correct it")
+    kinds = {"added": list, "sources": dict, "names": dict, "external": dict}
+    for key, kind in kinds.items():
+        if key in found and not isinstance(found[key], kind):
+            raise ValueError(
+                f"{path}: {key} is {type(found[key]).__name__}, expected a {kind.__name__}; correct it"
+            )
+    return found
+
+
+def device(name: str) -> torch.device:
+    """The device by name; ValueError where it is not there or unknown."""
+    import torch
+
+    from tff_core import detectors
+
+    if name == "auto":
+        return detectors.default_device()
+    try:
+        chosen = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"--device {name}: expected auto, cpu, cuda, cuda:1 or mps") from error
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(chosen.type) or (chosen.index or 0) >= max(1, torch.cuda.device_count()):
+        found = torch.cuda.device_count()
+        raise ValueError(
+            f"--device {name} is not available: {found} GPUs with a working driver were found; "
+            "use --device cpu, or install the driver"
+        )
+    return chosen
+
+
+def register(root: Path | None) -> None:
+    """Make the detectors known that ``tff add --weights`` has put into the configuration."""
+    from tff_core import detectors
+
+    for name, entry in local_config(root).get("external", {}).items():
+        if name not in detectors.names() and isinstance(entry, Mapping):
+            detectors.register(detectors.Spec(str(name), str(entry.get("arch"))))
+
+
+def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device, Store]:
+    """The detector that the options name, on its device, and the store."""
+    from tff_core import detectors
+    from tff_core.results import Store
+
+    store, where = Store(options.build), device(options.device)
+    if getattr(options, "weights", None):
+        if not options.arch:
+            raise ValueError(
+                f"--weights {options.weights} needs --arch: which network is it, "
+                f"{' or '.join(detectors.ARCHITECTURES)}?"
+            )
+        model = detectors.load_weights(detectors.build(options.arch), options.weights)
+        model.requires_grad_(False)
+        import torch
+
+        model = model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        spec = detectors.Spec(options.weights.stem, options.arch, dataset="unknown")
+        return detectors.Detector(model, math.nan, spec, {}), where, store
+    if getattr(options, "arch", None):
+        raise ValueError("--arch belongs to --weights FILE: a registered detector knows its network")
+    register(project())
+    trained = detectors.load(options.detector, options.seed, store, where)
+    if trained.spec.classes:
+        raise ValueError(
+            f"{options.detector} tells classes of pictures apart: expected a detector, one of "
+            f"{', '.join(detectors.names())}"
+        )
+    return trained, where, store
+
+
+def images(options: argparse.Namespace, store: Store, dataset: str, part: str = "test") -> data.ImageSet:
+    """The labelled pictures that the options name, whole; the caller takes as many as it needs."""
+    from tff_core import data
+
+    if options.data:
+        return data.scan(options.data.resolve())
+    generator = getattr(options, "generator", None) or "progan"
+    folder = store.data(dataset, part, generator)
+    if not folder.is_dir():
+        own = local_config(project()).get("sources", {}).get(generator)
+        if isinstance(own, Mapping) and part in own:
+            return data.scan(own[part])
+        raise FileNotFoundError(
+            f"{folder} is not there: expected the {part} pictures of {generator}; make them with `make` or "
+            f"`python -m tff_core.miniature sample --part {part} --generator {generator} --out {folder}`, "
+            "or name a folder with --data DIR"
+        )
+    return data.scan(folder)
+
+
+# ------------------------------------------------------------------------------------------------- answers
+
+
+def shown(path: object) -> str:
+    """A path for people: bytes that are no text, and characters that steer a terminal, are escaped."""
+    text = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain(value: Any) -> Any:
+    """A value that strict JSON can hold: no NaN, no infinity, no types of numpy or pandas."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "item"):  # of numpy
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return shown(value)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table; what is missing is left out."""
+    rows = [plain(row) for row in frame.to_dict("records")]
+    return [{key: value for key, value in row.items() if value is not None} for row in rows]
+
+
+def answer(options: argparse.Namespace, facts: Mapping[str, Any], frame: pd.DataFrame | None = None) -> None:
+    """Give the rows as CSV, or with ``--json`` facts and rows as one object; to ``--out`` if there is one."""
+    import io
+
+    if options.json:
+        whole = plain(facts) | ({} if frame is None else {"rows": records(frame)})
+        text = json.dumps(whole, indent=1) + "\n"
+    else:
+        stream = io.StringIO()
+        if frame is not None:
+            frame.to_csv(stream, index=False, lineterminator="\n")
+        text = stream.getvalue()
+    # names of files may hold bytes that are no text
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    out = getattr(options, "out", None)
+    if out is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        from tff_core.results import write_text
+
+        write_text(out, text)
+        note(options, f"written: {shown(out)}")

@@ -1,0 +1,221 @@
+"""``tff run`` and ``tff add``: one chapter of the book, and new generators and detectors for all of it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tff_core.cli import common
+
+_RUN = """  tff run 05 -p detector efb0-miniature -p n 20
+  tff run 03_sensitivity -p generators '[progan, cyclegan]' --out sensitivity.ipynb
+Values are read as YAML: 20 is a number, [a, b] a list. A chapter reads what `make` has computed."""
+_ADD = """  tff add mygan pictures/mygan --title "My GAN"
+  tff add wang05 --weights blur_jpg_prob0.5.pth --arch resnet50
+Then run make: it adds the pages, table rows and verdicts, and recomputes nothing else. What was added
+stands in workflow/config.local.yaml, which git ignores; delete it there to take it back."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_HEADER = "# What `tff add` has put beside workflow/config.yaml; git ignores this file.\n"
+
+
+def add_to(commands: Any) -> None:
+    """The command lines."""
+    adding = common.command(
+        commands, "add", add, "give a generator (or a detector, with --weights) its place in the book", _ADD
+    )
+    adding.add_argument("name", metavar="NAME", help="letters, digits, - and _")
+    adding.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="its test pictures")
+    adding.add_argument("--weights", type=Path, metavar="FILE", help="add a detector: its weights")
+    adding.add_argument("--arch", help="network of --weights: resnet50 or efb0")
+    adding.add_argument("--k", type=common.positive, help="its number of top feature maps (default: paper's)")
+    adding.add_argument("--title", help="its name on the pages (default: NAME)")
+
+    running = common.command(commands, "run", chapter, "execute one notebook of the book", _RUN)
+    running.add_argument("chapter", metavar="CHAPTER", help="such as 05, 05_lrp_max or data_card")
+    running.add_argument(
+        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), dest="parameters"
+    )
+    running.add_argument(
+        "--out", type=Path, metavar="FILE", help="executed notebook (default: build/runs/CHAPTER.ipynb)"
+    )
+    common.add_build(running)
+
+
+# --------------------------------------------------------------------------------------------------- add
+
+
+def add(options: argparse.Namespace) -> int:
+    """Check, then register."""
+    import json
+
+    root = common.checkout("tff add")
+    name = options.name
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name for the book: expected at most 40 letters, digits, - and _, beginning with "
+            "a letter or digit; choose another and give the full one with --title"
+        )
+    if (options.folder is None) == (options.weights is None):
+        raise ValueError("expected either DIR, the pictures of a generator, or --weights FILE of a detector")
+    config = common.local_config(root)
+    _is_new(name, root, config)
+    done = _generator(options, config) if options.weights is None else _detector(options, config)
+    config["names"] = dict(config.get("names", {})) | {name: options.title or name}
+    path = write(root, config)
+    if options.json:
+        print(json.dumps(common.plain({"added": name, "configuration": path, **done}), indent=1))
+    else:
+        print(f"{name} is added in {common.shown(path)}; now run make")
+    return 0
+
+
+def _is_new(name: str, root: Path, config: Mapping[str, Any]) -> None:
+    import yaml
+
+    from tff_core import detectors
+
+    base = yaml.safe_load((root / "workflow" / "config.yaml").read_text(encoding="utf-8"))
+    taken = {
+        *map(str, base.get("generators", [])),
+        *map(str, base.get("all_detectors", [])),
+        *map(str, config.get("added", [])),
+        *map(str, config.get("external", {})),
+        *detectors.names(),
+        *detectors.classifiers(),
+    }
+    # file systems that do not tell case apart would mix them up
+    same = [other for other in taken if other.lower() == name.lower()]
+    if same:
+        raise ValueError(
+            f"{same[0]} is already in the book: choose another name, or delete its lines from "
+            f"{root / 'workflow' / 'config.local.yaml'} first"
+        )
+
+
+def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any]:
+    from tff_core import audit, data
+
+    if options.arch or options.k:
+        raise ValueError("--arch and --k belong to --weights: a folder of pictures has neither")
+    folder = options.folder.expanduser().resolve()
+    data.scan(folder)  # one generator, with both labels
+    found = audit.audit(folder, progress=common.bar(options))
+    for one in found.findings:
+        common.note(options, f"{one.level}: {common.shown(one.detail)}")
+    if not found.usable:
+        first = found.of("error")[0]
+        raise ValueError(f"{folder} was not added: {first.detail}; `tff check {folder}` tells more")
+    config["added"] = [*config.get("added", []), options.name]
+    config["sources"] = dict(config.get("sources", {})) | {options.name: {"test": str(folder)}}
+    row = found.folders.iloc[0]
+    return {
+        "pictures": {"real": row["real"], "fake": row["fake"]},
+        "warnings": [one.detail for one in found.of("warning")],
+    }
+
+
+def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any]:
+    from tff_core import detectors
+
+    if options.arch not in detectors.ARCHITECTURES:
+        raise ValueError(
+            f"--arch {options.arch}: expected the network of the weights, one of "
+            f"{', '.join(detectors.ARCHITECTURES)}"
+        )
+    path = options.weights.expanduser().resolve()
+    detectors.load_weights(detectors.build(options.arch), path)  # refuses what it is not
+    k = options.k or detectors.ARCHITECTURES[options.arch].k
+    entry = {"weights": str(path), "arch": options.arch, "k": k}
+    config["external"] = dict(config.get("external", {})) | {options.name: entry}
+    return {"detector": entry}
+
+
+def write(root: Path, config: Mapping[str, Any]) -> Path:
+    """Write workflow/config.local.yaml, whole or not at all; its path."""
+    import yaml
+
+    from tff_core.results import write_text
+
+    path = root / "workflow" / "config.local.yaml"
+    write_text(path, _HEADER + yaml.safe_dump(dict(config), sort_keys=True, allow_unicode=True))
+    return path
+
+
+# --------------------------------------------------------------------------------------------------- run
+
+
+def chapter(options: argparse.Namespace) -> int:
+    """Execute one notebook with papermill."""
+    import json
+    import os
+    import sys
+
+    root = common.checkout("tff run")
+    source = find(options.chapter, root / "notebooks")
+    import nbformat
+    import papermill
+    import yaml
+    from papermill.exceptions import PapermillExecutionError
+
+    from tff_core.results import Store, write_text
+
+    known = papermill.inspect_notebook(str(source))
+    values = {}
+    for key, written in options.parameters:
+        if key not in known:
+            raise ValueError(
+                f"{source.stem} has no parameter {key!r}: expected one of {', '.join(known) or 'none'}"
+            )
+        try:
+            values[key] = yaml.safe_load(written)
+        except yaml.YAMLError as error:
+            raise ValueError(f"-p {key} {written}: {' '.join(str(error).split())}") from error
+    store = Store(options.build)
+    if options.build and "build" in known:
+        values.setdefault("build", str(store.root))
+    out = (options.out or store.root / "runs" / f"{source.stem}.ipynb").resolve()
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    try:
+        done = papermill.execute_notebook(
+            nbformat.read(source, as_version=4),  # type: ignore[no-untyped-call]
+            None,
+            parameters=values,
+            kernel_name="python3",
+            cwd=str(source.parent),
+            progress_bar=common.bar(options),
+            start_timeout=600,
+        )
+    except PapermillExecutionError as error:
+        first = "\n".join(f"    {line}" for line in error.source.strip().splitlines()[:8])
+        print(
+            f"error: {source.stem} failed in code cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+            f"The cell begins:\n{first}",
+            file=sys.stderr,
+        )
+        return 1
+    write_text(out, nbformat.writes(done) + "\n")  # type: ignore[no-untyped-call]
+    if options.json:
+        print(json.dumps({"notebook": str(out), "chapter": source.stem, "parameters": values}, indent=1))
+    else:
+        print(common.shown(out))
+    return 0
+
+
+def find(name: str, folder: Path) -> Path:
+    """The notebook of a chapter by its name, the number in front of it, or part of it.
+
+    FileNotFoundError lists what there is, ValueError where several fit.
+    """
+    there = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
+    wanted = Path(name).name.removesuffix(".py").removesuffix(".ipynb")
+    if wanted in there:
+        return there[wanted]
+    fitting = [stem for stem in there if stem.startswith(f"{wanted}_")] or [s for s in there if wanted in s]
+    if not fitting:
+        raise FileNotFoundError(f"no chapter {name!r} in {folder}: expected one of {', '.join(there)}")
+    if len(fitting) > 1:
+        raise ValueError(f"{name!r} fits {', '.join(fitting)}: say which one")
+    return there[fitting[0]]
