@@ -40,6 +40,7 @@ def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dic
 
     Returns its provenance: versions, device, run time in seconds. Raises PapermillExecutionError.
     """
+    os.environ["TFF_STATIC"] = "1"  # controls without a kernel: nobody is there to move a live one
     used = {key: value for key, value in parameters.items() if key in declared(notebook)}
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
     begin = time.monotonic()
