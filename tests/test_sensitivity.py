@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sklearn.metrics import average_precision_score
 from torch import nn
 
-from tff_core import data, detectors, ffrs, lrp, metrics, results, sensitivity
+from tff_core import data, detectors, dropout, ffrs, lrp, metrics, results, sensitivity
 from tff_core.dropout import feature_map_dropout
 
 K = 4
@@ -102,27 +102,39 @@ def test_a_broken_off_run_continues_and_a_finished_one_is_not_computed_again(
     undisturbed = compute(images, omega, store)
     kept = store.root / "results" / "parts" / "logits" / "tiny-test.progan.s0.npz"
     kept.unlink()
-    real, calls, breaking = detectors.logits, [], True
+    real, calls, breaking = dropout.sweep, [], True
 
-    def counted(*arguments: Any) -> np.ndarray:
-        calls.append(1)
-        if breaking and len(calls) == 4:
-            raise RuntimeError("stopped")
-        return real(*arguments)
+    def counted(net: Any, x: Any, plans: Any, *more: Any) -> Any:
+        calls.append(len(plans))
+        for i, found in enumerate(real(net, x, plans, *more)):
+            if breaking and len(calls) == 2 and i == 3:
+                raise RuntimeError("stopped")
+            yield found
 
-    monkeypatch.setattr(detectors, "logits", counted)
+    monkeypatch.setattr(dropout, "sweep", counted)
     with pytest.raises(RuntimeError, match="stopped"):
         compute(images, omega, store)
     breaking = False
     pd.testing.assert_frame_equal(compute(images, omega, store), undisturbed)
-    assert len(calls) == 4 + 8 - 3
+    assert calls == [8, 8, 0, 8]  # of two batches the first was kept
     calls.clear()
     compute(images, omega, store)
-    assert not calls
+    assert calls == [0, 0]
     rng = np.random.default_rng(5)
     other = ffrs.Omega({key: rng.random(len(value)) for key, value in omega.values.items()}, count=1)
     compute(images, other, store)
-    assert len(calls) == 7  # all but the baseline
+    assert calls[2:] == [7, 7]  # all but the baseline
+
+
+def test_logits_that_are_not_finite_are_refused_and_not_kept(
+    store: results.Store, omega: ffrs.Omega, tmp_path: Path
+) -> None:
+    weights = tiny().state_dict()
+    weights["8.weight"] = torch.full_like(weights["8.weight"], 3e38)  # finite; its sums are not
+    save_file(weights, store.detector("tiny-test", 0))
+    with pytest.raises(detectors.WeightsError, match=r"tiny-test s0 on progan: .* logits are not finite"):
+        compute(pictures(tmp_path / "progan", 4), omega, store)
+    assert not (store.root / "results" / "parts" / "logits" / "tiny-test.progan.s0.npz").exists()
 
 
 def test_a_damaged_file_of_logits_is_computed_again(

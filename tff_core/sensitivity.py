@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from tqdm import tqdm
 
-from tff_core import data, detectors, ffrs, lrp, metrics
-from tff_core.dropout import fold_dropout
+from tff_core import data, detectors, dropout, ffrs, lrp, metrics
 from tff_core.names import FeatureMap
 from tff_core.results import Store, atomic_write, fingerprint, write_json
 
@@ -81,7 +80,7 @@ def scores(
         omega_by_seed: the ranking of each seed.
         k: how many maps are dropped; the paper's number for the network by default.
         n_random, n_matched: draws of the two random controls.
-        store: where the detectors lie. Logits that are finished are kept there, under
+        store: where the detectors lie. Logits are kept there batch by batch, under
             ``results/parts/logits``, so that an interrupted or repeated run computes only what is missing.
 
     Returns:
@@ -116,39 +115,59 @@ def scores(
             device.type,
             torch.__version__.split("+")[0],
         ]
-        for case in tqdm(
-            todo,
-            desc=f"{detector} s{seed} on {images.root.name}",
-            unit="condition",
-            disable=not progress,
-        ):
-            key = fingerprint([shared, sorted(map(str, case.maps))])
-            logits = kept.get(key)
-            if logits is None:
-                logits = detectors.logits(fold_dropout(net, case.maps) if case.maps else net, batches)
-                kept.add(key, logits)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "detector": detector,
-                        "generator": images.root.name,
-                        "seed": seed,
-                        "condition": case.condition,
-                        "draw": case.draw,
-                        "k": len(case.maps),
-                        "image": names,
-                        "label": images.labels,
-                        "logit": logits,
-                    }
-                )
+        keys = [fingerprint([shared, sorted(map(str, case.maps))]) for case in todo]
+        plans = {key: dropout.plan(net, case.maps) for key, case in zip(keys, todo, strict=True)}
+        _fill(net, batches, plans, kept, f"{detector} s{seed} on {images.root.name}", progress)
+        frames += [
+            pd.DataFrame(
+                {
+                    "detector": detector,
+                    "generator": images.root.name,
+                    "seed": seed,
+                    "condition": case.condition,
+                    "draw": case.draw,
+                    "k": len(case.maps),
+                    "image": names,
+                    "label": images.labels,
+                    "logit": kept.arrays[key],
+                }
             )
+            for key, case in zip(keys, todo, strict=True)
+        ]
     if not frames:
         raise ValueError(f"no training seeds of {detector} were given: expected at least one")
     return pd.concat(frames, ignore_index=True)
 
 
+def _fill(
+    net: lrp.Net,
+    batches: data.Batches,
+    plans: Mapping[str, dropout.Plan],
+    kept: _Kept,
+    title: str,
+    progress: bool,
+) -> None:
+    """Compute the logits that are not kept yet: batch by batch, all conditions of a batch in one sweep."""
+    with tqdm(total=len(plans) * len(batches), desc=title, unit="condition", disable=not progress) as bar:
+        for x, _, index in batches:
+            rows = index.numpy()
+            missing = [key for key in plans if np.isnan(kept.get(key, len(batches.images))[rows]).any()]
+            bar.update(len(plans) - len(missing))
+            for number, y in dropout.sweep(net, x, [plans[key] for key in missing]):
+                logits = y[:, 0].float().cpu().numpy()
+                if not np.isfinite(logits).all():
+                    raise detectors.WeightsError(
+                        f"{title}: {int((~np.isfinite(logits)).sum())} of {len(logits)} logits are not "
+                        "finite: the detector's weights are damaged or its training diverged; train it again"
+                    )
+                kept.arrays[missing[number]][rows] = logits
+                bar.update()
+            if missing:
+                kept.write()
+
+
 class _Kept:
-    """Logits that were computed before, in one small file that is rewritten whole."""
+    """Logits that were computed before, in one small file that is rewritten whole; NaN: not yet computed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -160,11 +179,11 @@ class _Kept:
             except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
                 print(f"{path} is damaged ({error}): its logits are computed again", file=sys.stderr)
 
-    def get(self, key: str) -> NDArray[np.float32] | None:
-        return self.arrays.get(key)
+    def get(self, key: str, n: int) -> NDArray[np.float32]:
+        """The logits of one condition on ``n`` pictures; may be filled in."""
+        return self.arrays.setdefault(key, np.full(n, np.nan, dtype=np.float32))
 
-    def add(self, key: str, logits: NDArray[np.float32]) -> None:
-        self.arrays[key] = logits
+    def write(self) -> None:
         with atomic_write(self.path) as part, part.open("wb") as stream:
             np.savez(stream, **self.arrays)  # type: ignore[arg-type]
 
