@@ -6,6 +6,7 @@ import torch
 import torchvision
 from PIL import Image
 from scipy import stats
+from sklearn.metrics import average_precision_score
 
 from tff_core import color, data, lrp
 from tff_core.names import FeatureMap
@@ -377,3 +378,114 @@ def test_the_interval_of_the_contrast_covers_as_often_as_it_says_or_more():
     assert np.mean([row.low <= truth <= row.high for row in many]) >= 0.93
     nothing = [color.contrast([sample(rng, 60, 0.0)], splits=40).iloc[0] for _ in range(40)]
     assert np.mean([row.low <= 0 <= row.high for row in nothing]) >= 0.9
+
+
+# ----------------------------------------------------------------------------------- colour-robust detectors
+
+
+def test_a_sample_holds_every_map_of_its_groups_once(pixels):
+    torch.manual_seed(0)
+    net = lrp.canonize(torchvision.models.resnet18(num_classes=1).eval())
+    some = [FeatureMap("conv1", c, 64) for c in (5, 2, 9)]
+    x = data.normalize(torch.nn.functional.interpolate(pixels, (40, 40)))
+    gray = data.normalize(data.grayscale(torch.nn.functional.interpolate(pixels, (40, 40))))
+    groups = {"top-k": [some[:2]], "matched-k": [some[1:], some[:1]]}
+    found = color.sample(net, [x], [gray], groups)
+    assert found.maps == tuple(some)
+    assert [m.tolist() for m in found.members["matched-k"]] == [[1, 2], [0]]
+    assert np.array_equal(found.color, color.maximum_activations(net, [x], some))
+    assert np.array_equal(found.gray, color.maximum_activations(net, [gray], some))
+
+
+def logits(rng, labels, seeds, strength):
+    return {s: labels * strength + rng.normal(size=len(labels)) for s in seeds}
+
+
+def test_robustness_is_average_precision_and_its_paired_differences():
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    universal = {"color": logits(rng, y, (0, 1), 2.0), "gray": logits(rng, y, (0, 1), 0.3)}
+    robust = {"color": logits(rng, y, (1,), 1.8), "gray": logits(rng, y, (1,), 1.8)}
+    table = color.robustness(y, universal, robust, n=400)
+    found = table.set_index(["model", "input", "seed"])
+    ap = {
+        (m, i, str(s)): average_precision_score(y, values)
+        for m, own in (("universal", universal), ("color-robust", robust))
+        for i, by_seed in own.items()
+        for s, values in by_seed.items()
+    }
+    for key, value in ap.items():
+        assert found.loc[key, "ap"] == pytest.approx(value)
+    assert found.loc[("universal", "gray", "all"), "ap"] == pytest.approx(
+        (ap["universal", "gray", "0"] + ap["universal", "gray", "1"]) / 2
+    )
+    # only seed 1 has a twin: seed 0 has no part in the difference
+    expected = ap["color-robust", "gray", "1"] - ap["universal", "gray", "1"]
+    assert found.loc[("difference", "gray", "1"), "ap"] == pytest.approx(expected)
+    assert found.loc["difference", "gray"].index.tolist() == ["1", "all"]
+    same = ["ap", "ap_low", "ap_high"]
+    assert found.loc[("difference", "gray", "all"), same].tolist() == pytest.approx(
+        found.loc[("difference", "gray", "1"), same].tolist()
+    )
+    lost = ap["universal", "color", "0"] - ap["universal", "gray", "0"]
+    assert found.loc[("universal", "color - gray", "0"), "ap"] == pytest.approx(lost)
+    assert found.loc[("difference", "gray", "all"), "ap_low"] > 0
+    assert (table["ap_low"] <= table["ap"]).all() and (table["ap"] <= table["ap_high"]).all()
+    assert set(table["n_real"]) == set(table["n_fake"]) == {40}
+
+
+def test_robustness_pairs_the_resamples_and_asks_for_a_common_seed():
+    rng = np.random.default_rng(1)
+    y = np.arange(60) % 2
+    values = logits(rng, y, (0, 1), 1.0)
+    both = {"color": values, "gray": values}
+    found = color.robustness(y, both, both, n=200).set_index(["model", "input", "seed"])
+    for model, kind in (("difference", "gray"), ("universal", "color - gray")):
+        row = found.loc[(model, kind, "all"), ["ap", "ap_low", "ap_high"]]
+        assert row.tolist() == pytest.approx([0, 0, 0], abs=1e-12)  # unpaired it would have a width
+    other = {kind: {2: values[0]} for kind in ("color", "gray")}
+    with pytest.raises(ValueError, match=r"universal: \[0, 1\], colour-robust: \[2\]"):
+        color.robustness(y, both, other, n=10)
+
+
+def test_before_and_after_are_shares_of_the_same_halves():
+    rng = np.random.default_rng(2)
+    before, after = sample(rng, 80, 1.2), sample(rng, 80, 0.0)
+    table = color.before_after([before], [after], splits=30, seed=4)
+    found = table.set_index(["model", "group"])
+    assert found.loc[("universal", "top-k"), "share"] > 0.8
+    assert found.loc[("color-robust", "top-k"), "high"] < 0.4
+    for group in ("top-k", "matched-k", "top-k - matched-k"):
+        share = {m: found.loc[(m, group), "share"] for m in ("universal", "color-robust", "difference")}
+        assert share["difference"] == pytest.approx(share["color-robust"] - share["universal"])
+    assert found.loc[("difference", "top-k"), "high"] < 0
+    assert found.loc[("difference", "matched-k"), "low"] < 0 < found.loc[("difference", "matched-k"), "high"]
+    # the same halves and the same interval as the contrast of chapter 7
+    contrast = color.contrast([before], splits=30, seed=4).iloc[0]
+    row = found.loc[("universal", "top-k - matched-k")]
+    assert [row.share, row.low, row.high] == pytest.approx([contrast.delta, contrast.low, contrast.high])
+    assert set(table["n"]) == {40} and set(table["k"]) == {40} and set(table["seeds"]) == {1}
+    alike = color.before_after([before], [before], splits=3).set_index(["model", "group"])
+    assert alike.loc["difference"][["share", "low", "high"]].eq(0).all(axis=None)
+
+
+def test_before_and_after_refuse_what_cannot_be_compared():
+    rng = np.random.default_rng(3)
+    one = sample(rng, 20, 0.5)
+    with pytest.raises(ValueError, match="1 samples before and 2 after"):
+        color.before_after([one], [one, one])
+    with pytest.raises(ValueError, match="same groups"):
+        color.before_after([one], [one._replace(members={"top-k": [np.arange(3)]})])
+    with pytest.raises(ValueError, match="same pictures"):
+        color.before_after([one], [sample(rng, 24, 0.5)])
+    with pytest.raises(ValueError, match="four or more"):
+        color.before_after([sample(rng, 2, 0.5)], [sample(rng, 2, 0.5)])
+
+
+def test_chroma_ratio_of_a_hand_case():
+    picture = torch.full((3, 4, 4), 128, dtype=torch.uint8)
+    assert np.isnan(color.chroma_ratio(picture, (0, 0, 2, 2)))
+    picture[0, 0, 0] = 200  # one coloured pixel of 16: in a box of 4 it is 4 times as much
+    assert color.chroma_ratio(picture, (0, 0, 2, 2)) == pytest.approx(4)
+    assert color.chroma_ratio(picture, (2, 2, 4, 4)) == pytest.approx(0, abs=1e-6)
+    assert color.chroma_ratio(picture, (0, 0, 4, 4)) == pytest.approx(1)

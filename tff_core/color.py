@@ -1,11 +1,13 @@
 """Colour: what a detector loses without it, and which of its feature maps respond to it.
 
-Three questions with a function each. Does the fake probability fall when a picture turns gray (`ablation`)?
-Does the evidence lie in the luma or in the chroma, asked with pictures that stay in colour (`exchange`,
-`saturate`, `turn`)? Which feature maps respond otherwise to gray pictures (`conditional`)?
+Four questions. Does the fake probability fall when a picture turns gray (`ablation`)? Does the evidence lie
+in the luma or in the chroma, asked with pictures that stay in colour (`exchange`, `saturate`, `turn`)? Which
+feature maps respond otherwise to gray pictures (`conditional`)? What does a detector gain, and lose, by being
+trained on gray pictures too (`robustness`, `before_after`)?
 
-Source: paper, section 6 (colour ablation, colour-conditional feature maps). The exchange, the paired test,
-the correction for many tests and the controls are additions.
+Source: paper, section 6 (colour ablation, colour-conditional feature maps) and its section on colour-robust
+detectors. The exchange, the paired test, the correction for many tests, the controls and the intervals are
+additions.
 """
 
 from __future__ import annotations
@@ -505,12 +507,67 @@ def share_by_n(
 class Sample(NamedTuple):
     """One detector's maximum activations in colour and in gray, (N, M), and groups of its maps.
 
-    ``members`` gives for each group its draws, as columns of the two tables.
+    ``members`` gives for each group its draws, as columns of the two tables; ``maps`` names the columns.
     """
 
     color: NDArray[Any]
     gray: NDArray[Any]
     members: Mapping[str, Sequence[NDArray[np.int64]]]
+    maps: tuple[FeatureMap, ...] = ()
+
+
+def sample(
+    net: lrp.Net,
+    plain: Iterable[Tensor | Sequence[Any]],
+    gray: Iterable[Tensor | Sequence[Any]],
+    groups: Mapping[str, Sequence[Sequence[FeatureMap]]],
+) -> Sample:
+    """Maximum activations of every map that is in a group, over the same pictures in colour and in gray.
+
+    ``plain`` and ``gray`` are batches as for `maximum_activations`, in one order; ``groups`` maps a name to
+    its draws, each a set of maps.
+    """
+    maps = tuple(dict.fromkeys(m for draws in groups.values() for draw in draws for m in draw))
+    column = {m: i for i, m in enumerate(maps)}
+    return Sample(
+        maximum_activations(net, plain, maps),
+        maximum_activations(net, gray, maps),
+        {g: [np.array([column[m] for m in draw]) for draw in draws] for g, draws in groups.items()},
+        maps,
+    )
+
+
+def _shares_of_halves(samples: Sequence[Sample], alpha: float, splits: int, seed: int) -> Floats:
+    """Share of colour-conditional maps (Mood's test) on both halves of the pictures, many times halved.
+
+    Shape (splits, 2, samples, groups), means over the draws of a group, groups in their own order. Equal
+    ``seed`` and number of pictures give equal halves.
+    """
+    pictures = {len(s.color) for s in samples}
+    if len(pictures) != 1 or min(pictures) < 4:
+        raise ValueError(f"samples of {sorted(pictures)} pictures: expected the same, four or more, in each")
+    (n,) = pictures
+    rng = np.random.default_rng(seed)
+    found = np.empty((splits, 2, len(samples), len(samples[0].members)))
+    for i in range(splits):
+        order = rng.permutation(n)
+        for j, chosen in enumerate((order[: n // 2], order[n // 2 : 2 * (n // 2)])):
+            for row, s in enumerate(samples):
+                hit = mood(s.color[chosen], s.gray[chosen]).p <= alpha
+                found[i, j, row] = [np.mean([hit[c].mean() for c in draws]) for draws in s.members.values()]
+    return found
+
+
+def _interval_of_halves(values: Floats, level: float) -> tuple[Floats, Floats, Floats]:
+    """Mean, low and high of values on halves (splits, 2, seeds, ...): as `contrast` describes it."""
+    seeds = values.shape[2]
+    per_seed = values.mean(axis=(0, 1))
+    apart = values.mean(axis=2)  # over seeds, which saw the same pictures
+    variance = np.mean((apart[:, 0] - apart[:, 1]) ** 2, axis=0) / 2
+    if seeds > 1:
+        variance = variance + per_seed.var(axis=0, ddof=1) / seeds
+    mean, reach = per_seed.mean(axis=0), stats.norm.ppf((1 + level) / 2) * np.sqrt(variance)
+    return mean, mean - reach, mean + reach
 
 
 def contrast(
@@ -539,38 +596,146 @@ def contrast(
     """
     if not samples or any(group not in s.members for s in samples):
         raise ValueError(f"expected at least one sample, each with the group {group!r}")
-    pictures = {len(s.color) for s in samples}
-    if len(pictures) > 1 or min(pictures) < 4:
-        raise ValueError(f"samples of {sorted(pictures)} pictures: expected the same, four or more, in each")
-    half = pictures.pop() // 2
-    others = [g for g in samples[0].members if g != group]
-
-    def differences(chosen: NDArray[np.int64]) -> Floats:
-        found = []
-        for s in samples:
-            hit = mood(s.color[chosen], s.gray[chosen]).p <= alpha
-            share = {g: np.mean([hit[c].mean() for c in draws]) for g, draws in s.members.items()}
-            found.append([share[group] - share[g] for g in others])
-        return np.asarray(found)
-
-    rng = np.random.default_rng(seed)
-    found = np.empty((splits, 2, len(samples), len(others)))
-    for i in range(splits):
-        order = rng.permutation(len(samples[0].color))
-        found[i] = [differences(order[:half]), differences(order[half : 2 * half])]
-    per_seed = found.mean(axis=(0, 1))
-    apart = found.mean(axis=2)  # over seeds, which saw the same pictures
-    variance = np.mean((apart[:, 0] - apart[:, 1]) ** 2, axis=0) / 2
-    if len(samples) > 1:
-        variance = variance + per_seed.var(axis=0, ddof=1) / len(samples)
-    delta, reach = per_seed.mean(axis=0), stats.norm.ppf((1 + level) / 2) * np.sqrt(variance)
+    found = _shares_of_halves(samples, alpha, splits, seed)
+    names = list(samples[0].members)
+    others = [i for i, name in enumerate(names) if name != group]
+    own = names.index(group)
+    delta, low, high = _interval_of_halves(found[..., [own]] - found[..., others], level)
     return pd.DataFrame(
         {
-            "contrast": [f"{group} - {other}" for other in others],
+            "contrast": [f"{group} - {names[i]}" for i in others],
             "delta": delta,
-            "low": delta - reach,
-            "high": delta + reach,
-            "n": half,
+            "low": low,
+            "high": high,
+            "n": len(samples[0].color) // 2,
             "seeds": len(samples),
         }
     )
+
+
+# ------------------------------------------------------------------------------- colour-robust detectors
+
+
+MODELS = ("universal", "color-robust")
+"""A detector and its twin that was trained with random grayscaling."""
+
+
+def robustness(
+    labels: ArrayLike,
+    universal: Mapping[str, Mapping[int, ArrayLike]],
+    robust: Mapping[str, Mapping[int, ArrayLike]],
+    n: int = metrics.RESAMPLES,
+    level: float = metrics.LEVEL,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """AP of a detector and of its colour-robust twin, in colour and in gray, and what lies between them.
+
+    Parameters
+    ----------
+    labels: (N,), 1 fake and 0 real.
+    universal, robust: logits (N,) of the same pictures by input ("color", "gray") and by training seed.
+    n, level, seed: bootstrap resamples, level of the interval, seed of the resamples.
+
+    Returns
+    -------
+    Rows ``model, input, seed, ap, ap_low, ap_high, n_real, n_fake``. Model is "universal", "color-robust" or
+    "difference" (robust minus universal, only of seeds that both have); input is "color", "gray", or
+    "color - gray", the AP lost without colour. Rows with seed "all" are means over the seeds, with an
+    interval over pictures and seeds; the others over pictures. All resamples are paired: they hold the same
+    pictures for both models and both inputs.
+
+    Raises ValueError where the two have no training seed in common.
+
+    Source: paper, colour-robust detectors, which has the APs of one detector each.
+    """
+    y = np.asarray(labels)
+    weights = metrics.picture_weights(y, n, seed)
+    cases: dict[tuple[str, str], dict[int, tuple[float, NDArray[Any]]]] = {}
+    for model, own in zip(MODELS, (universal, robust), strict=True):
+        for kind in ("color", "gray"):
+            cases[model, kind] = {
+                s: (metrics.average_precision(y, logits), metrics.resampled_ap(y, logits, weights))
+                for s, logits in own[kind].items()
+            }
+        cases[model, "color - gray"] = _apart(cases[model, "color"], cases[model, "gray"])
+    for kind in ("color", "gray", "color - gray"):
+        cases["difference", kind] = _apart(cases[MODELS[1], kind], cases[MODELS[0], kind])
+    rows = []
+    for (model, kind), found in cases.items():
+        if not found:
+            raise ValueError(
+                f"no training seed has both detectors (universal: {sorted(universal['color'])}, "
+                f"colour-robust: {sorted(robust['color'])}): expected at least one in common"
+            )
+        drawn = np.stack([values for _, values in found.values()], axis=1)
+        pooled = (drawn * metrics.seed_weights(len(found), n, seed)).sum(1)
+        several = [(str(s), value, values) for s, (value, values) in found.items()]
+        several.append(("all", float(np.mean([value for value, _ in found.values()])), pooled))
+        for name, value, values in several:
+            low, high = metrics.percentiles(values, level)
+            row = {"model": model, "input": kind, "seed": name, "ap": value, "ap_low": low, "ap_high": high}
+            rows.append(row | {"n_real": int((y == 0).sum()), "n_fake": int((y == 1).sum())})
+    return pd.DataFrame(rows)
+
+
+def _apart(
+    a: Mapping[int, tuple[float, NDArray[Any]]], b: Mapping[int, tuple[float, NDArray[Any]]]
+) -> dict[int, tuple[float, NDArray[Any]]]:
+    return {s: (a[s][0] - b[s][0], a[s][1] - b[s][1]) for s in a if s in b}
+
+
+def before_after(
+    universal: Sequence[Sample],
+    robust: Sequence[Sample],
+    alpha: float = ALPHA,
+    splits: int = 100,
+    level: float = metrics.LEVEL,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Share of colour-conditional maps (Mood's test) of a detector and of its colour-robust twin.
+
+    Parameters
+    ----------
+    universal, robust: one `Sample` per training seed, in one order of seeds, all of the same pictures and
+        with the same groups, "top-k" and "matched-k" among them.
+    splits: random splits of the pictures into halves; as `contrast`, whose intervals these are.
+
+    Returns
+    -------
+    Rows ``model, group, share, low, high, n, k, seeds``: model is "universal", "color-robust" or
+    "difference" (robust minus universal); group is one of the samples', or "top-k - matched-k". ``n`` is
+    the number of pictures of a half, at which all shares are measured, ``k`` the size of the top-k.
+    """
+    if len(universal) != len(robust) or not universal:
+        raise ValueError(
+            f"{len(universal)} samples before and {len(robust)} after: expected one of each for every seed"
+        )
+    groups = list(universal[0].members)
+    if any(list(s.members) != groups for s in (*universal, *robust)) or {"top-k", "matched-k"} - {*groups}:
+        raise ValueError("expected the same groups in every sample, with 'top-k' and 'matched-k'")
+    if len({len(s.color) for s in (*universal, *robust)}) > 1:
+        raise ValueError("samples of different numbers of pictures: expected the same pictures in each")
+    found = [_shares_of_halves(some, alpha, splits, seed) for some in (universal, robust)]
+    found.append(found[1] - found[0])  # the same halves of the same pictures
+    rows = []
+    for model, values in zip((*MODELS, "difference"), found, strict=True):
+        contrast = values[..., groups.index("top-k")] - values[..., groups.index("matched-k")]
+        ends = _interval_of_halves(np.concatenate([values, contrast[..., None]], axis=-1), level)
+        rows += [
+            {"model": model, "group": group, "share": share, "low": low, "high": high}
+            for group, share, low, high in zip([*groups, "top-k - matched-k"], *ends, strict=True)
+        ]
+    return pd.DataFrame(rows).assign(
+        n=len(universal[0].color) // 2, k=len(universal[0].members["top-k"][0]), seeds=len(universal)
+    )
+
+
+def chroma_ratio(picture: Tensor, box: tuple[int, int, int, int]) -> float:
+    """Mean chroma inside ``box`` (top, left, bottom, right) over that of the whole picture (3, H, W), uint8.
+
+    Chroma is the length of (Cb, Cr). NaN where the picture has none (less than rounding makes).
+    """
+    chroma = ycbcr(picture[None])[0, 1:].norm(dim=0)
+    top, left, bottom, right = box
+    whole = float(chroma.mean())
+    return float(chroma[top:bottom, left:right].mean()) / whole if whole > 1e-6 else float("nan")
