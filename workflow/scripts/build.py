@@ -31,6 +31,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED_GB = 2.0
 ORPHANS_END = 60.0  # seconds that the steps of a killed build may take to end
+LOCAL = "local"  # the profile of one machine
+CANCELLED = 30.0  # seconds that Snakemake may take to cancel its jobs on a cluster
 _SOURCES = ("_*.yml", "book/**/*", "notebooks/*.py", "tff_core/**/*", "workflow/**/*", "requirements.lock")
 _RESULTS = (
     "data/*/*/*/manifest.json",
@@ -156,8 +158,15 @@ def write_pid(handle: IO[str], pid: int) -> None:
     handle.flush()
 
 
-def stop(process: subprocess.Popen[str]) -> None:
-    """End the workflow and its jobs now; by itself it would wait until the running jobs are done."""
+def stop(process: subprocess.Popen[str], cancel: bool = False) -> None:
+    """End the workflow and its jobs now; by itself it would wait until the running jobs are done.
+
+    With ``cancel`` it first has the time to cancel the jobs that run elsewhere.
+    """
+    if cancel:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.send_signal(signal.SIGINT)
+            process.wait(CANCELLED)
     try:
         family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     except psutil.NoSuchProcess:
@@ -241,12 +250,18 @@ def warm(folder: Path, variables: dict[str, str], idle: bool = False) -> Iterato
             yield variables
 
 
-def gpus() -> int:
-    """Number of NVIDIA GPUs that the driver lists; 0 where there is no driver."""
+def gpus() -> list[str]:
+    """Names of the GPUs to compute on; none where there is no driver.
+
+    They are those of CUDA_VISIBLE_DEVICES where it is set, else all that the driver lists.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
     if not shutil.which("nvidia-smi"):
-        return 0
+        return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return listed.stdout.count("GPU ") if listed.returncode == 0 else 0
+    return re.findall(r"^GPU (\d+):", listed.stdout, re.MULTILINE) if listed.returncode == 0 else []
 
 
 @dataclass
@@ -344,16 +359,16 @@ def address(folder: Path) -> str:
 
 def command(config: Path, options: argparse.Namespace, targets: list[str], folder: Path) -> list[str]:
     """The call of Snakemake."""
-    found = gpus()
+    devices = gpus() if options.profile == LOCAL else []  # a cluster counts and hands out its own
     return [
         sys.executable, "-m", "snakemake", *targets,
         "--snakefile", str(ROOT / "workflow" / "Snakefile"),
         "--directory", str(folder),
         "--configfile", str(config),
-        "--cores", str(options.jobs),
-        "--profile", str(ROOT / "workflow" / "profiles" / "local"),
+        "--cores" if options.profile == LOCAL else "--jobs", str(options.jobs),
+        "--profile", str(ROOT / "workflow" / "profiles" / options.profile),
         *(["--prioritize", targets[0]] if len(targets) > 1 else []),
-        *(["--resources", f"gpu={found}"] if found else []),
+        *(["--resources", f"gpu={len(devices)}"] if devices else []),
         *options.snakemake,
     ]  # fmt: skip
 
@@ -410,6 +425,9 @@ def main() -> int:
     parser.add_argument("--config", default="", help="lay workflow/config.<name>.yaml over the default")
     parser.add_argument("--all", action="store_true", help="every detector, not the first alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="jobs at a time")
+    known = sorted(path.parent.name for path in ROOT.glob("workflow/profiles/*/config*.yaml"))
+    where = "where jobs run, a folder of workflow/profiles: on this machine, or as jobs of a cluster"
+    parser.add_argument("--profile", default=LOCAL, choices=known, help=where)
     parser.add_argument("snakemake", nargs="*", help="more options for Snakemake, after --")
     options = parser.parse_args()
     folder = Path(os.environ.get("TFF_BUILD") or ROOT / "build").resolve()
@@ -461,19 +479,24 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     report = folder / "logs" / "snakemake.log"
     progress = Progress(config["expected_seconds"], options.jobs, folder)
     variables = environment(folder, config["threads"])
+    if options.profile == LOCAL:
+        variables["TFF_GPUS"] = "" if config["device"] in ("cpu", "mps") else ",".join(gpus())
     idle = bool({"-n", "--dry-run", "--dryrun"} & set(options.snakemake))
-    with report.open("w") as log, warm(folder, variables, idle) as variables:
+    cold = idle or options.profile != LOCAL  # on a cluster, steps run far from this process
+    with report.open("w") as log, warm(folder, variables, cold) as variables:
         process = subprocess.Popen(
             command(resolved, options, targets, folder),
             cwd=folder, env=variables, text=True, errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[handle.fileno()],
+            # Ctrl-C reaches the canceller of a cluster's jobs once, by way of `stop`
+            process_group=None if options.profile == LOCAL else 0,
         )  # fmt: skip
         write_pid(handle, process.pid)  # whoever stops that process frees the folder
         try:
             show(process, progress, log)
             status = process.wait()
         except BaseException:
-            stop(process)
+            stop(process, cancel=options.profile != LOCAL)
             raise
     if status:
         told = failure(folder, report.read_text(errors="replace"))

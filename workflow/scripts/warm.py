@@ -7,18 +7,26 @@ runs the step as usual. None of the project's own modules are loaded ahead, so a
 that is there.
 
 The step ends when whoever waits for it ends, and the loaded process ends with its build.
+
+A step that computes with a network gets a GPU to itself, one of those that `TFF_GPUS` lists: it sees no other
+(`CUDA_VISIBLE_DEVICES`), and no other step of the build sees this one until it has ended. Where `TFF_GPUS`
+lists none, nothing is set: there is no GPU, or a cluster has chosen one already.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 VARIABLE = "TFF_WARM"  # names the socket on which the loaded process listens
+GPUS = "TFF_GPUS"  # names the GPUs of the build, as CUDA does, with commas between
+ON_GPU = ("tff_core.training", "rank.py", "scores.py", "execute.py")  # the Snakefile's rules with `gpu=GPU`
 _LIBRARIES = (
     "efficientnet_pytorch", "ipykernel.kernelapp", "jupytext", "pandas", "papermill", "plotly.graph_objects",
     "safetensors.torch", "scipy.stats", "sklearn.metrics", "torch", "torchvision.models",
@@ -26,8 +34,35 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
+def take_gpu() -> list[int]:
+    """Have this process and the step see one GPU that no other step has; waits until one is free.
+
+    Returns the open file that stands for it, if any. Its lock is the kernel's: the GPU is free when every
+    process that has the file open has ended, however that came about.
+    """
+    names = [name.strip() for name in os.environ.get(GPUS, "").split(",") if name.strip()]
+    if not names:
+        return []
+    folder = Path(os.environ.get("TFF_BUILD", ".")) / ".gpus"
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        for name in names:
+            slot = os.open(folder / name.replace("/", "_"), os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(slot)
+                continue
+            os.set_inheritable(slot, True)  # the step that Python runs in this process's place keeps it
+            os.environ["CUDA_VISIBLE_DEVICES"] = name
+            return [slot]
+        time.sleep(0.2)
+
+
 def submit(arguments: list[str]) -> int:
     """Have a step run by the loaded process; does not return where Python has to run it as usual."""
+    step = Path(arguments[1] if arguments[0] == "-m" else arguments[0]).name
+    held = take_gpu() if step in ON_GPU else []
     address = os.environ.get(VARIABLE)
     channel = socket.socket(socket.AF_UNIX)
     try:
@@ -35,7 +70,7 @@ def submit(arguments: list[str]) -> int:
     except OSError:
         os.execv(sys.executable, [sys.executable, *arguments])
     request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
-    socket.send_fds(channel, [b"!"], [0, 1, 2])
+    socket.send_fds(channel, [b"!"], [0, 1, 2, *held])
     channel.sendall(json.dumps(request).encode() + b"\n")
     try:
         answer = channel.recv(1)
@@ -77,8 +112,8 @@ def _run(channel: socket.socket) -> None:
     import threading
     import traceback
 
-    _, files, _, _ = socket.recv_fds(channel, 1, 3)
-    for number, file in enumerate(files):
+    _, files, _, _ = socket.recv_fds(channel, 1, 4)
+    for number, file in enumerate(files[:3]):  # a fourth holds the step's GPU until the step has ended
         os.dup2(file, number)
         os.close(file)
     request = json.loads(channel.makefile("rb").readline())
