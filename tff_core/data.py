@@ -128,7 +128,9 @@ def scan(root: str | Path) -> ImageSet:
     classes = sorted(
         entry
         for entry in root.iterdir()
-        if any((entry / name).is_dir() for name in LABELS) and entry.is_dir()
+        if any((entry / name).is_dir() for name in LABELS)
+        # a link that leads back up is no class
+        and not root.resolve().is_relative_to(entry.resolve())
     )
     if plain and classes:
         raise ValueError(
