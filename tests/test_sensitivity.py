@@ -253,6 +253,17 @@ def test_contrast_sees_what_is_there_and_nothing_where_nothing_is() -> None:
     }  # fmt: skip
     expected = own["top-k"][0] - np.mean(own["matched-k"])
     assert contrast.loc[("top-k - matched-k", "0"), "delta_ap"] == pytest.approx(expected, abs=1e-12)
+    # what the controls lose against the whole network
+    for name, draws in (("random-k", 4), ("low-k", 1)):
+        own |= {
+            c: [average_precision_score(f["label"], f["logit"]) for _, f in frame[frame["seed"] == 0]
+                .query("condition == @c").groupby("draw")]
+            for c in (name, "baseline")
+        }  # fmt: skip
+        row = contrast.loc[(f"{name} - baseline", "0")]
+        assert row["delta_ap"] == pytest.approx(np.mean(own[name]) - own["baseline"][0], abs=1e-12)
+        assert row["low"] <= row["delta_ap"] <= row["high"]
+        assert row["n_draws"] == draws
     equal = simulated(dict.fromkeys(FULL, 1.5))
     nothing = sensitivity.contrast(equal, resamples=300)
     assert ((nothing["low"] <= 0.01) & (nothing["high"] >= -0.01)).all()

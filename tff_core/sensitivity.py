@@ -31,7 +31,13 @@ from tff_core.names import FeatureMap
 from tff_core.results import Store, atomic_write, fingerprint, write_json
 
 CONDITIONS = ("baseline", "top-k", "low-k", "random-k", "random-k-ensemble", "matched-k")
-CONTRASTS = ("matched-k", "random-k", "baseline")  # what top-k is compared with
+CONTRASTS = (  # what is compared with what
+    ("top-k", "matched-k"),
+    ("top-k", "random-k"),
+    ("top-k", "baseline"),
+    ("random-k", "baseline"),
+    ("low-k", "baseline"),
+)
 FEW = 50  # confident pictures below which omega is said to be shaky
 _SCORES = ["detector", "generator", "seed", "condition", "draw", "k", "image", "label", "logit"]
 
@@ -265,20 +271,22 @@ def table(
 
 
 def contrast(frame: pd.DataFrame, resamples: int = metrics.RESAMPLES, seed: int = 0) -> pd.DataFrame:
-    """AP of top-k minus the mean AP of a control's draws, with an interval over pictures and draws.
+    """AP of one condition minus that of another, with an interval over pictures and draws.
 
-    Paired: in one resample all conditions see the same pictures. Draws are resampled too, and in the rows
-    with seed "all" (the mean difference over training seeds) so are the seeds. Negative: top-k hurt more.
+    The AP of a condition with several draws is their mean. Paired: in one resample all conditions see the
+    same pictures. Draws are resampled too, and in the rows with seed "all" (the mean difference over training
+    seeds) so are the seeds. Negative: the first one hurt more.
 
     Returns columns detector, generator, seed, contrast, delta_ap, low, high, n_draws, n_real, n_fake;
-    contrast is "top-k - matched-k", "top-k - random-k" or "top-k - baseline", where that control is there.
+    contrast is "top-k - matched-k", "top-k - random-k", "top-k - baseline", "random-k - baseline" or "low-k -
+    baseline", where both conditions are there, and n_draws the draws of the one that has several.
     """
     one = _Panel(frame)
     weights = metrics.picture_weights(one.labels, resamples, seed)
     resampled = {
         (number, name): np.stack([metrics.resampled_ap(one.labels, row, weights) for row in cases[name]], 1)
         for number, cases in one.seeds.items()
-        for name in ("top-k", *CONTRASTS)
+        for name in dict.fromkeys(name for pair in CONTRASTS for name in pair)
         if name in cases
     }
     exact = {
@@ -286,33 +294,35 @@ def contrast(frame: pd.DataFrame, resamples: int = metrics.RESAMPLES, seed: int 
         for key in resampled
     }
     rows = []
-    for name in CONTRASTS:
+    for place, pair in enumerate(CONTRASTS):
         deltas, points = [], []
         for number, cases in one.seeds.items():
-            if name not in cases:
+            if not set(pair) <= set(cases):
                 continue
-            draws = len(cases[name])
-            shares = metrics.seed_weights(
-                draws, resamples, seed, stream=10 * number + CONTRASTS.index(name) + 1
+            draws = max(len(cases[name]) for name in pair)
+            shares = metrics.seed_weights(draws, resamples, seed, stream=10 * number + place + 1)
+            first, second = (
+                (values * shares).sum(1) if values.shape[1] > 1 else values[:, 0]
+                for values in (resampled[number, name] for name in pair)
             )
-            deltas.append(resampled[number, "top-k"][:, 0] - (resampled[number, name] * shares).sum(1))
-            points.append(float(exact[number, "top-k"] - exact[number, name]))
-            rows.append(_contrast_row(one, str(number), name, points[-1], deltas[-1], draws))
+            deltas.append(first - second)
+            points.append(float(exact[number, pair[0]] - exact[number, pair[1]]))
+            rows.append(_contrast_row(one, str(number), pair, points[-1], deltas[-1], draws))
         if deltas:
             shares = metrics.seed_weights(len(deltas), resamples, seed)
             pooled = (np.stack(deltas, 1) * shares).sum(1)
-            rows.append(_contrast_row(one, "all", name, float(np.mean(points)), pooled, draws))
+            rows.append(_contrast_row(one, "all", pair, float(np.mean(points)), pooled, draws))
     return pd.DataFrame(rows)
 
 
 def _contrast_row(
-    one: _Panel, seed: str, name: str, delta: float, values: NDArray[np.float64], draws: int
+    one: _Panel, seed: str, pair: tuple[str, str], delta: float, values: NDArray[np.float64], draws: int
 ) -> dict[str, Any]:
     low, high = metrics.percentiles(values)
     return {
         **one.names,
         "seed": seed,
-        "contrast": f"top-k - {name}",
+        "contrast": " - ".join(pair),
         "delta_ap": delta,
         "low": low,
         "high": high,
