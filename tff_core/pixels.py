@@ -105,15 +105,18 @@ def decisions(detector: nn.Module, threshold: float = 0.0) -> nn.Module:
 
 
 def with_norms_of(model: nn.Module, x: Tensor) -> nn.Module:
-    """A copy of a network whose batch normalisations are measured on the pictures ``x`` (N, 3, H, W).
+    """A copy of a network whose batch normalisations standardise the maps of the pictures ``x`` (N, 3, H, W).
 
     In evaluation mode, on the device of ``x``. For networks that were never trained, the control of Adebayo
-    et al. (2018) for explanations: without it their activations would fade away from layer to layer.
+    et al. (2018) for explanations: without it their activations would fade from layer to layer, and residual
+    branches that start at zero would leave most of the network out.
     """
     twin = copy.deepcopy(model).to(x.device)
     for module in twin.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
     with torch.no_grad():
         twin.train()(x)
     twin = twin.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -65,7 +65,7 @@ def object_shares(table: pd.DataFrame) -> go.Figure:
     figure.add_vline(x=1, line={"color": LINE, "dash": "dot", "width": 1})
     generator_axis(figure, generators)
     top = float(np.nanmax([1.2, *table["value"], *table["high"]]))
-    figure.update_xaxes(title="relevance on objects / area of objects", range=[0, 1.05 * top])
+    figure.update_xaxes(title="relevance on objects / their area", range=[0, 1.05 * top])
     add_menu(figure, {words: [o == method for o in owner] for method, words in METHODS.items()})
     pooled = table[table["seed"].astype(str) == "all"]
     mean = pooled.groupby(["method", "model"])["value"].mean().reset_index()

@@ -1,0 +1,436 @@
+# %% [markdown]
+# # Where the detector looks: explanations in pixels
+#
+# The usual question to a network is: *which pixels* made you decide so? {cite:t}`chandrasegaran2022` put it
+# to universal detectors, looked at the heatmaps, and found nothing in them that a person could use; that is
+# why they went on to feature maps. This chapter draws such heatmaps, counts what they show, and asks the
+# same of networks that must give another answer.
+
+# %% tags=["parameters"]
+detector = "resnet50-miniature"
+generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+seeds = [0, 1, 2]
+n = None  # pictures per label and generator; at most 20 are used here, so that the page takes minutes
+device = "auto"
+build = ""  # where the results are; "": the project's build folder
+classifier = None  # what is compared with; None: the scene classifier of the same network; or "imagenet"
+
+# %% tags=["hide-input"]
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+
+from tff_core import color, data, detectors, figures, lrp, pixels, verdicts
+from tff_core.miniature import scenes
+from tff_core.miniature.sample import layouts, things
+from tff_core.results import Store, atomic_write
+
+store = Store(build or None)
+spec = detectors.get(detector)
+device = detectors.default_device() if device == "auto" else torch.device(device)
+n = min(n or 20, 20)
+classifier = classifier or f"{spec.arch}-scenes"
+images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
+METHODS = figures.pixels.METHODS
+
+# %% [markdown]
+# ## Two ways to a heatmap
+#
+# **Idea.** *Guided Grad-CAM* {cite}`selvaraju2017` multiplies a coarse map, of the regions whose deep
+# features raise the answer, by a fine one, of the pixels that reach the answer through positive steps only
+# {cite}`springenberg2015`. *LRP* {cite}`bach2015` hands the answer itself back, layer by layer, until it
+# arrives at the pixels.
+#
+# **Equation.** Let $A_c$ be the maps of the last convolutional stage, $y$ the logit to be explained, and
+# $G(x)$ guided backpropagation, the gradient $\partial y / \partial x$ of which only positive values pass at
+# every activation. Then
+#
+# $$
+# \text{Guided Grad-CAM}(x) = G(x) \cdot
+# \operatorname{up}\Bigl[\operatorname{ReLU}\bigl(\textstyle\sum_c \alpha_c A_c\bigr)\Bigr], \qquad
+# \alpha_c = \frac{1}{hw} \sum_{i,j} \frac{\partial y}{\partial A_{c,i,j}} .
+# $$
+#
+# LRP is the walk of the chapter on {doc}`the ranking </notebooks/02_ff_rs>`, with one more step through the
+# first convolution. Of both only positive relevance is kept, summed over the three colours.
+#
+# **What is explained.** What the network decides. A detector with logit $f$ and threshold $t$ gets a logit
+# for each of its answers, $t - f$ for *real* and $f - t$ for *fake*; the larger one is explained, as the
+# class with the largest logit is of a classifier.
+#
+# **Code.** captum {cite}`kokhlikyan2020` computes Guided Grad-CAM; guided backpropagation goes through
+# EfficientNet's swish too, which the paper's code leaves plain.
+
+
+# %%
+def explain(model, net, x):
+    """Heatmaps (N, H, W) of what a network decides on each picture, by both methods."""
+    products = [pixels.guided_gradcam(model, part)[1] for part in x.split(25)]
+    return {
+        "guided_gradcam": pixels.heat(torch.cat(products)),
+        "lrp": pixels.heat(pixels.relevance(net, x)),
+    }
+
+
+# %% [markdown]
+# ## Three networks, one shape
+#
+# A heatmap that looks meaningless may be the fault of the detector, or of the method. So the same methods
+# are put to three networks of the same shape, on the same pictures:
+#
+# - the **detector**, in all its training seeds;
+# - a **classifier of scenes**, which says *what* a picture shows (facade, landscape, still life, pebbles)
+#   and was trained on the reals of the same training part. It must look at contents;
+# - an **untrained network** {cite}`adebayo2018`, which knows nothing at all. What its heatmaps show is the
+#   shape of the network and the contrast of the picture.
+
+# %%
+trained = {seed: detectors.load(detector, seed, store, device) for seed in seeds}
+networks = {("detector", seed): pixels.decisions(t.model, t.threshold) for seed, t in trained.items()}
+if classifier == "imagenet":
+    networks["classifier", 0] = detectors.imagenet(spec.arch).to(device)
+else:
+    control = detectors.load(classifier, 0, store, device)
+    networks["classifier", 0] = control.model
+torch.manual_seed(seeds[0])
+blank = detectors.build(spec.arch)
+example = data.normalize(data.load(images[generators[0]])).to(device)
+networks["untrained", seeds[0]] = pixels.decisions(pixels.with_norms_of(blank, example))
+nets = {key: lrp.canonize(model) for key, model in networks.items()}
+
+# %% tags=["hide-input"]
+if classifier == "imagenet":
+    text = "The control is the network with ImageNet's weights, from this machine."
+else:
+    found = control.info["validation"]
+    accuracy = verdicts.percent(found["accuracy"], found["accuracy_low"], found["accuracy_high"])
+    text = (
+        f"The classifier `{classifier}` names the class of {accuracy} of {found['n']} validation pictures "
+        f"(95 % interval); guessing would name {verdicts.percent(1 / len(control.spec.classes))}."
+    )
+display(Markdown(text))
+
+# %% [markdown]
+# ## What counts as an object
+#
+# The scenes of the miniature are drawn by a program, so which pixel shows what is known exactly.
+# **Objects** are the things with a shape of their own: windows and doors, trees, what stands on the table,
+# pebbles. The rest is surface: sky, hills, ground, walls and roofs, table and backdrop, the gaps between
+# pebbles. A real has the segmentation of its scene. A fake has one only where its family keeps the layout
+# of the scene that it starts from; fakes that blend two scenes have none, and then the reals of the same
+# folder have to do. Pictures without any object are left out.
+
+
+# %%
+def chosen(some):
+    """Scenes behind the pictures, those with objects, and four to be shown: two fakes, two reals."""
+    behind = layouts(some)
+    masks = [None if scene is None else things(scene) for scene in behind]
+    measured = [i for i, mask in enumerate(masks) if mask is not None and 0 < mask.mean() < 1]
+    shown = []
+    for label, places in ((1, (0, 0.5)), (0, (0.25, 0.75))):
+        every = [i for i in range(len(some)) if some.labels[i] == label]
+        known = [i for i in measured if some.labels[i] == label] or every
+        shown += [known[int(place * len(known))] for place in places]
+    return behind, masks, measured, shown
+
+
+heat, masks, measured, shown, kinds = {}, {}, {}, {}, {}
+for generator, some in images.items():
+    behind, masks[generator], measured[generator], shown[generator] = chosen(some)
+    kinds[generator] = [scene and scene.label for scene in behind]
+    needed = sorted({*measured[generator], *shown[generator]})
+    x = data.normalize(data.load(some.take(needed))).to(device, memory_format=torch.channels_last)
+    for key, model in networks.items():
+        for method, maps in explain(model, nets[key], x).items():
+            heat[generator, method, *key] = dict(zip(needed, maps, strict=True))
+    edges = pixels.edges(data.load(some.take(needed)))
+    heat[generator, "edges", "edges", 0] = dict(zip(needed, edges, strict=True))
+
+# %% [markdown]
+# ## Look first
+#
+# Bright is relevant, over a gray copy of the picture. The slider chooses the generator; the pictures stand at
+# fixed places of each folder and are not the prettiest. Can you tell from a row what makes a picture fake?
+
+# %% tags=["hide-input"]
+COLUMNS = {"detector": seeds[0], "classifier": 0, "untrained": seeds[0]}
+names = ["picture", "objects", *COLUMNS]
+frames, hover, rows = {}, {}, {}
+for generator, some in images.items():
+    picked = shown[generator]
+    plain = data.load(some.take(picked)).permute(0, 2, 3, 1).numpy()
+    cells, words, labels = [], [], []
+    for picture, i in zip(plain, picked, strict=True):
+        mask = masks[generator][i]
+        objects = np.zeros_like(picture) if mask is None else np.where(mask[..., None], picture, 40)
+        label = ("real", "fake")[some.labels[i]]
+        for method, called in METHODS.items():
+            maps = np.stack([heat[generator, method, m, seed][i] for m, seed in COLUMNS.items()])
+            first = np.stack([picture, objects]) * (method == next(iter(METHODS)))  # shown once
+            drawn = pixels.overlay(np.stack([picture] * len(maps)), maps)
+            cells.append(np.concatenate([first.astype(np.uint8), drawn]))
+            words.append([label, f"objects in the {label}", *(f"{label}: {m}, {called}" for m in COLUMNS)])
+            labels.append(f"{label}<br>{called.removeprefix('Guided ')}")
+    name = figures.generator_name(generator)
+    frames[name], hover[name], rows[name] = np.stack(cells), words, labels
+figures.show(
+    figures.collage(
+        frames, hover, rows, names,
+        f"What {spec.title} looks at, as a detector (seed {seeds[0]}), as a classifier of what is shown, and "
+        "untrained: Guided Grad-CAM, and below it LRP. No objects: no segmentation is known.",
+        prefix="generator: ",
+    )
+)  # fmt: skip
+
+# %% [markdown]
+# *How to read it.* Spots at the same places in every picture come from the shape of the network, whose
+# strides let some pixels through on more paths than others. A cell without any light is an empty heatmap:
+# nothing speaks for the answer, which is then due to the threshold alone.
+
+# %% [markdown]
+# ## Then count
+#
+# **Idea.** If an explanation follows the contents of a picture, more of its relevance lies on objects than
+# their area alone would get.
+#
+# **Equation.** With $R \ge 0$ a heatmap and $O$ the pixels of objects, over pictures $x$,
+#
+# $$
+# q = \frac{\sum_x \; \sum_{p \in O} R_p(x) \,/ \sum_p R_p(x)}{\sum_x \; |O(x)| / |x|} .
+# $$
+#
+# $q = 1$ is an explanation that knows nothing of objects. Things also have contours, so $q$ is printed for
+# a heatmap that asks no network: the strength of the picture's edges.
+
+# %%
+tables = []
+for generator, index in measured.items():
+    if not index:
+        continue
+    inside = np.stack([masks[generator][i] for i in index])
+    fake = np.array([images[generator].labels[i] for i in index]) == 1
+    for method in (*METHODS, "edges"):
+        shares = {}
+        for name, seed in [key[2:] for key in heat if key[:2] == (generator, method)]:
+            maps = np.stack([heat[generator, method, name, seed][i] for i in index])
+            shares.setdefault(name, {})[seed], area = pixels.share_on(maps, inside)
+        for label, kept in (("all", fake | True), ("real", ~fake), ("fake", fake)):
+            if kept.any():
+                part = {name: {s: v[kept] for s, v in own.items()} for name, own in shares.items()}
+                contrast = ("detector", "classifier") if label == "all" else ("", "")
+                found = pixels.focus(part, area[kept], contrast)
+                tables.append(found.assign(generator=generator, method=method, label=label))
+
+# %% tags=["hide-input"]
+CONTRAST = "detector - classifier"
+unknown = [g for g in generators if not measured[g]]
+# a generator whose pictures have no segmentation keeps its rows, without a number
+tables += [
+    pd.DataFrame(
+        {"model": [CONTRAST], "seed": ["all"], "n": [0], "generator": [g], "method": [m], "label": ["all"]}
+    )
+    for g in unknown
+    for m in METHODS
+]
+columns = ["detector", "generator", "label", "method", "model", "seed"]
+columns += ["share", "area", "ratio", "value", "low", "high", "n", "empty"]
+table = pd.concat(tables, ignore_index=True).assign(detector=detector).reindex(columns=columns)
+for generator, own in table.groupby("generator"):
+    with atomic_write(store.part("pixel_attribution", detector, generator)) as part:
+        own.to_csv(part, index=False)
+everything = table[table["label"] == "all"]
+numbers = len(unknown) < len(generators)
+if numbers:
+    figures.show(figures.object_shares(everything))
+    figures.show(figures.share_differences(everything))
+
+# %% tags=["hide-input"]
+pooled = everything[(everything["seed"] == "all") & everything["value"].notna()]
+mean = pooled.groupby(["method", "model"])["value"].mean()
+with_fakes = sorted(set(table.loc[table["label"] == "fake", "generator"]), key=generators.index)
+empty = table[(table["label"] == "all") & (table["seed"] != "all")].groupby("model")["empty"].sum()
+text = []
+if unknown:
+    named = ", ".join(map(figures.generator_name, unknown))
+    text.append(f"**No number** for {named}: the segmentation of these pictures is not known.")
+if numbers:
+    means = "; ".join(
+        f"{words}: detector {mean[m, 'detector']:.2f}, classifier {mean[m, 'classifier']:.2f}, untrained "
+        f"network {mean[m, 'untrained']:.2f}"
+        for m, words in METHODS.items()
+    )
+    named = ", ".join(map(figures.generator_name, with_fakes)) or "none"
+    sizes = pooled.loc[pooled["model"] == CONTRAST, "n"]
+    text.append(
+        f"Mean of q over the generators: {means}; edges alone {mean['edges', 'edges']:.2f}. "
+        f"{sizes.min()} to {sizes.max()} pictures per generator, {len(seeds)} detector seeds. Fakes are "
+        f"among them for: {named}; for the others only the reals of the folder. Empty heatmaps (nothing "
+        f"positive), which count nowhere: {int(empty['detector'])} of the detectors', "
+        f"{int(empty['classifier'])} of the classifier's."
+    )
+display(Markdown("\n\n".join(text)))
+
+# %% [markdown]
+# ## The verdict
+#
+# The rule: the claim *holds* for a method if on every generator the whole interval of $q$(detector) minus
+# $q$(classifier) lies below zero, *holds in part* if on some, *does not hold* if on none. For both methods
+# together it holds if it holds for each, and does not if it does for neither. The paper's own evidence has
+# no number beside which to print these: it is the sight of heatmaps of fakes.
+
+
+# %% tags=["hide-input"]
+def judged(rows):
+    below = tuple(rows.loc[rows["high"] < 0, "generator"])
+    above = tuple(rows.loc[rows["low"] > 0, "generator"])
+    rest = tuple(g for g in rows["generator"] if g not in below + above)
+    return verdicts.Verdict(CONTRAST, below, above, rest)
+
+
+found = {m: judged(pooled[(pooled["model"] == CONTRAST) & (pooled["method"] == m)]) for m in METHODS}
+words = {verdict.word for verdict in found.values()}
+word = words.pop() if len(words) == 1 else "holds in part"
+if not numbers:
+    word = "is not testable here, since no picture has a segmentation"
+sentences = [f"**{METHODS[m]}.** {verdict.sentence()}" for m, verdict in found.items()] if numbers else []
+seen = pooled[pooled["model"] == "classifier"].assign(follows=lambda rows: rows["low"] > 1)
+follows = seen.groupby("method")["follows"].sum()
+if numbers:
+    sentences.append(
+        "**The premise**, that the classifier's own explanations follow objects (whole interval of q above "
+        "1): "
+        + ", ".join(f"{METHODS[m]} on {follows[m]} of {len(generators) - len(unknown)}" for m in METHODS)
+        + ". Where it fails, the classifier is no model of an explanation that follows contents, and the "
+        "claim is measured against little."
+    )
+display(
+    Markdown(
+        ":::{admonition} Verdict: the detector's explanations follow objects less than a classifier's\n"
+        ":class: important\n\n" + "\n\n".join([f"The claim **{word}**.", *sentences]) + "\n:::"
+    )
+)
+
+# %% [markdown]
+# By class of scene, in all pictures that have a segmentation:
+
+# %% tags=["hide-cell"]
+lines = ["| scenes | area of objects | method | detector | classifier | untrained | edges | n |"]
+lines += ["|" + "---|" * 8]
+for kind in scenes.CLASSES if numbers else ():
+    places = [(g, i) for g, index in measured.items() for i in index if kinds[g][i] == kind]
+    if not places:
+        continue
+    inside = np.stack([masks[g][i] for g, i in places])
+    for method, words in METHODS.items():
+        shares = {}
+        for name, seed in [*networks, ("edges", 0)]:
+            key = ("edges" if name == "edges" else method, name, seed)
+            maps = np.stack([heat[(g, *key)][i] for g, i in places])
+            shares.setdefault(name, {})[seed], area = pixels.share_on(maps, inside)
+        rows = pixels.focus(shares, area).query("seed == 'all'").set_index("model")
+        cells = [
+            f"{rows.loc[m, 'value']:.2f} [{rows.loc[m, 'low']:.2f}, {rows.loc[m, 'high']:.2f}]"
+            for m in ("detector", "classifier", "untrained", "edges")
+        ]
+        cells = [kind, verdicts.percent(area.mean()), words, *cells, str(len(places))]
+        lines.append("| " + " | ".join(cells) + " |")
+display(Markdown("\n".join(lines) if numbers else "No picture has a segmentation."))
+
+# %% [markdown]
+# ## Does the heatmap depend on what was learnt?
+#
+# **Idea.** Adebayo and colleagues' sanity check {cite}`adebayo2018`: if the heatmap of a trained network
+# resembles that of an untrained one, it cannot tell what training has taught. So: how alike do two networks
+# order the pixels of a picture?
+#
+# **Equation.** Spearman's rank correlation of the two heatmaps, pixel by pixel, averaged over pictures.
+
+# %%
+pairs = {"another training seed": [("detector", s) for s in seeds[1:]], "classifier": [("classifier", 0)],
+         "untrained network": [("untrained", seeds[0])], "edges": [("edges", 0)]}  # fmt: skip
+alike = {}
+for method in METHODS:
+    for words, others in pairs.items():
+        values = []
+        for name, seed in others:
+            for generator in generators:
+                one = heat[generator, method, "detector", seeds[0]]
+                other = heat[generator, "edges" if name == "edges" else method, name, seed]
+                values.append(pixels.likeness(list(one.values()), list(other.values())))
+        values = np.concatenate(values) if values else np.array([])
+        alike[method, words] = values[np.isfinite(values)]
+
+# %% tags=["hide-input"]
+lines = ["| the detector's heatmap, compared with that of | " + " | ".join(METHODS.values()) + " |"]
+lines += ["|" + "---|" * (1 + len(METHODS))]
+for words in pairs:
+    cells = []
+    for method in METHODS:
+        if len(alike[method, words]):
+            r = color.average(alike[method, words])
+            cells.append(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]")
+        else:
+            cells.append("")
+    lines.append(f"| {words} | " + " | ".join(cells) + " |")
+counts = [len(values) for values in alike.values() if len(values)]
+note = (
+    f"Detector seed {seeds[0]}; mean rank correlation with 95 % intervals over pictures; "
+    f"{min(counts)} to {max(counts)} comparisons each." if counts else "Every heatmap is empty."
+)  # fmt: skip
+display(Markdown("\n".join(lines) + f"\n\n{note}"))
+
+# %% [markdown]
+# *How to read it.* The first line is how far two detectors agree that learnt the same task. A method whose
+# other lines are as high shows mostly the picture and the shape of the network, whatever was learnt.
+#
+# ## With other pictures, and ImageNet
+#
+# Pictures of your own have no segmentation: the page then shows the heatmaps and says that the number is
+# missing. The paper's control is ImageNet's classifier. If its weights are on your machine, where torch
+# keeps what it downloads, run this chapter with `classifier = "imagenet"`; nothing is downloaded. On the
+# miniature's scenes, which are no photographs, ImageNet's classes mean little: there the scene classifier
+# is the control.
+
+# %% [markdown]
+# ## What it means, and what it does not
+#
+# - If the classifier's relevance follows the objects and the detector's does not, the detector looks at
+#   something else than contents. The heatmap says *where* it looks, and leaves open *at what*: this is the
+#   sense in which it does not inform, and the reason to go on to feature maps.
+# - It does **not** mean that the heatmap is wrong. Traces of a generator may well lie in the sky.
+# - $q$ measures objects, not insight. A heatmap can follow objects because things have contours: compare it
+#   with the edges and with the untrained network before calling it an explanation.
+# - What counts as an object was decided here, by a list of segments. Another list gives other numbers; the
+#   difference of two networks on the same pictures suffers less from that than each number does.
+# - A classifier of four kinds of scene need not look at things: a sky gives a landscape away.
+
+# %% [markdown]
+# ```{exercise} Guided, but by what?
+# Guided backpropagation sets negative gradients to zero at every ReLU. Which information about the logit
+# gets lost, and why does the product with a class-activation map not bring it back?
+# ```
+#
+# ```{admonition} Solution
+# :class: dropdown
+# Every path with a negative step is cut, so what arrives at the pixels are the paths on which everything
+# speaks *for* a feature; which logit they lead to hardly matters after a few layers, and the result
+# resembles the edges of the picture. The class-activation map knows the logit, but at the resolution of the
+# last stage: a few cells a side. Their product has the detail of the one and the knowledge of the other,
+# and looks as if the detail were known.
+# ```
+#
+# ```{exercise} Explaining "real"
+# A detector with the single logit $f$ calls a picture real. What does the class-activation map of $f$ show,
+# and when is it empty? Follow LRP, started with $+|f|$, through the last layer, $f = \sum_c w_c a_c$, whose
+# shares are $w_c a_c / f$: does it have the same trouble?
+# ```
+#
+# ```{admonition} Solution
+# :class: dropdown
+# The map keeps the regions whose features *raise* $f$: what speaks for fake, though the answer was real. It
+# is empty if there is no such region. The logit $-f$ turns every $\alpha_c$ round, and the map shows what
+# speaks for real; that is what `pixels.decisions` is for. LRP hands $w_c a_c\,|f| / f = -w_c a_c$ to each
+# feature of such a picture, which is positive where the feature speaks for real: no trouble.
+# ```
