@@ -39,7 +39,6 @@ RANKINGS: dict[str, tuple[str, str]] = {
 
 _COLOURS = (REAL, "#E69F00", "#009E73", "#CC79A7", FAKE)
 _SYMBOLS = ("square", "triangle-up", "diamond", "circle", "x")
-_DOSES = (1, 3, 10, 30, 100, 300, 1000)
 
 
 def _name(generator: str) -> str:
@@ -108,7 +107,7 @@ def dose_curves(table: pd.DataFrame, whole: str = "whole detector") -> go.Figure
         {("mean over generators" if g == MEAN else _name(g)): [o == g for o in owner] for g in generators},
         dropdown=True,
     )
-    ticks = [k for k in _DOSES if k <= largest]
+    ticks = sorted(int(k) for k in curves["k"].unique())
     figure.update_xaxes(
         title="feature maps dropped, k (logarithmic)",
         type="log",
@@ -160,13 +159,15 @@ def ranking_areas(table: pd.DataFrame) -> go.Figure:
             )
             owner.append(view)
     titles = {"area": "mean AP over log k, %", "minus omega": "mean AP over log k, minus omega's, points"}
+    differs = table["ranking"].str.contains(" - ")
+    spans = {"area": _span(table[~differs]), "minus omega": _span(table[differs], 0.0)}
     add_menu(
         figure,
         {view: [o == view for o in owner] for view in titles},
-        relayout={view: {"xaxis.title.text": title} for view, title in titles.items()},
+        relayout={v: {"xaxis.title.text": title, "xaxis.range": spans[v]} for v, title in titles.items()},
     )
     figure.add_vline(x=0, line={"color": LINE, "width": 1.5})
-    figure.update_xaxes(title=titles["area"])
+    figure.update_xaxes(title=titles["area"], range=spans["area"])
     row_axis(figure, names)
     described = "; ".join(
         f"{name} {_percent(shown, name, 'area'):.1f} "
@@ -179,6 +180,12 @@ def ranking_areas(table: pd.DataFrame) -> go.Figure:
         "zero, omega's maps matter more."
     )
     return finish(figure, 130 + 44 * len(names), text, f"Mean AP over log k in percent: {described}.", True)
+
+
+def _span(rows: pd.DataFrame, *more: float) -> list[float]:
+    """An axis in percent that holds all intervals: a line at zero must not stretch it."""
+    low, high = 100 * min([*rows["low"], *more]), 100 * max([*rows["high"], *more])
+    return [low - 0.06 * (high - low + 1), high + 0.06 * (high - low + 1)]
 
 
 def contrasts(table: pd.DataFrame, names: Mapping[str, str], text: str) -> go.Figure:
