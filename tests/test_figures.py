@@ -116,6 +116,20 @@ def scores() -> pd.DataFrame:
     )
 
 
+def chroma() -> pd.DataFrame:
+    groups = ("top-k", "matched-k", "any place", "top-k - matched-k", "top-k - any place")
+    rows = [
+        {"generator": g, "group": group, "value": v, "low": v - 0.1, "high": v + 0.2, "n_maps": 9}
+        for i, g in enumerate(GENERATORS)
+        for j, group in enumerate(groups)
+        for v in [1 + 0.1 * i - 0.3 * j]
+    ]
+    table = pd.DataFrame(rows)
+    missing = (table["group"] == "top-k - matched-k") & (table["generator"] == "gaugan")
+    table.loc[missing, ["value", "low", "high"]] = np.nan
+    return table
+
+
 def every_figure() -> dict[str, go.Figure]:
     """One of each kind."""
     rng = np.random.default_rng(2)
@@ -156,6 +170,14 @@ def every_figure() -> dict[str, go.Figure]:
                 {"map": ["a", "b"], "group": ["x", "y"], "set": ["top-k", "matched-k"], "shift": [0.5, 1.0]}
             )
         ),
+        "collage": figures.collage(
+            {"a": np.stack([picture, picture])[:, None], "b": np.stack([picture, picture])[:, None, ::-1]},
+            {"a": [["x"], ["y"]], "b": [["y"], ["x"]]},
+            {"a": ["one", "two"], "b": ["one", "two"]},
+            ["ProGAN"],
+            "Two tables of two patches.",
+        ),
+        "patch chroma": figures.patch_chroma(chroma()),
         "pictures": figures.pictures({"real": picture[None], "fake": picture[None, ::-1]}),
     }
 
@@ -263,6 +285,22 @@ def test_layer_mix_shares_add_up() -> None:
     figure = FIGURES["layer mix"]
     total = np.sum([trace.x for trace in figure.data], axis=0)
     np.testing.assert_allclose(total, 100)
+
+
+def test_patch_chroma_draws_the_table_and_moves_the_line_of_no_difference() -> None:
+    figure = FIGURES["patch chroma"]
+    for trace, (_, rows) in zip(figure.data, chroma().groupby("group", sort=False), strict=True):
+        known = rows.dropna()
+        np.testing.assert_allclose(trace.x, known["value"])
+        np.testing.assert_allclose(trace.x + trace.error_x.array, known["high"])
+        np.testing.assert_allclose(trace.x - trace.error_x.arrayminus, known["low"])
+    ratio, difference = figure.layout.updatemenus[0].buttons
+    assert list(ratio.args[0]["visible"]) == [True] * 3 + [False] * 2
+    line = figure.layout.shapes[0]
+    assert (line.type, line.x0) == ("line", ratio.args[1]["shapes[0].x0"]) == ("line", 1)
+    assert difference.args[1]["shapes[0].x1"] == 0
+    with pytest.raises(ValueError, match="middle-k"):
+        figures.patch_chroma(chroma().assign(group="middle-k"))
 
 
 def test_pictures_are_stored_without_loss() -> None:

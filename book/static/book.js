@@ -31,3 +31,72 @@ window.addEventListener("load", async () => {
   await Promise.all(jobs);
   document.documentElement.dataset.figures = "done";
 });
+
+// The atlas: a search field and an order above its cards, which are a plain list without this script.
+window.addEventListener("DOMContentLoaded", () => {
+  for (const atlas of document.querySelectorAll(".tff-atlas")) {
+    const list = atlas.querySelector(".tff-cards");
+    const cards = [...list.children];
+    const words = new Map(cards.map((card) => [card, card.textContent.toLowerCase()]));
+    const control = (label, element) => {
+      const named = document.createElement("label");
+      named.append(label, element);
+      return named;
+    };
+    const field = document.createElement("input");
+    field.type = "search";
+    field.placeholder = "layer1 conv2, #63, a picture";
+    const order = document.createElement("select");
+    // the name of each card's number, and whether the largest comes first
+    const orders = [
+      ["omega, largest first", "rank", 1],
+      ["layer, from the picture on", "layer", 1],
+      ["p of colour, smallest first", "p", 1],
+      ["effect, largest loss first", "effect", 1],
+      ["effect, largest gain first", "effect", -1],
+    ];
+    order.append(...orders.map(([text], i) => new Option(text, String(i))));
+    const told = document.createElement("output");
+    const bar = document.createElement("form");
+    bar.className = "tff-search";
+    bar.addEventListener("submit", (event) => event.preventDefault());
+    bar.append(control("Search", field), control("Sort by", order), told);
+    atlas.prepend(bar);
+    const number = (card, key) => (card.dataset[key] ? Number(card.dataset[key]) : NaN);
+    const search = () => {
+      const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let left = 0;
+      for (const card of cards) {
+        card.hidden = !wanted.every((word) => words.get(card).includes(word));
+        left += card.hidden ? 0 : 1;
+      }
+      told.textContent = `${left} of ${cards.length} feature maps`;
+    };
+    const sort = () => {
+      const [, key, sign] = orders[Number(order.value)];
+      const sorted = [...cards].sort((a, b) => {
+        const [x, y] = [number(a, key), number(b, key)];
+        // what is missing comes last, what is equal in the order of omega
+        if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
+        return sign * (x - y) || number(a, "rank") - number(b, "rank");
+      });
+      list.append(...sorted);
+    };
+    field.addEventListener("input", search);
+    order.addEventListener("change", sort);
+    // a browser keeps what was typed before a page is loaded again
+    search();
+    sort();
+    const follow = () => {
+      const card = cards.find((one) => `#${one.id}` === decodeURIComponent(window.location.hash));
+      if (!card) return;
+      if (card.hidden) {
+        field.value = "";
+        search();
+      }
+      card.scrollIntoView();
+    };
+    window.addEventListener("hashchange", follow);
+    follow();
+  }
+});

@@ -23,6 +23,13 @@ from tff_core.figures.base import (
     generator_name,
     show,
 )
+from tff_core.figures.beyond import (
+    contrasts,
+    dose_curves,
+    ranking_areas,
+    ranking_stability,
+    threshold_drift,
+)
 from tff_core.figures.color import (
     activation_pairs,
     conditional_shares,
@@ -35,7 +42,8 @@ from tff_core.figures.color import (
     sweeps,
 )
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
-from tff_core.figures.images import collage, pictures
+from tff_core.figures.images import collage, patch_chroma, pictures
+from tff_core.figures.pixels import object_shares, share_differences
 from tff_core.figures.relevance import (
     conservation,
     layer_mix,
@@ -45,6 +53,7 @@ from tff_core.figures.relevance import (
     relevance_maps,
     shifts,
 )
+from tff_core.figures.robust import chroma_ratios, robust_ap, robust_differences, robust_shares
 from tff_core.figures.sensitivity import accuracies, finding, forest
 from tff_core.figures.verdicts import verdict_intervals, verdict_tiles
 
@@ -58,9 +67,12 @@ __all__ = [
     "activation_pairs",
     "alt",
     "caption",
+    "chroma_ratios",
     "collage",
     "conditional_shares",
     "conservation",
+    "contrasts",
+    "dose_curves",
     "exchanges",
     "finding",
     "forest",
@@ -71,15 +83,24 @@ __all__ = [
     "layer_mix",
     "layer_shares",
     "layer_sums",
+    "object_shares",
     "omega_ranks",
     "overlap",
+    "patch_chroma",
     "pictures",
+    "ranking_areas",
+    "ranking_stability",
     "relevance_maps",
+    "robust_ap",
+    "robust_differences",
+    "robust_shares",
+    "share_differences",
     "share_growth",
     "shifts",
     "show",
     "slides",
     "sweeps",
+    "threshold_drift",
     "thresholds",
     "training_curves",
     "transfer",

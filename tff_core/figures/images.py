@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
-from tff_core.figures.base import add_menu, add_slider, finish, png
+from tff_core.figures.base import (
+    CONDITIONS,
+    INK,
+    LINE,
+    add_menu,
+    add_slider,
+    finish,
+    generator_axis,
+    generator_name,
+    in_order,
+    png,
+    row_of,
+)
 
 
 def pictures(
@@ -156,3 +169,71 @@ def collage(
     finished.update_xaxes(linecolor="rgba(0,0,0,0)")
     finished.update_yaxes(linecolor="rgba(0,0,0,0)")
     return finished
+
+
+_CHROMA = {
+    "top-k": ("top-k", CONDITIONS["top-k"][1], "circle", 0.2),
+    "matched-k": ("layer-matched maps", CONDITIONS["matched-k"][1], "square", 0.0),
+    "any place": ("top-k's boxes at any place", INK, "diamond-open", -0.2),
+    "top-k - matched-k": ("minus layer-matched maps", CONDITIONS["matched-k"][1], "square", 0.12),
+    "top-k - any place": ("minus any place", INK, "diamond-open", -0.12),
+}
+
+
+def patch_chroma(table: pd.DataFrame) -> go.Figure:
+    """How colourful patches are beside their controls, by generator; a switch shows the differences.
+
+    ``table`` has rows ``generator, group, value, low, high, n_maps``, one for each generator and group, where
+    a group is one of `tff_core.patches.chroma_table`; a missing number is left out.
+    """
+    unknown = set(table["group"]) - set(_CHROMA)
+    if unknown or table.empty:
+        raise ValueError(f"groups {sorted(unknown) or 'none'}: expected rows of {list(_CHROMA)}")
+    generators = in_order(table["generator"])
+    figure, difference = go.Figure(), []
+    for group, (name, colour, symbol, offset) in _CHROMA.items():
+        rows = table[(table["group"] == group) & table["value"].notna()]
+        difference.append(" - " in group)
+        figure.add_scatter(
+            x=rows["value"],
+            y=[row_of(generators, g) + offset for g in rows["generator"]],
+            mode="markers",
+            name=name,
+            text=[generator_name(g) for g in rows["generator"]],
+            marker={"color": colour, "symbol": symbol, "size": 10},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": rows["high"] - rows["value"],
+                "arrayminus": rows["value"] - rows["low"],
+                "thickness": 1.5,
+                "width": 0,
+            },
+            customdata=rows[["low", "high", "n_maps"]],
+            hovertemplate="%{text}, " + name + ": %{x:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}]"
+            "<br>%{customdata[2]} maps<extra></extra>",
+        )
+    generator_axis(figure, generators)
+    figure.add_vline(x=1, line={"color": LINE, "dash": "dot"})
+    titles = {
+        "chroma": ([not d for d in difference], "chroma of the patch / of its picture", 1),
+        "top-k minus controls": (difference, "difference of the ratios", 0),
+    }
+    relayout = {
+        name: {"xaxis.title.text": words, "shapes[0].x0": x, "shapes[0].x1": x}
+        for name, (_, words, x) in titles.items()
+    }
+    shapes = list(figure.layout.shapes)
+    figure.layout.shapes = [shapes[-1], *shapes[:-1]]  # the line is the one that moves
+    add_menu(figure, {name: shown for name, (shown, _, _) in titles.items()}, relayout=relayout)
+    figure.update_xaxes(title="chroma of the patch / of its picture")
+    tops = table[table["group"] == "top-k"].set_index("generator")["value"]
+    described = "; ".join(f"{generator_name(g)} {tops[g]:.2f}" for g in generators if tops.notna().get(g))
+    text = (
+        "How colourful the patches are: mean chroma inside a patch over that of its picture (dotted: as its "
+        "picture), mean over maps and detector seeds, with 95 % intervals over both. The switch shows the "
+        "differences (dotted: none)."
+    )
+    return finish(
+        figure, 150 + 62 * len(generators), text, f"Chroma ratio of patches of the top-k. {described}.", True
+    )
