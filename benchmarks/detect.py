@@ -5,8 +5,8 @@
     python benchmarks/detect.py --data pictures/      your own pictures, of one size
 
 Both run the same network in the same batches; `tff detect` also finds, decodes and normalises the pictures,
-and decides. Beside the clock stands the processor time of all threads: what the share would be on a single core,
-whatever else runs on the machine.
+and decides. Beside the clock stands the processor time of all threads: what the share would be on a single
+core, whatever else runs on the machine.
 """
 
 from __future__ import annotations
