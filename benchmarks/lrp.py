@@ -1,6 +1,6 @@
 """How fast relevance is, beside a plain forward pass, zennit and captum: one process, interleaved.
 
-    python benchmarks/lrp.py                 the table of the book's performance page (minutes)
+    python benchmarks/lrp.py                 the tables of the book's performance page (about five minutes)
     python benchmarks/lrp.py --only omega --sizes 64 --repeats 5
     python benchmarks/lrp.py --json out.json
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import resource
 import statistics
 import subprocess
@@ -24,7 +25,6 @@ from typing import Any
 
 import torch
 import torchvision
-from captum.attr import LayerLRP
 from efficientnet_pytorch import EfficientNet
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ from tff_core.names import FeatureMap
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from lrp_nets import pictures, randomise
-from lrp_others import captum_graph, zennit_composite
+from lrp_others import captum_graph, captum_relevance, zennit_composite
 
 # where the published top 114 of ResNet-50 lie
 PUBLISHED_MIX = {
@@ -109,14 +109,13 @@ def zennit_omega(model: nn.Module, net: lrp.Net) -> Callable[[Tensor], ffrs.Accu
 def captum_omega(model: nn.Module, net: lrp.Net) -> Callable[[Tensor], ffrs.Accumulator]:
     """captum on an unrolled graph (on the model as it is, it returns numbers that mean nothing)."""
     graph = captum_graph(copy.deepcopy(model))
-    method = LayerLRP(graph, [graph.get_submodule(k) for k in net.layers])
 
     def run(x: Tensor) -> ffrs.Accumulator:
         sums, keep = ffrs.Accumulator(net.layers), torch.ones(len(x), dtype=torch.bool)
         with torch.enable_grad():
-            found = method.attribute(x, attribute_to_layer_input=False)
-        for layer, r in zip(net.layers, found, strict=True):
-            sums.add(layer, r.detach(), keep)
+            found = captum_relevance(graph, list(net.layers), x)
+        for layer, r in found.items():
+            sums.add(layer, r, keep)
         return sums
 
     return run
@@ -125,16 +124,19 @@ def captum_omega(model: nn.Module, net: lrp.Net) -> Callable[[Tensor], ffrs.Accu
 Row = dict[str, Any]
 
 
-def interleaved(work: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each contender, round after round in turn; the first round warms up."""
+def interleaved(
+    work: dict[str, Callable[[], Any]], repeats: int
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Seconds of each contender, round after round in turn, the first warms up; and what each returned."""
     times: dict[str, list[float]] = {name: [] for name in work}
+    results: dict[str, Any] = {}
     for i in range(repeats + 1):
         for name, function in work.items():
             begin = time.perf_counter()
-            function()
+            results[name] = function()
             if i:
                 times[name].append(time.perf_counter() - begin)
-    return times
+    return times, results
 
 
 def rows(task: str, times: dict[str, list[float]], base: str) -> list[Row]:
@@ -166,61 +168,78 @@ def bench_omega(args: argparse.Namespace) -> list[Row]:
         model = build(name)
         net = lrp.canonize(model)
         plain = fused(model, net)
-        half = net.to(dtype=torch.bfloat16) if args.half else None
+        ways: dict[str, Callable[[Tensor], ffrs.Accumulator]] = {"omega": partial(omega_of, net)}
+        if "half" in args.beside:
+            half = net.half()
+            ways["omega, bfloat16"] = lambda x, half=half: omega_of(half, x.bfloat16())  # type: ignore[misc]
+        if "compiled" in args.beside:
+            ways["omega, compiled"] = partial(omega_of, net.compiled())
+        if name == "resnet50" and "others" in args.beside:
+            ways["zennit, tuned"] = zennit_omega(model, net)
+            ways["captum, unrolled"] = captum_omega(model, net)
         for size in args.sizes:
             x = pictures(args.batch, size).float()
-            work: dict[str, Callable[[], object]] = {
+            exact = omega_of(net.to(dtype=torch.float64), x.double())
+            work: dict[str, Callable[[], Any]] = {
                 "forward, batch norm folded": partial(plain, x),
                 "forward, canonized": partial(net, x),
-                "omega": partial(omega_of, net, x),
             }
-            if half is not None:
-                work["omega, bfloat16"] = partial(omega_of, half, x.bfloat16())
-            others: dict[str, Callable[[Tensor], ffrs.Accumulator]] = {}
-            if name == "resnet50" and not args.alone:
-                others = {
-                    "zennit, tuned": zennit_omega(model, net),
-                    "captum, unrolled": captum_omega(model, net),
-                }
-                work |= {k: partial(f, x) for k, f in others.items()}
-            task = f"{name} {size} px, batch {args.batch}"
-            found += rows(task, interleaved(work, args.repeats), "forward, batch norm folded")
-            exact = omega_of(net.to(dtype=torch.float64), x.double())
-            for row in found[-len(work) :]:
-                if row["what"] == "omega":
-                    row["omega_l1"] = l1(omega_of(net, x), exact)
-                elif row["what"] == "omega, bfloat16" and half is not None:
-                    row["omega_l1"] = l1(omega_of(half, x.bfloat16()), exact)
-                elif row["what"] in others:
-                    row["omega_l1"] = l1(others[row["what"]](x), exact)
+            work |= {way: partial(function, x) for way, function in ways.items()}
+            times, sums = interleaved(work, args.repeats)
+            own = rows(f"{name} {size} px, batch {args.batch}", times, "forward, batch norm folded")
+            found += own
+            for row in own[2:]:
+                row["omega_l1"] = l1(sums[row["what"]], exact)
     return found
 
 
-def peak_megabytes(args: argparse.Namespace, n: int) -> float:
-    """Peak memory of a process of its own that computes omega of ``n`` pictures."""
+def peak_megabytes(args: argparse.Namespace, n: int, pooled: bool) -> float:
+    """Peak memory of a process of its own that computes omega of ``n`` pictures.
+
+    With ``pooled`` as it comes. Without, no tensor comes from the pool of freed memory that the C library
+    keeps (each has a mapping of its own), and the peak is counted after a first batch.
+    """
     command = [sys.executable, __file__, "--peak", str(n), "--batch", str(args.batch)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    own = {} if pooled else {"MALLOC_MMAP_THRESHOLD_": "131072"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")} | own
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return float(done.stdout)
 
 
-def peak(n: int, batch: int) -> None:
-    """What the child process does: omega of ``n`` pictures of 224 pixels in batches."""
+def peak(n: int, batch: int, warm: bool) -> None:
+    """What the child process does: omega of ``n`` pictures of 224 pixels in batches, and the peak meanwhile.
+
+    A first batch makes what every later one uses too: the positive part of the weights. After it the
+    kernel's high-water mark is set back (Linux).
+    """
     net = lrp.canonize(build("resnet50"))
     label = "fake" if float(net(pictures(1, 224).float())) > 0 else "real"
-    batches = (pictures(batch, 224, seed).float() for seed in range(n // batch))
-    ffrs.ff_rs(net, batches, label=label, confidence=0.5)  # type: ignore[arg-type]
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    omega = partial(ffrs.ff_rs, net, label=label, confidence=0.5)  # type: ignore[arg-type]
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if warm:
+        omega([pictures(batch, 224, n).float()])
+        if reset.exists():
+            reset.write_text("5")
+    omega(pictures(batch, 224, seed).float() for seed in range(n // batch))
+    if status.exists():
+        print(int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024)
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)  # bytes, on macOS
 
 
 def bench_memory(args: argparse.Namespace) -> list[Row]:
     """Peak memory does not depend on the number of pictures."""
-    counts = [args.batch, 2 * args.batch, 4 * args.batch]
-    found = [
-        {"task": "memory, resnet50 224 px", "what": f"{n} pictures", "peak_mb": peak_megabytes(args, n)}
-        for n in counts
-    ]
-    for row in found:
-        row["ratio_of_min"] = row["peak_mb"] / found[0]["peak_mb"]  # type: ignore[operator]
+    found: list[Row] = []
+    for pooled, how in ((False, "what tensors hold"), (True, "with the C library's pool")):
+        own: list[Row] = [
+            {
+                "task": f"memory, resnet50 224 px, {how}",
+                "what": f"{n} pictures",
+                "peak_mb": peak_megabytes(args, n, pooled),
+            }
+            for n in (args.batch, 4 * args.batch)
+        ]
+        found += [row | {"ratio_of_min": row["peak_mb"] / own[0]["peak_mb"]} for row in own]
     return found
 
 
@@ -238,14 +257,14 @@ def bench_maxima(args: argparse.Namespace) -> list[Row]:
             neuron = lrp.Neuron(m.layer, m.channel, int(best.row[i, 0]), int(best.col[i, 0]))
             lrp.relevance(net, x, neuron, pixels=True, on_layer=lambda layer, r: None)
 
-    times = interleaved(
+    times, _ = interleaved(
         {"crops": lambda: maxima.lrp_max(net, best), "one walk each": one_walk_each}, args.repeats
     )
     times["one walk each"] = [t * len(maps) / len(few) for t in times["one walk each"]]
     found = rows("LRP-max, resnet50 224 px, 114 maps, 1 picture", times, "crops")
     found[1]["what"] = f"one walk each (from {len(few)} of {len(maps)})"
     many = pictures(4 * args.batch, 224).float().split(args.batch)
-    times = interleaved(
+    times, _ = interleaved(
         {
             "one pass for 114 maps": lambda: maxima.activation_max(net, many, maps),
             "one pass for 1 map": lambda: maxima.activation_max(net, many, maps[-1:]),
@@ -275,6 +294,7 @@ def table(found: list[Row]) -> str:
     return "\n".join(lines)
 
 
+BESIDE = ("half", "compiled", "others")
 PARTS = {"omega": bench_omega, "memory": bench_memory, "maxima": bench_maxima}
 
 
@@ -288,16 +308,17 @@ def main() -> None:
                         default=["resnet50", "efficientnet_b0"])  # fmt: skip
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 64], help="pixels")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--half", action="store_true", help="also bfloat16, with its error")
-    parser.add_argument("--alone", action="store_true", help="without zennit and captum")
+    parser.add_argument("--beside", nargs="*", choices=BESIDE, default=list(BESIDE),
+                        help="what to measure beside omega in single precision: bfloat16, compiled, "
+                        "zennit and captum")  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the rows there too")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.peak:
-        peak(args.peak, args.batch)
+        peak(args.peak, args.batch, warm="MALLOC_MMAP_THRESHOLD_" in os.environ)
         return
     found = [row for part in args.only for row in PARTS[part](args)]
     print(table(found))

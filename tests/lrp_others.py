@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from captum.attr import LayerLRP
 from captum.attr._utils.custom_modules import Addition_Module
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 from zennit.composites import LayerMapComposite
 from zennit.core import Composite
@@ -39,7 +41,7 @@ def zennit_composite() -> Composite:
 
 
 def captum_graph(model: nn.Module) -> fx.GraphModule:
-    """What captum needs: batch norms folded, a ReLU module for each use, sums as modules, and the rules."""
+    """What captum needs: batch norms folded, a ReLU module for each use, and sums as modules."""
     graph = fuse(model)
     modules = dict(graph.named_modules())
     for node in list(graph.graph.nodes):
@@ -52,9 +54,17 @@ def captum_graph(model: nn.Module) -> fx.GraphModule:
             node.op, node.target = "call_module", f"own_{node.name}"
     graph.delete_all_unused_submodules()
     graph.recompile()
+    return graph
+
+
+def captum_relevance(graph: fx.GraphModule, layers: Sequence[str], x: Tensor) -> dict[str, Tensor]:
+    """Relevance of the layers' outputs by the paper's rules, on a graph from `captum_graph`."""
+    # captum takes a module's rule away after each call, and the next would use its own, epsilon everywhere
     for module in graph.modules():
         if isinstance(module, nn.Conv2d):
             module.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)  # type: ignore[assignment]
         elif isinstance(module, (nn.Linear, nn.AdaptiveAvgPool2d, Addition_Module, nn.MaxPool2d)):
             module.rule = EpsilonRule(epsilon=1e-6)  # type: ignore[assignment]
-    return graph
+    method = LayerLRP(graph, [graph.get_submodule(k) for k in layers])
+    found = method.attribute(x, attribute_to_layer_input=False)
+    return {k: r.detach() for k, r in zip(layers, found, strict=True)}

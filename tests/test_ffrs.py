@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,39 @@ def test_labels_choose_the_pictures(net: lrp.Net) -> None:
     alone = ffrs.ff_rs(net, [X[labels == 1]], confidence=0.5)
     assert labelled.seen == 6 and labelled.count == alone.count
     np.testing.assert_allclose(labelled.values["conv1"], alone.values["conv1"], rtol=1e-12)
+
+
+def test_nothing_of_a_batch_outlives_it(net: lrp.Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the next batch is made, pictures and relevance of the last one are gone: memory stays flat."""
+    alive: list[weakref.ref[Tensor]] = []
+    add = ffrs.Accumulator.add
+
+    def watched(self: ffrs.Accumulator, layer: str, r: Tensor, keep: Tensor) -> None:
+        alive.append(weakref.ref(r))
+        add(self, layer, r, keep)
+
+    def batches() -> Iterator[Tensor]:
+        for _ in range(3):
+            assert not [r for r in alive if r() is not None]
+            one = [X.clone()]
+            alive.append(weakref.ref(one[0]))
+            yield one.pop()
+
+    monkeypatch.setattr(ffrs.Accumulator, "add", watched)
+    assert ffrs.ff_rs(net, batches()).seen == 3 * len(X)
+    assert len(alive) == 3 * (1 + len(net.layers))
+
+
+def test_wrong_networks_and_pictures_are_refused(net: lrp.Net) -> None:
+    with pytest.raises(ValueError, match=r"shape \(N, 3, height, width\), found \(12, 1, 32, 32\)"):
+        ffrs.ff_rs(net, [X[:, :1]])
+    with pytest.raises(ValueError, match=r"network is in torch\.float64, the pictures are in torch\.float32"):
+        ffrs.ff_rs(net, [X.float()])
+    model = toy(3)
+    model.fc = torch.nn.Linear(5, 2).double().eval()
+    with pytest.raises(ValueError, match=r"returns \(12, 2\): expected one logit.*canonize\(model, target="):
+        ffrs.ff_rs(lrp.canonize(model), [X])
+    assert ffrs.ff_rs(lrp.canonize(model, target=1), [X], label="real", confidence=0.5).seen == len(X)
 
 
 def test_nothing_to_average_is_an_error(net: lrp.Net) -> None:
@@ -215,4 +250,4 @@ def test_the_file_of_another_network_is_refused(tmp_path: Path, net: lrp.Net) ->
     ):
         ffrs.Omega.from_csv(path, net)
     with pytest.raises(FileNotFoundError, match="does not exist: expected an omega table"):
-        ffrs.Omega.from_csv(tmp_path / "none.csv")
+        ffrs.from_csv(tmp_path / "none.csv")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from lrp_nets import Toy, pictures, randomise, toy
 from torch import Tensor, nn
 
-from tff_core import lrp
+from tff_core import ffrs, lrp, maxima
 
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -103,12 +106,27 @@ def test_streaming_gives_what_collecting_gives(model: nn.Module, seed: int) -> N
     same(dict(streamed[::-1]), lrp.relevance(net, x).maps, 0)
 
 
-@pytest.mark.parametrize("silu", [False, True])
-def test_the_memory_layout_of_the_pictures_does_not_matter(silu: bool) -> None:
-    net, x = lrp.canonize(toy(1, silu, gate=True)), pictures(4, 32)
+@FEW
+@given(networks(), st.integers(0, 99))
+def test_the_memory_layout_of_the_pictures_does_not_matter(model: nn.Module, seed: int) -> None:
+    net, x = lrp.canonize(model), pictures(4, 24, seed)
     last = x.contiguous(memory_format=torch.channels_last)
     same(lrp.relevance(net, x).maps, lrp.relevance(net, last).maps, 1e-13)
     assert torch.equal(net(x), net(last))
+
+
+@FEW
+@given(networks(), st.integers(0, 99))
+def test_real_is_explained_as_fake_is_by_the_opposite_network(model: nn.Module, seed: int) -> None:
+    """Turn the signs of the last layer: f becomes -f, the decision the opposite, the reasons stay."""
+    x = pictures(3, 24, seed)
+    ours = lrp.relevance(lrp.canonize(model), x)
+    opposite = copy.deepcopy(model)
+    opposite.fc.weight.data.neg_(), opposite.fc.bias.data.neg_()  # type: ignore[operator,union-attr]
+    theirs = lrp.relevance(lrp.canonize(opposite), x)
+    assert ours.logit is not None and theirs.logit is not None
+    assert torch.equal(ours.logit, -theirs.logit)
+    same(ours.maps, theirs.maps, 1e-12)
 
 
 def test_the_pictures_and_the_model_are_left_alone() -> None:
@@ -181,11 +199,65 @@ def test_one_neuron_is_the_start() -> None:
     assert not lrp.relevance(net, x[:1], lrp.Neuron(layer, *off)).maps["conv1"].any()
 
 
+def test_the_public_names(tmp_path: Path) -> None:
+    """The interface as a reader of the book uses it, end to end."""
+    net, x = lrp.canonize(toy(4)), pictures(4, 32)
+    out = lrp.relevance(net, x, start="logit", pixels=False)
+    assert out.logit is not None and out.logit.shape == (4, 1) and out.pixels is None
+    assert {k: r.shape[:2] for k, r in out.maps.items()} == {k: (4, c) for k, c in net.layers.items()}
+    seen: list[str] = []
+    assert lrp.relevance(net, x, on_layer=lambda layer, r: seen.append(layer)).maps == {}
+    assert seen == list(net.layers)[::-1] == ["blocks.1.shortcut", "blocks.1.conv", "blocks.0.conv", "conv1"]
+
+    label = "fake" if float(out.logit[0]) > 0 else "real"
+    omega = ffrs.ff_rs(net, [x], label=label, confidence=0.5)  # type: ignore[arg-type]
+    assert omega.count and omega.values.keys() == net.layers.keys()
+    sets = (omega.top(3), omega.low(3), omega.random(3, 0), omega.matched(3, 0))
+    assert all(len(set(maps)) == 3 for maps in sets)
+    omega.to_csv(tmp_path / "omega.csv")
+    assert ffrs.from_csv(tmp_path / "omega.csv").ranking == omega.ranking
+
+    best = maxima.activation_max(net, [x], omega.top(3), top=2)
+    assert best.value.shape == best.image.shape == best.row.shape == best.col.shape == (3, 2)
+    patch = maxima.lrp_max(net, best)[0]
+    assert patch.relevance.shape == patch.picture.shape and len(patch.box) == 4
+
+
 def test_single_precision_is_close_to_double() -> None:
     net, x = lrp.canonize(toy(5)), pictures(4, 32)
     double = lrp.relevance(net, x).maps
     single = lrp.relevance(net.to(dtype=torch.float32), x.float()).maps
     same({k: v.double() for k, v in single.items()}, double, 1e-3)
+
+
+def test_bfloat16_is_an_option_and_float16_is_refused() -> None:
+    net, x = lrp.canonize(toy(5)), pictures(4, 32)
+    double = lrp.relevance(net, x).maps
+    half = lrp.relevance(net.half(), x.bfloat16()).maps
+    assert all(r.dtype == torch.bfloat16 for r in half.values())
+    same({k: v.double() for k, v in half.items()}, double, 0.2)
+    with pytest.raises(ValueError, match=r"float16 cannot hold .* denominator, 1e-12.*net\.half\(\)"):
+        net.to(dtype=torch.float16)
+    with pytest.raises(ValueError, match="float16 cannot hold"):
+        lrp.canonize(toy(5).half())
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler is here")
+def test_compiled_is_an_option_and_the_same() -> None:
+    net, x = lrp.canonize(toy(5)), pictures(4, 32)
+    compiled = net.compiled()
+    found, expected = (lrp.relevance(n, x, pixels=True) for n in (compiled, net))
+    same(found.maps, expected.maps, 1e-12)
+    assert found.pixels is not None and expected.pixels is not None
+    same({"pixels": found.pixels}, {"pixels": expected.pixels}, 1e-12)
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        RuntimeError, match=r"needs a C\+\+ compiler, and 'no-such-compiler' is not there.*CXX"
+    ):
+        lrp.canonize(toy()).compiled()
 
 
 def count(net: lrp.Net) -> int:

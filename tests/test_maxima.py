@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,31 @@ def test_crops_lose_nothing_in_resnet50_and_efficientnet() -> None:
     check_crops(lrp.canonize(efficient), pictures(2, 96)[..., :90, :75], top=1)
 
 
+@pytest.mark.parametrize("abreast", [1, 2, 100])
+def test_wide_neurons_share_a_picture_and_lose_nothing(abreast: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All maps of all layers from one picture: those that see most of it share one forward pass."""
+    monkeypatch.setattr(maxima, "_ABREAST", abreast)
+    passes: list[int] = []
+    forward = lrp.Net.forward
+
+    def counted(self: lrp.Net, x: Tensor, *args: Any, **more: Any) -> Tensor:
+        passes.append(x.shape[-1])
+        return forward(self, x, *args, **more)
+
+    monkeypatch.setattr(lrp.Net, "forward", counted)
+    best = maxima.activation_max(NET, [X[:1]], all_maps(NET), top=1)
+    passes.clear()
+    patches = maxima.lrp_max(NET, best)
+    assert passes.count(32) == 1 and [p.map for p in patches] == all_maps(NET)
+    assert {len(p.relevance[0]) for p in patches if p.map.layer == "blocks.1.conv"} == {32}
+    for patch, row, col in zip(patches, best.row[:, 0], best.col[:, 0], strict=True):
+        neuron = lrp.Neuron(patch.map.layer, patch.map.channel, int(row), int(col))
+        whole = lrp.relevance(NET, X[:1], neuron, pixels=True).pixels
+        assert whole is not None
+        top, left, bottom, right = patch.box
+        assert torch.allclose(patch.relevance, whole[0, :, top:bottom, left:right], rtol=1e-9, atol=1e-13)
+
+
 def test_relevance_one_reaches_the_pixels() -> None:
     """From an active neuron, down to the first convolution, relevance sums to 1 where no bias was needed."""
     best = maxima.activation_max(NET, [X], [FeatureMap("conv1", 0, 4)], top=3)
@@ -140,6 +167,9 @@ def test_bad_input_is_refused() -> None:
         maxima.lrp_max(NET, once)
     assert len(maxima.lrp_max(NET, once, [X])) == 2
     assert best_is_elsewhere(once)
+    other = lrp.canonize(randomise(Toy([], channels=6), 1, 32))
+    with pytest.raises(ValueError, match=r"no feature map 'conv1\.#0\(T=4\)'"):
+        maxima.lrp_max(other, maxima.activation_max(NET, [X], [m]))
 
 
 def best_is_elsewhere(once: maxima.Maxima) -> bool:

@@ -154,6 +154,9 @@ class Omega:
         return cls(values, count=0, order=tuple(found))
 
 
+from_csv = Omega.from_csv
+
+
 def _read(path: Path) -> dict[FeatureMap, float]:
     found: dict[FeatureMap, float] = {}
     with path.open(newline="", encoding="utf-8") as stream:
@@ -252,32 +255,12 @@ def ff_rs(
         raise ValueError(
             f"confidence is {confidence}: expected a probability from 0.5 up to, not including, 1"
         )
-    sign = 1.0 if label == "fake" else -1.0
-    least = math.log(confidence / (1 - confidence))
     accumulator = Accumulator(net.layers)
     seen = count = 0
     for batch in batches:
-        x, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[1])
-        net.check(x)
-        right = torch.ones(len(x), dtype=torch.bool) if labels is None else _labelled(labels, label)
-        seen += int(right.sum())
-        if not bool(right.any()):
-            continue
-        if not bool(right.all()):
-            x = x[right.to(x.device)]
-        tape: list[Any] = []
-        y = net.forward(x, tape)
-        logit = sign * _logit(net, y)
-        keep = logit >= least
-        count += int(keep.sum())
-        if not bool(keep.any()):
-            continue
-        # the paper's code starts at the sign of f whatever the label: for reals it explains the fake side
-        begin = torch.full_like(logit, sign) if net.reference else logit
-        r = torch.zeros_like(y)
-        r[:, net.target or 0] = torch.where(keep, begin, torch.zeros_like(begin))
-        del y
-        walk_back(net, r, tape, False, partial(accumulator.add, keep=keep))
+        here = _add_batch(net, batch, label, confidence, accumulator)
+        del batch  # freed before the next one is made
+        seen, count = seen + here[0], count + here[1]
     if not count:
         raise ValueError(
             f"none of {seen} {label} pictures has probability {confidence} or more of being {label}: omega "
@@ -287,6 +270,32 @@ def ff_rs(
     values = {k: (s / max(accumulator.counts[k], 1)).numpy() for k, s in accumulator.sums.items()}
     poisoned = {k: count - n for k, n in accumulator.counts.items() if n != count}
     return Omega(values, count=count, seen=seen, unsure=seen - count, poisoned=poisoned)
+
+
+def _add_batch(
+    net: lrp.Net, batch: Tensor | Sequence[Any], label: Label, confidence: float, accumulator: Accumulator
+) -> tuple[int, int]:
+    """Add the relevance of one batch; how many pictures of the label it has, and how many of them count."""
+    x, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[1])
+    net.check(x)
+    right = torch.ones(len(x), dtype=torch.bool) if labels is None else _labelled(labels, label)
+    seen = int(right.sum())
+    if not seen:
+        return 0, 0
+    if seen < len(x):
+        x = x[right.to(x.device)]
+    sign = 1.0 if label == "fake" else -1.0
+    tape: list[Any] = []
+    y = net.forward(x, tape)
+    logit = sign * _logit(net, y)
+    keep = logit >= math.log(confidence / (1 - confidence))
+    if bool(keep.any()):
+        # the paper's code starts at the sign of f whatever the label: for reals it explains the fake side
+        begin = torch.full_like(logit, sign) if net.reference else logit
+        r = torch.zeros_like(y)
+        r[:, net.target or 0] = torch.where(keep, begin, torch.zeros_like(begin))
+        walk_back(net, r, tape, False, partial(accumulator.add, keep=keep))
+    return seen, int(keep.sum())
 
 
 def _labelled(labels: Any, label: Label) -> Tensor:

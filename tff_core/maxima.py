@@ -84,6 +84,15 @@ def _pictures(batch: Tensor | Sequence[Any]) -> Tensor:
     return batch if isinstance(batch, Tensor) else batch[0]
 
 
+def _known(net: lrp.Net, maps: Iterable[FeatureMap]) -> None:
+    for m in maps:
+        if net.layers.get(m.layer) != m.channels:
+            raise ValueError(
+                f"the network has no feature map {str(m)!r}: expected a map of one of its {len(net.layers)} "
+                "layers, see net.layers"
+            )
+
+
 @torch.no_grad()
 def activation_max(net: lrp.Net, batches: Batches, maps: Iterable[FeatureMap], top: int = 20) -> Maxima:
     """The ``top`` pictures in which each map is most active, and where: one forward pass for all maps.
@@ -97,13 +106,9 @@ def activation_max(net: lrp.Net, batches: Batches, maps: Iterable[FeatureMap], t
     Raises ValueError where the network has no such map, or there is no picture.
     """
     maps = tuple(maps)
+    _known(net, maps)
     layers: dict[str, list[int]] = {}
     for i, m in enumerate(maps):
-        if net.layers.get(m.layer) != m.channels:
-            raise ValueError(
-                f"the network has no feature map {str(m)!r}: expected a map of one of its {len(net.layers)} "
-                "layers, see net.layers"
-            )
         layers.setdefault(m.layer, []).append(i)
     if not maps or top < 1:
         raise ValueError(
@@ -155,9 +160,10 @@ def lrp_max(net: lrp.Net, best: Maxima, batches: Batches | None = None) -> list[
         best: its result.
         batches: the same pictures in the same order again; by default those that ``best`` was made from.
 
-    Returns one `Patch` for each map and rank, in that order. Raises ValueError where the pictures cannot
-    be read a second time or are not the same in number.
+    Returns one `Patch` for each map and rank, in that order. Raises ValueError where the network is another,
+    or the pictures cannot be read a second time or are not the same in number.
     """
+    _known(net, best.maps)
     batches = best.batches if batches is None else batches
     if isinstance(batches, Iterator):
         raise ValueError(

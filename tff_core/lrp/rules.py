@@ -270,6 +270,7 @@ class Conv(Rule):
         self.padding = padding
         self.signed = True  # set by nonnegative()
         self.bounds: tuple[float, float] | None = None
+        self._halves: dict[str, Tensor] = {}
 
     def nonnegative(self, *inputs: bool) -> bool:
         self.signed = not inputs[0]
@@ -283,23 +284,23 @@ class Conv(Rule):
         )
         return rows, cols
 
-    def to(self, **kwargs: Any) -> Rule:
+    def to(self, **kwargs: Any) -> Conv:
         new = super().to(**kwargs)
-        new.__dict__.pop("_split", None)
+        assert isinstance(new, Conv)
+        new._halves = {}
         return new
 
     def with_weights(self, weight: Tensor, bias: Tensor | None) -> Conv:
         """The same convolution with other weights."""
         new = copy.copy(self)
-        new.__dict__.pop("_split", None)
-        new.weight, new.bias = weight, bias
+        new.weight, new.bias, new._halves = weight, bias, {}
         return new
 
-    def _halves(self) -> tuple[Tensor, Tensor]:
-        """w+ and w-, made when first needed: a network that only predicts never pays for them."""
-        if "_split" not in self.__dict__:
-            self._split = (self.weight.clamp(min=0), self.weight.clamp(max=0))
-        return self._split
+    def _half(self, sign: str) -> Tensor:
+        """w+ or w-, made when first needed: a network that only predicts, or has no use for w-, has none."""
+        if sign not in self._halves:
+            self._halves[sign] = self.weight.clamp(min=0) if sign == "+" else self.weight.clamp(max=0)
+        return self._halves[sign]
 
     def _pad(self, x: Tensor) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
         """The input as the convolution wants it, the padding left to it, and what (top, left) was added."""
@@ -325,13 +326,12 @@ class Conv(Rule):
 
     def _parts(self, seen: _Seen) -> list[tuple[Tensor, Tensor]]:
         """The rule's contributions, as parts of the input and the weights that each goes through."""
-        positive, negative = self._halves()
         if self.bounds is not None:
-            both = torch.cat([positive, negative], 1).contiguous(memory_format=torch.channels_last)
-            return [(self._within(seen), both)]
+            both = torch.cat([self._half("+"), self._half("-")], 1)
+            return [(self._within(seen), both.contiguous(memory_format=torch.channels_last))]
         if not self.signed:
-            return [(seen.x, positive)]
-        return [(seen.x.clamp(min=0), positive), (seen.x.clamp(max=0), negative)]
+            return [(seen.x, self._half("+"))]
+        return [(seen.x.clamp(min=0), self._half("+")), (seen.x.clamp(max=0), self._half("-"))]
 
     @staticmethod
     def _denominator(parts: list[tuple[Tensor, Tensor]], geometry: Geometry) -> Tensor:
