@@ -20,8 +20,7 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import color, data, detectors, ffrs, figures, lrp, maxima, pixels
-from tff_core.names import FeatureMap
+from tff_core import atlas, data, detectors, explorer, ffrs, figures, lrp, patches, pixels, verdicts
 from tff_core.results import Store, atomic_write
 
 store = Store(build or None)
@@ -29,7 +28,7 @@ spec = detectors.get(detector)
 device = detectors.default_device() if device == "auto" else torch.device(device)
 k = k or spec.k
 n = min(n or 100, 100)
-SHOWN, RANKS, CELL = 12, 5, 44  # feature maps, patches of each, side of a patch on this page
+SHOWN, RANKS, CELL = 12, 3, 44  # feature maps drawn, patches of each, side of a patch on this page
 
 # %% [markdown]
 # ## From the strongest position to a patch
@@ -48,42 +47,34 @@ SHOWN, RANKS, CELL = 12, 5, 44  # feature maps, patches of each, side of a patch
 # pixels with the most relevance. It cannot be larger than the map's receptive field: a few pixels in the
 # first layer, the whole picture in the last.
 #
-# **Code.** One pass over the pictures finds the positions for all maps. Pictures are ranked by the
-# activation, as a number.
+# **Code.** One pass over the pictures finds the positions for all maps; only there relevance is computed.
+# Pictures are ranked by the activation, as a number. Beside the top-k stand as many maps that are *not*
+# among them, from their layers.
 
 # %%
-seed = seeds[0]
-net = lrp.canonize(detectors.load(detector, seed, store, device).model)
-omega = ffrs.Omega.from_csv(store.omega(detector, seed), net)
-top = omega.top(k)[:SHOWN]
-control = omega.matched(k, seed=0)[:SHOWN]  # as many maps that are not among the top-k, from their layers
+nets, omega, groups = {}, {}, {}
+for seed in seeds:
+    nets[seed] = lrp.canonize(detectors.load(detector, seed, store, device).model)
+    omega[seed] = ffrs.Omega.from_csv(store.omega(detector, seed), nets[seed])
+    groups[seed] = {"top-k": omega[seed].top(k), "matched-k": omega[seed].matched(k, seed=0)}
 fakes = {g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n) for g in generators}
+seed = seeds[0]  # the detector that is drawn
+top = groups[seed]["top-k"][:SHOWN]
 
-patches = []
+found = []
 for generator, images in fakes.items():
-    batches = data.batches(images, 50, device=device)
-    best = maxima.activation_max(net, batches, top + control, top=RANKS)
-    for patch, row, col in zip(maxima.lrp_max(net, best), best.row.ravel(), best.col.ravel(), strict=True):
-        box = patch.window()
-        own = {"generator": generator, "patch": patch, "box": box, "path": images.paths[patch.image]}
-        patches.append(own | {"map": str(patch.map), "rank": patch.rank, "row": int(row), "col": int(col)})
-patches = pd.DataFrame(patches)
+    for s in seeds:
+        group = {m: name for name, maps in groups[s].items() for m in maps}
+        own = patches.find(nets[s], images, list(group), RANKS, keep=top if s == seed else (), device=device)
+        own = patches.measure(own)  # the chroma of each patch, for later
+        own["group"] = own["map"].map({str(m): name for m, name in group.items()})
+        found.append(own.assign(detector=detector, generator=generator, seed=s))
+found = pd.concat(found, ignore_index=True)
 
 # %% tags=["hide-input"]
-table = patches.assign(
-    detector=detector,
-    seed=seed,
-    group=["top-k" if FeatureMap.parse(key) in top else "matched-k" for key in patches["map"]],
-    activation=[patch.value for patch in patches["patch"]],
-    path=[
-        str(path.relative_to(store.data(spec.dataset, "test", g)))
-        for path, g in zip(patches["path"], patches["generator"], strict=True)
-    ],
-    box=["" if box is None else " ".join(map(str, box)) for box in patches["box"]],
-).drop(columns="patch")
-for generator, own in table.groupby("generator"):
+for generator, own in found.groupby("generator"):
     with atomic_write(store.part("patches", detector, generator)) as part:
-        own.to_csv(part, index=False)
+        patches.tidy(own, store.data(spec.dataset, "test", generator)).to_csv(part, index=False)
 
 
 def cut(row, overlaid=False):
@@ -102,7 +93,7 @@ def told(row):
         if row.box is None
         else f"rows {row.box[0]}-{row.box[2] - 1}, columns {row.box[1]}-{row.box[3] - 1}"
     )
-    rank = f"{figures.generator_name(row.generator)}, rank {row.rank + 1}: activation {row.patch.value:.2f}"
+    rank = f"{figures.generator_name(row.generator)}, rank {row.rank + 1}: activation {row.activation:.2f}"
     return f"{row.map}<br>{rank}<br>{where}"
 
 
@@ -111,12 +102,13 @@ def told(row):
 #
 # Rows are the first feature maps by $\omega$, columns are generators. Every cell shows the patch of one
 # fake, enlarged to one size without smoothing. The slider goes from the strongest picture of each map to
-# the fifth strongest.
+# the third strongest.
 
 # %% tags=["hide-input"]
-indexed = {(row.map, row.generator, row.rank): row for row in patches.itertuples()}
 names = [str(m) for m in top]
-ranks = range(int(patches["rank"].max()) + 1)
+drawn = found[(found["seed"] == seed) & found["map"].isin(names)]
+indexed = {(row.map, row.generator, row.rank): row for row in drawn.itertuples()}
+ranks = range(int(drawn["rank"].max()) + 1)
 frames = {
     str(rank + 1): np.array([[cut(indexed[key, g, rank]) for g in generators] for key in names])
     for rank in ranks
@@ -132,6 +124,14 @@ figures.show(
     )
 )  # fmt: skip
 
+# %% tags=["hide-input"]
+display(
+    Markdown(
+        f'Each of the top {k} has a card in the <a href="atlas.html">atlas</a>: its patches, how it responds '
+        f"to colour, what is lost without it. Those above: {', '.join(atlas.link(m) for m in top)}."
+    )
+)
+
 # %% [markdown]
 # *How to read it.* If a row shows the same thing in all columns, its map responds to something that these
 # generators share. A row of different things means a map that responds to something our eyes do not pick
@@ -140,7 +140,7 @@ figures.show(
 # %% [markdown]
 # ## One map at a time
 #
-# Choose a map. Each generator's five strongest fakes, each patch above its relevance: what is bright
+# Choose a map. Each generator's three strongest fakes, each patch above its relevance: what is bright
 # excited the map.
 
 # %% tags=["hide-input"]
@@ -169,79 +169,108 @@ figures.show(
 #
 # **Idea.** {cite:t}`chandrasegaran2022` saw colour in such patches. Seeing is not counting: patches of
 # *any* map lie where something is going on. So: how strong is the chroma inside a patch, compared with the
-# whole picture it comes from, and is that more than for other maps of the same layers?
+# whole picture it comes from? Is that more than for **other maps of the same layers**? And is it more than
+# in boxes of the same size at **any place** of the same pictures?
 #
 # **Equation.** With $C = \sqrt{C_b^2 + C_r^2}$ the chroma of a pixel, the number is $\bar C_{\text{patch}}
-# / \bar C_{\text{picture}}$.
-
+# / \bar C_{\text{picture}}$: for each map the mean over its patches, then the mean over maps. Each of the
+# top-k is compared with a partner from its own layer; an interval is over maps, and over detector seeds.
 
 # %%
-def chroma(path):
-    values = color.ycbcr(data.read(path)[None])[0]
-    return values[1:].norm(dim=0).numpy()
-
-
-measured = []
-for row in patches[patches["box"].notna()].itertuples():
-    c = chroma(row.path)
-    y0, x0, y1, x1 = row.box
-    if c.mean() > 0:
-        group = "top-k" if FeatureMap.parse(row.map) in top else "layer-matched"
-        ratio = float(c[y0:y1, x0:x1].mean() / c.mean())
-        measured.append({"group": group, "map": row.map, "generator": row.generator, "ratio": ratio})
-measured = pd.DataFrame(measured)
-per_map = measured.groupby(["group", "map"])["ratio"].mean()
+partners = {s: patches.pairs(own["top-k"], own["matched-k"]) for s, own in groups.items()}
+chroma = pd.concat(
+    [
+        patches.chroma_table(found[found["generator"] == g], partners).assign(detector=detector, generator=g)
+        for g in generators
+    ]
+)
+pooled = chroma[chroma["seed"] == "all"]
 
 # %% tags=["hide-input"]
-lines = [
-    "| maps | patches | chroma of the patch / of its picture: mean over maps | lowest map | highest map |",
-    "|---|---|---|---|---|",
-]
-for group in ("top-k", "layer-matched"):
-    own = per_map[group]
-    count = int((measured["group"] == group).sum())
-    lines.append(f"| {len(own)} {group} | {count} | {own.mean():.2f} | {own.min():.2f} | {own.max():.2f} |")
-found = color.average(per_map["top-k"].to_numpy())
-other = color.average(per_map["layer-matched"].to_numpy())
-apart = found.low > other.high or other.low > found.high
-empty = int(patches["box"].isna().sum())
+for generator, own in chroma.groupby("generator"):
+    with atomic_write(store.part("patch_chroma", detector, generator)) as part:
+        own.to_csv(part, index=False)
+figures.show(figures.patch_chroma(pooled))
+
+# %% tags=["hide-input"]
+GROUPS = {
+    "top-k": "top-k", "matched-k": "layer-matched", patches.ANYWHERE: "any place",
+    "top-k - matched-k": "top-k minus layer-matched", f"top-k - {patches.ANYWHERE}": "top-k minus any place",
+}  # fmt: skip
+table = pooled.set_index(["generator", "group"])
+lines = [f"| generator | {' | '.join(GROUPS.values())} |", "|---" * (1 + len(GROUPS)) + "|"]
+for generator in generators:
+    cells = [figures.generator_name(generator)]
+    for group in GROUPS:
+        row, sign = table.loc[(generator, group)], "+" if " - " in group else ""
+        interval = f"{row.value:{sign}.2f} [{row.low:{sign}.2f}, {row.high:{sign}.2f}]"
+        cells.append("none" if np.isnan(row.value) else interval)
+    lines.append("| " + " | ".join(cells) + " |")
+
+
+def sentence(group):
+    rows = pooled[pooled["group"] == group]
+    said = verdicts.side(rows["low"], rows["high"])
+    known = rows[said != verdicts.MISSING]
+    if known.empty:
+        return "**not testable here**: no map has a patch"
+    parts = []
+    for word, meaning in ((verdicts.FOR, "above"), (verdicts.AGAINST, "below")):
+        some = [figures.generator_name(g) for g in rows.loc[said == word, "generator"]]
+        parts.append(f"{meaning} zero on {len(some)}" + (f" ({', '.join(some)})" if some else ""))
+    speak = int((said == verdicts.FOR).sum())
+    return (
+        f"the claim **{verdicts.word(speak, len(rows) - speak)}**: the whole interval lies "
+        f"{' and '.join(parts)} of {len(rows)} generators"
+    )
+
+
+sizes = [int(pooled[pooled["group"] == g]["n_maps"].max()) for g in ("top-k", "top-k - matched-k")]
+patchless = int(found["box"].isna().sum())
 display(
     Markdown(
-        "\n".join(lines)
-        + f"\n\nMean over maps with a 95 % interval over maps: top-k {found.value:.2f} [{found.low:.2f}, "
-        f"{found.high:.2f}], layer-matched {other.value:.2f} [{other.low:.2f}, {other.high:.2f}]. The "
-        "intervals "
-        + (
-            "do not overlap."
-            if apart
-            else "overlap: by this measure the patches of the top-k are no more colourful than those of "
-            "other maps of their layers."
-        )
-        + f" {empty} of {len(patches)} positions had no patch because the map was not active anywhere in "
-        f"the picture."
+        "\n".join(lines) + f"\n\nMeans over {len(seeds)} detector seeds with 95 % intervals. Top-k: up to "
+        f"{sizes[0]} maps ({len(seeds)} times {k}), {RANKS} patches each; up to {sizes[1]} of them have a "
+        f"partner outside the top-k in their layer. {patchless} of {len(found):,} positions had no patch, "
+        "because the map was not active anywhere in the picture.\n\n:::{admonition} Verdict: the patches "
+        "of the top-k are colourful\n:class: important\n\n**More than those of other maps of their "
+        f"layers**: {sentence('top-k - matched-k')}.\n\n**More than any place of their pictures**: "
+        f"{sentence(f'top-k - {patches.ANYWHERE}')}.\n:::"
     )
 )
 
 # %% [markdown]
+# The rule: *holds* if on every generator the whole interval of the difference lies above zero, *holds in
+# part* if on some, *does not hold* if on none.
+
+# %% [markdown]
 # ## Your own picture
 #
-# In JupyterLab (`make lab`) give the function any picture and any feature map. Here it looks at a picture
-# of the test part.
-
+# Any map can be chosen, in any picture. In JupyterLab (`make lab`) the cell below becomes an explorer: it
+# takes a picture of the test part, or your own, and a map, and computes relevance and patch at once. On this
+# page it shows what was computed for one fake of each generator, and one map of each layer that has any
+# among the top-k.
 
 # %%
-def explore(path, key):
-    """Show where in a picture a feature map is most excited, and by what."""
-    one = data.normalize(data.read(path)[None]).to(device)
-    best = maxima.activation_max(net, [one], [FeatureMap.parse(key)], top=1)
-    patch = maxima.lrp_max(net, best)[0]
-    picture = data.read(path).permute(1, 2, 0).numpy()
-    pair = np.stack([picture, pixels.overlay(picture[None], pixels.heat(pixels.in_place(patch)[None]))[0]])
-    words = f"{key}: activation {patch.value:.2f}, patch {patch.window()} (top, left, bottom, right)"
-    figures.show(figures.pictures({"picture, relevance": pair}, {"picture, relevance": [words] * 2}, words))
+net = nets[seed]
+first = {g: images.paths[0] for g, images in fakes.items()}
+layers = list({m.layer: m for m in reversed(groups[seed]["top-k"])}.values())[::-1][:8]
 
-
-explore(fakes[generators[0]].paths[0], names[0])
+if explorer.live():
+    some = {f"{figures.generator_name(g)}: {path.name}": path for g, path in first.items()}
+    display(explorer.widget(net, some, groups[seed]["top-k"], device))
+else:
+    looks = {m: [explorer.look(net, data.read(p), m, device) for p in first.values()] for m in layers}
+    figures.show(
+        figures.collage(
+            {str(m): explorer.rows(own) for m, own in looks.items()},
+            {str(m): [[look.words() for look in own]] * 3 for m, own in looks.items()},
+            {str(m): ["picture", "relevance", "patch"] for m in looks},
+            columns,
+            "One fake of each generator: the picture, the relevance for one feature map's largest response "
+            "in it, and the patch. The menu chooses the map, the first of its layer by omega.",
+        )
+    )
 
 # %% [markdown]
 # ## What it means, and what it does not
@@ -254,6 +283,10 @@ explore(fakes[generators[0]].paths[0], names[0])
 # - Patches of deep maps are nearly the whole picture, because their receptive field is. There the relevance
 #   says more than the box.
 # - Our eyes find patterns in any collage. The table of chroma is there because of that.
+# - The control of the same layers says nothing about a layer whose maps *all* are among the top-k: there
+#   are no others. The number of maps with a partner stands below the table.
+# - Chroma of a patch is **not** the reason for the response: edges are strong in luma and in chroma alike.
+#   Whether a map needs the colour is the question of the chapter on colour-conditional maps.
 
 # %% [markdown]
 # ```{exercise} Ten before two

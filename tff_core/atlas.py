@@ -71,6 +71,7 @@ def omega_samples(
     Returns one row for each picture that counts and has relevance in every layer asked for.
     Source: paper, section 4, algorithm 1.
     """
+    x = x.contiguous(memory_format=torch.channels_last)
     parts = x.split(batch_size)
     logits = torch.cat([net(part)[:, net.target or 0] for part in parts])
     chosen = logits.argsort(descending=True, stable=True)[:count].sort().values
