@@ -110,7 +110,8 @@ shared = {
 shared["single-map ablation"] = rankings.overlap(omega.top(k), rankings.reordered(omega, alone)[:k])
 display(
     Markdown(
-        f"{len(fakes)} fakes that the detector calls fake with a probability of at least 0.9 (omega itself: "
+        f"The {len(fakes)} of {len(pool)} fakes that the detector is surest of; to "
+        f"{int((logit >= np.log(0.9 / 0.1)).sum())} it gives a probability of at least 0.9 (omega itself: "
         f"the table that chapter 2 reads, of up to {len(validation.where(label=1))} fakes). To drop each of "
         f"{len(omega):,} maps alone would take hours, so **single-map ablation ranks only the "
         f"{len(proposed)} maps** that are among the first 120 of one of the four other rankings, by the mean "
@@ -273,8 +274,8 @@ half = [step for step in STEPS if curves.ap("omega", step)[0] <= (whole + chance
 display(
     Markdown(
         f"The whole detector has an AP of {verdicts.percent(whole)} here (mean over {len(generators)} "
-        f"generators, {sum(curves.counts[MEAN])} pictures). By omega's order it is measurably lower from "
-        + (f"k = {onset[0]} on" if onset else "no k on")
+        f"generators, {sum(curves.counts[MEAN])} pictures). By omega's order it is measurably lower "
+        + (f"from k = {onset[0]} on" if onset else "at no k")
         + (
             f", and from k = {half[0]} on half of the way down to chance is lost."
             if half
@@ -533,8 +534,8 @@ display(
         f"Thresholds (logits), from {len(labels)} validation pictures: {ends} (inf: none is better than "
         f"calling every picture real).\n\n"
         + "\n".join(lines)
-        + f"\n\nMean over {len(generators)} generators and {len(seeds)} seeds, n = "
-        f"{int(mean.loc['whole', 'n_real'])} reals and {int(mean.loc['whole', 'n_fake'])} "
+        + f"\n\nMean over {len(generators)} generators and detector seeds {', '.join(map(str, seeds))}, "
+        f"n = {int(mean.loc['whole', 'n_real'])} reals and {int(mean.loc['whole', 'n_fake'])} "
         f"fakes.\n\n:::{{admonition}} Verdict: the lost accuracy is a threshold that no longer fits\n"
         f":class: important\n\nThe claim **{verdict}**: a new threshold "
         f"brings back {verdicts.points(gain.value, gain.low, gain.high)} of balanced accuracy, and "

@@ -363,7 +363,7 @@ class Curves:
             resampled = metrics.resampled_ap(labels, logits, self._weights[generator])
             points.append(metrics.average_precision(labels, logits))
             # a picture drawn twice makes two hits at once: resampling few pictures raises their AP as such
-            values.append(resampled - resampled.mean() + points[-1])
+            values.append((resampled - resampled.mean() + points[-1]).clip(0, 1))
         # one stream for a name: its draws are the same sets of maps on all generators, grown with k
         stream = 2 + list(dict.fromkeys(self.frame["name"])).index(name)
         drawn = metrics.seed_weights(len(points), self.resamples, self.seed, stream)
