@@ -52,10 +52,12 @@ figures.show(figures.finding(summary, paper, k))
 # %% tags=["hide-input"]
 strict = verdicts.verdict(contrast)
 usual = verdicts.verdict(contrast, "top-k - random-k")
+caution = verdicts.unfair(store, detector, generators)
 display(
     Markdown(
         f"**Against random feature maps of the same layers.** {strict.sentence()}\n\n"
         f"**Against random feature maps of any layer, as in the paper.** {usual.sentence()}"
+        + (f"\n\n**{verdicts.CAUTION}** {caution}." if caution else "")
     )
 )
 
@@ -127,7 +129,9 @@ first = summary.iloc[0]
 display(
     Markdown(
         f"**The same in numbers.** AP in percent for {spec.title}, k = {k}, {len(seeds)} detector seeds; "
-        f"{first.n_real} reals and {first.n_fake} fakes per generator.\n\n" + "\n".join(lines)
+        f"{first.n_real} reals and {first.n_fake} fakes per generator. In brackets the whiskers of the "
+        f"figure: from the lowest to the highest end of the seeds' intervals, wider than the pooled "
+        f"intervals of the chapters.\n\n" + "\n".join(lines)
     )
 )
 

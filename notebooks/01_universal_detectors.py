@@ -41,8 +41,11 @@ paper = verdicts.paper(spec.arch)
 # -\,y \log \sigma(f(x)) - (1 - y) \log \sigma(-f(x)), \qquad \sigma(z) = \frac{1}{1 + e^{-z}} .
 # $$
 #
-# **Code.** `python -m tff_core.training --detector resnet50-miniature --seed 0`. What it wrote down beside
-# the weights:
+# The logit is the network's answer before it becomes a probability: above zero it leans to fake, below to
+# real.
+#
+# **Code.** `python -m tff_core.training --detector NAME --seed 0`, once for each seed. What it wrote down
+# beside the weights:
 
 # %%
 info = {seed: read_json(store.detector(detector, seed).with_suffix(".json")) for seed in seeds}
@@ -95,8 +98,13 @@ display(
 # \mathrm{AP} = \sum_i (C_i - C_{i-1})\, P_i .
 # $$
 #
-# AP needs no threshold. A detector that ranks at random reaches the share of fakes, here one half if there
-# are as many of them as reals.
+# AP needs no threshold. A detector that ranks at random reaches, on average, the share of fakes (one half if
+# there are as many of them as reals), and a little more where the pictures are few: the border used below.
+#
+# **Intervals.** Another sixty pictures would give another AP. How much another one shows the *bootstrap*:
+# draw as many pictures from the same ones, with replacement, compute AP again, and repeat some thousand
+# times; the middle 95 % of the results are the interval. For the mean over detector seeds the seeds are drawn
+# too.
 
 # %% tags=["hide-input"]
 figures.show(figures.transfer(transfer, paper))
@@ -104,11 +112,11 @@ figures.show(figures.transfer(transfer, paper))
 # %% tags=["hide-input"]
 pooled = transfer[transfer["seed"].astype(str) == "all"].set_index("generator")
 unseen = pooled.drop(index="progan", errors="ignore")
-chance = pooled["n_fake"] / (pooled["n_fake"] + pooled["n_real"])
+chance = pooled.apply(lambda row: verdicts.chance(int(row["n_real"]), int(row["n_fake"])), axis=1)
 better = [figures.generator_name(g) for g in unseen.index if unseen.loc[g, "ap_low"] > chance[g]]
 sentence = (
     f"Of {len(unseen)} families that the detector never saw, {len(better)} are recognised better than chance "
-    f"with the whole interval ({', '.join(better) or 'none'})."
+    f"({verdicts.percent(chance.max())}) with the whole interval ({', '.join(better) or 'none'})."
 )
 if len(unseen):
     best, worst = unseen["ap"].idxmax(), unseen["ap"].idxmin()

@@ -79,11 +79,12 @@ cuts = {"the pixels": float(explained.pixels.sum()) / abs(logit), **cuts}
 figures.show(figures.conservation(pd.DataFrame({"layer": list(sums), "share": list(sums.values())}), cuts))
 
 # %% tags=["hide-input"]
+low, high = (f"{end:.3f}" for end in (min(cuts.values()), max(cuts.values())))
 display(
     Markdown(
         f"Of {len(fakes)} fakes from validation this is the one with the largest logit ({logit:.2f}). "
         f"Through {len(cuts)} places that all relevance must pass, the share of the logit that arrives is "
-        f"between {min(cuts.values()):.3f} and {max(cuts.values()):.3f}. What is missing, or in excess, at "
+        f"{low if low == high else f'between {low} and {high}'}. What is missing, or in excess, at "
         f"*all* of them alike went to the bias of the last, linear layer: there the rule counts the bias "
         f"as a contribution, in the convolutions it does not. What differs *between* them was taken by the "
         f"small constants that keep a division by almost nothing from exploding; a network with tiny "
@@ -125,7 +126,7 @@ figures.show(figures.relevance_maps(picture, {name: r[0].sum(0).cpu().numpy() fo
 #
 # **Code.** One line, `ffrs.ff_rs(net, batches, label="fake")`; it needs memory for one number per feature
 # map, however many pictures there are. The pipeline ran it on ProGAN-like validation pictures for every
-# detector seed.
+# detector seed. A map's name says its layer, its number there (`#`), and how many maps the layer has (`T`).
 
 # %%
 omega = {seed: ffrs.Omega.from_csv(store.omega(detector, seed), net) for seed in seeds}
@@ -149,9 +150,9 @@ empty = sum(some[m] == 0 for m in some.ranking)
 display(
     Markdown(
         f"{spec.title} has {len(some):,} feature maps in {len(some.values)} layers. With seed {seeds[0]} the "
-        f"top {k} ({k / len(some):.2%} of them) hold {share:.1%} of all $\\omega$; {empty:,} maps hold "
-        f"none at all. (In the published ranking of ResNet-50 705 are exactly zero, so that its *low-k* is "
-        f"an arbitrary choice among equals.)"
+        f"top {k} ({100 * k / len(some):.2f} % of them) hold {100 * share:.1f} % of all $\\omega$; "
+        f"{empty:,} maps hold none at all. (In the published ranking of ResNet-50 705 are exactly "
+        f"zero, so that its *low-k* is an arbitrary choice among equals.)"
     )
 )
 

@@ -2,7 +2,7 @@
 # # Sensitivity: what is lost without the top-k
 #
 # Omega says which feature maps *carry* the decision. Does the decision *need* them? This chapter takes them
-# away and looks at what is left, on the generator that the detector was trained on and on six that it has
+# away and looks at what is left, on the generator that the detector was trained on and on those that it has
 # never seen.
 
 # %% tags=["parameters", "hide-input"]
@@ -68,13 +68,27 @@ with torch.inference_mode():
     folded = dropout.fold_dropout(net, top)(x)
 
 # %% tags=["hide-input"]
-display(
-    Markdown(
-        f"On {len(x)} validation pictures the largest difference between the two implementations is "
-        f"{float((folded - dropped).abs().max()):.1g} in the logit; between the whole detector and the "
-        f"dropped one it is {float((whole - dropped).abs().max()):.2g}."
-    )
+text = (
+    f"On {len(x)} validation pictures the largest difference between the two implementations is "
+    f"{float((folded - dropped).abs().max()):.1g} in the logit; between the whole detector and the "
+    f"dropped one it is {float((whole - dropped).abs().max()):.2g}."
 )
+gone = [layer for layer, t in net.layers.items() if sum(m.layer == layer for m in top) == t]
+spread = [float(logits.max() - logits.min()) for logits in (whole, dropped)]
+if gone:
+    text += (
+        f"\n\n**A whole layer is gone.** The top {k} of seed {seeds[0]} hold *all* maps of "
+        f"{', '.join(f'`{layer}` ({net.layers[layer]})' for layer in gone)}. Between these pictures the "
+        f"whole detector's logits differ by {spread[0]:.2g}, those of the dropped one by {spread[1]:.1g}. "
+    )
+    text += (
+        "There is no way round that layer: every picture gets the same logit. Such a detector is blind for "
+        "a plain reason, and dropping any layer without a shortcut would do it; it says little about what "
+        "these maps see."
+        if spread[1] < 1e-3
+        else "Shortcuts lead round it, so that the later layers still see the picture."
+    )
+display(Markdown(text))
 
 # %% [markdown]
 # **Figure.** How large is that side effect? In units of the map's own standard deviation after the batch
@@ -190,8 +204,8 @@ display(
 
 # %% [markdown]
 # The rule: *holds* if on every generator the whole pooled interval lies below zero, *holds in part* if on
-# some, *does not hold* if on none. Three detector seeds are few; read the seeds' own intervals beside the
-# pooled one.
+# some, *does not hold* if on none. A handful of detector seeds is few; read the seeds' own intervals beside
+# the pooled one.
 
 # %% [markdown]
 # ## Real and fake accuracy, always together
@@ -227,7 +241,9 @@ display(
 )
 
 # %% [markdown]
-# Unfold for all numbers, with the paper's beside them, in percent. R / F: reals and fakes called right.
+# Unfold for all numbers, with the paper's beside them, in percent. R / F: reals and fakes called right. In
+# brackets the whiskers of the figure above: lowest to highest end of the seeds' intervals, wider than a
+# pooled interval.
 
 # %% tags=["hide-cell"]
 published_rows = paper.set_index(["condition", "generator"])

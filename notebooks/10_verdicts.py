@@ -124,7 +124,9 @@ states = verdicts.by_generator(evidence).replace({"claim": names, "detector": ti
 told = {}
 for row in evidence.itertuples():
     numbers = (
-        row.reason if row.says == verdicts.MISSING else claims[row.claim].text(row.value, row.low, row.high)
+        row.reason
+        if row.says == verdicts.MISSING
+        else claims[row.claim].text(row.value, row.low, row.high, row.unit)
     )
     where = (names[row.claim], title[row.detector], row.generator)
     told[where] = "<br>".join(filter(None, [told.get(where, ""), f"{row.part} {numbers}".strip()]))
@@ -135,7 +137,7 @@ figures.show(figures.verdict_tiles(states, told))
 
 # %% tags=["hide-input"]
 asked = evidence[~evidence["says"].isin([verdicts.MISSING, verdicts.ASIDE])]
-units = {"AP": ("AP, %", 100), "points": ("difference, points", 100), "number": ("difference", 1)}
+units = {"share": ("AP, %", 100), "points": ("difference, points", 100), "number": ("difference", 1)}
 if len(asked):
     figures.show(
         figures.verdict_intervals(

@@ -101,13 +101,15 @@ counts = pd.DataFrame(
     for path in [store.data(DATASET, part, generator)]
     if (path / data.MANIFEST).is_file()
 )
-display(counts.style.hide(axis="index"))
+lines = ["| part | generator | reals | fakes | models |", "|---" * 5 + "|"]
+lines += ["| " + " | ".join(map(str, row)) + " |" for row in counts.itertuples(index=False)]
+display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # ## How they were made
 #
-# The weights ship with the code; this table is read from their headers. The command in the last column made
-# them and makes them again: the budget is counted in steps and every random number follows from the seed.
+# The weights ship with the code; this table is read from their headers. The commands that made them, and make
+# them again, stand below it: the budget is counted in steps and every random number follows from the seed.
 # ProGAN's training and validation fakes come from three seeds at two ages each, because a detector trained
 # on one model learns that model. **The test fakes of ProGAN come from a fourth seed that no detector has
 # seen**, which is stricter than ForenSynths.
@@ -117,8 +119,17 @@ models = card.models()
 shown = models[models["generator"].isin(generators)].assign(
     generator=lambda table: table["generator"].map(figures.generator_name)
 )
-display(shown.style.hide(axis="index"))
+lines = ["| generator | model | parts | upsampling | made from | seed | steps | weights |", "|---" * 8 + "|"]
+lines += [
+    f"| {row.generator} | {row.model} | {row.parts} | {row.upsampling} | {row.source} | {row.seed} | "
+    f"{row.steps} | {row.parameters:,} |"
+    for row in shown.rename(columns={"made from": "source"}).itertuples()
+]
+display(Markdown("\n".join(lines)))
 display(Markdown(f"{len(models)} files, {models['kilobytes'].sum() / 1000:.1f} MB in all."))
+
+# %% tags=["hide-cell"]
+print("\n".join(shown["command"]))
 
 # %% [markdown]
 # ## What gives them away without a network
@@ -130,8 +141,12 @@ display(Markdown(f"{len(models)} files, {models['kilobytes'].sum() / 1000:.1f} M
 # %% tags=["hide-input"]
 table = card.compare({g: (pixels("test", g, 0, n), pixels("test", g, 1, n)) for g in generators})
 wide = table.pivot(index="generator", columns="statistic", values="auc").loc[generators]
-wide.index = [figures.generator_name(name) for name in wide.index]
-display((wide * 100).style.format("{:.0f} %"))
+lines = ["| generator | " + " | ".join(wide.columns) + " |", "|---" * (1 + len(wide.columns)) + "|"]
+for generator, row in wide.iterrows():
+    lines.append(
+        f"| {figures.generator_name(generator)} | " + " | ".join(f"{100 * x:.0f} %" for x in row) + " |"
+    )
+display(Markdown("\n".join(lines)))
 display(
     Markdown(
         f"AUC of fakes against reals, n = {table['n_fake'].min()} fakes and {table['n_real'].min()} reals "
@@ -158,6 +173,6 @@ display(
 #
 # **It cannot** say that a number of the paper is right or wrong. The pictures are 64 pixels wide, the scenes
 # are simple and the generators small and related by a shared training recipe; the reals have one camera.
-# Transfer here is transfer among siblings. Where a claim of the paper does not hold here, the likely reason
-# is given beside it, and no figure was tuned towards the published ones.
+# Transfer here is transfer among siblings. Where a claim of the paper does not hold here, the book says so,
+# and no figure was tuned towards the published ones.
 # {doc}`The design log </book/design_log>` says what was tried, what failed, and when choosing stopped.

@@ -35,12 +35,14 @@ pooled = transfer[transfer["seed"].astype(str) == "all"].iloc[0]
 missing = contrast[(contrast["seed"].astype(str) == "all") & (contrast["contrast"] == verdicts.MATCHED)].iloc[
     0
 ]
+drawn = sensitivity[sensitivity["condition"] == "matched-k"]["k"]
+instead = "as many" if drawn.min() == k else f"only {drawn.min()}"  # where a layer has too few others
 display(
     Markdown(
         f"**In short.** {spec.title}, trained on ProGAN-like pictures only, reaches AP "
         f"{verdicts.percent(pooled.ap, pooled.ap_low, pooled.ap_high)} on {name}-like pictures "
         f"({int(pooled.n_real)} reals, {int(pooled.n_fake)} fakes, {len(seeds)} detector seeds). Dropping "
-        f"the top {k} feature maps instead of as many random ones of the same layers changes it by "
+        f"the top {k} feature maps instead of {instead} random ones of the same layers changes it by "
         f"{verdicts.points(missing.delta_ap, missing.low, missing.high)}. In square brackets: 95 % intervals."
     )
 )
@@ -92,7 +94,8 @@ display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # Accuracies are at the whole detector's threshold, calibrated on validation pictures; means over detector
-# seeds and draws.
+# seeds and draws. In brackets the whiskers of the figure: lowest to highest end of the seeds' intervals,
+# wider than the pooled interval at the top of the page.
 
 # %% [markdown]
 # ## Top-k against its controls

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -111,6 +110,7 @@ def test_reading_a_table(tmp_path: Path) -> None:
 def test_numbers_carry_their_interval() -> None:
     assert verdicts.percent(0.971, 0.95, 0.986) == "97.1 % [95.0, 98.6]"
     assert verdicts.points(-0.1) == "-10.0 points"
+    assert verdicts.points(-0.0001, -0.0002, 0.0001) == "0.0 points [0.0, 0.0]"
     assert verdicts.points(0.02, -0.01, 0.05) == "+2.0 points [-1.0, +5.0]"
 
 
@@ -279,6 +279,24 @@ def test_an_interval_on_the_other_side_speaks_against_a_claim_whatever_its_other
     assert (row.verdict, row.generators_against) == ("does not hold", " ".join(GENERATORS))
 
 
+def test_a_comparison_that_is_not_fair_comes_with_a_caution(tmp_path: Path) -> None:
+    some = tables()
+    rows = [
+        {"detector": DETECTORS[0], "generator": g, "condition": c, "seed": seed, "draw": 0, "k": k, "ap": ap}
+        for i, g in enumerate(GENERATORS)
+        for seed in (0, 1)
+        for c, k, ap in (("top-k", 27, 0.5 + seed * i / 10), ("matched-k", 11 + seed, 0.8))
+    ]
+    some["sensitivity"] = pd.DataFrame(rows)
+    table = judged(stored(tmp_path, some))
+    assert table.loc["C2", "verdict"] == "holds"
+    assert "Caution: the layer-matched control drops 11 to 12 maps and not 27" in table.loc["C2", "why"]
+    assert "in 1 of 2 detector seeds the AP without the top-k is the same on every" in table.loc["C2", "why"]
+    assert not table["why"].drop("C2").str.contains("Caution").any()
+    some["sensitivity"] = pd.DataFrame(rows).assign(k=27).query("seed == 1")
+    assert "Caution" not in judged(stored(tmp_path, some)).loc["C2", "why"]
+
+
 @pytest.mark.parametrize("claim", [c.key for c in verdicts.CLAIMS])
 def test_without_its_table_a_claim_is_not_testable_and_the_others_are(tmp_path: Path, claim: str) -> None:
     name = CHANGES[claim][0]
@@ -321,16 +339,18 @@ def test_c1_cannot_be_tested_on_the_family_that_the_detector_was_trained_on(tmp_
     assert set(table["verdict"].drop("C1")) == {"holds"}
 
 
-def test_the_step_writes_what_the_rules_say_and_a_page_can_read_it(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("error")
+def test_the_step_writes_what_the_rules_say_and_a_page_can_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert verdicts.load(Store(tmp_path)) is None
     store = stored(tmp_path, tables())
-    done = subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "workflow" / "scripts" / "verdicts.py",
-         "--detectors", *DETECTORS, "--generators", *GENERATORS],
-        env={**os.environ, "TFF_BUILD": str(tmp_path), "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    scripts = ROOT / "workflow" / "scripts"
+    monkeypatch.syspath_prepend(str(scripts))
+    monkeypatch.setenv("TFF_BUILD", str(tmp_path))
+    arguments = ["verdicts.py", "--detectors", *DETECTORS, "--generators", *GENERATORS]
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(scripts / "verdicts.py"), run_name="__main__")
     expected = verdicts.judge(verdicts.evidence(store, DETECTORS, GENERATORS))
     pd.testing.assert_frame_equal(verdicts.load(store), expected, check_dtype=False)
 

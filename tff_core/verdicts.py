@@ -28,6 +28,8 @@ MARGIN = 0.05
 FOR, AGAINST, OPEN, MISSING, ASIDE = "for", "against", "open", "missing", "aside"
 """What one interval says about a claim. Missing: there is none. Aside: it is told, but judges nothing."""
 HOLDS, IN_PART, NOT, UNTESTED = "holds", "holds in part", "does not hold", "not testable here"
+CAUTION = "Caution:"
+"""Begins what a verdict's reason warns of."""
 _TRAINED_ON = "progan"
 
 
@@ -197,7 +199,7 @@ class Claim:
     """One claim of the paper, and what of it is measured here.
 
     ``tag`` and ``title`` name it; ``measure`` says which number each generator has, ``rule`` when a
-    generator speaks for the claim. ``chapter`` computes the number, ``unit`` is "AP" (a share in [0, 1]),
+    generator speaks for the claim. ``chapter`` computes the number, ``unit`` is "share" (in [0, 1]),
     "points" (a difference of shares) or "number", ``counted`` says what n counts. ``read`` takes the numbers
     of a detector from the tables, see `evidence`.
     """
@@ -212,13 +214,14 @@ class Claim:
     counted: str
     read: Callable[[Store, str, Sequence[str]], pd.DataFrame]
 
-    def text(self, value: float, low: float | None = None, high: float | None = None) -> str:
-        """A number of this claim with its interval, in the claim's unit."""
-        if self.unit == "AP":
+    def text(self, value: float, low: float, high: float, unit: str = "") -> str:
+        """A number of this claim with its interval, in ``unit`` or the claim's own."""
+        unit = unit or self.unit
+        if unit == "share":
             return percent(value, low, high)
-        if self.unit == "points":
+        if unit == "points":
             return points(value, low, high)
-        return f"{value:+.2f}" if low is None or high is None else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+        return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 class _NotThereError(Exception):
@@ -256,11 +259,14 @@ def _numbers(
     n: pd.Series,
     border: pd.Series | float = 0.0,
     wants: str = "above",
+    unit: str = "",
 ) -> pd.DataFrame:
+    """Rows of evidence; ``unit`` where it is not the claim's."""
     value, low, high = (rows[column].astype(float) for column in columns)
     says = side(low, high, border, wants) if wants != ASIDE else pd.Series(ASIDE, index=rows.index)
     numbers = {"value": value, "low": low, "high": high, "border": border, "n": n}
-    return pd.DataFrame({"part": part, "generator": rows["generator"], **numbers, "says": says})
+    named = {"part": part, "unit": unit, "generator": rows["generator"]}
+    return pd.DataFrame({**named, **numbers, "says": says})
 
 
 def _transfer(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
@@ -293,12 +299,13 @@ def _contrasts(
 
 
 def _top(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
-    return _contrasts(
+    rows = _contrasts(
         store, detector, generators,
         (MATCHED, "top-k minus layer-matched", 0.0, "below"),
         ("top-k - random-k", "minus random-k", 0.0, ASIDE),
         ("top-k - baseline", "minus whole detector", 0.0, ASIDE),
     )  # fmt: skip
+    return rows.assign(reason=unfair(store, detector, generators))
 
 
 def _controls(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
@@ -350,7 +357,7 @@ def _maps(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFram
         value=("share_mood", "mean"), low=("share_mood", "min"), high=("share_mood", "max"), n=("n", "min")
     ).reset_index()
     most = _numbers(
-        spread, "share of the top-k (range over seeds)", ("value", "low", "high"), spread["n"], 0.5
+        spread, "the top-k's own (range over seeds)", ("value", "low", "high"), spread["n"], 0.5, unit="share"
     )
     return pd.concat([more, most])
 
@@ -371,7 +378,7 @@ CLAIMS: tuple[Claim, ...] = (
         "C1", "transfer", "A detector trained on one generator recognises families that it has never seen",
         "AP of the whole detector on each unseen family",
         "the interval lies above the AP that a random order has on average",
-        "01_universal_detectors", "AP", "pictures", _transfer,
+        "01_universal_detectors", "share", "pictures", _transfer,
     ),
     Claim(
         "C2", "top-k", "Dropping the top-k of omega is enough to break it",
@@ -420,16 +427,18 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 _NUMBERS = ["value", "low", "high", "border", "n"]
-_EVIDENCE = ["claim", "detector", "part", "generator", *_NUMBERS, "says", "reason"]
+_EVIDENCE = ["claim", "detector", "part", "unit", "generator", *_NUMBERS, "says", "reason"]
 
 
 def evidence(store: Store, detectors: Sequence[str], generators: Sequence[str]) -> pd.DataFrame:
     """What every claim is judged by: one row per claim, detector, part and generator.
 
-    Columns claim, detector, part, generator, value, low, high, border, n, says, reason. A claim of two parts
-    has two rows per generator; the first part is the one that a verdict quotes. ``says`` is "for", "against",
-    "open", "aside" for what is told but judges nothing, or "missing" where the tables have no interval; then
-    ``reason`` tells what is not there. C1 has no row of the generator that the detectors were trained on.
+    Columns claim, detector, part, unit (where it is not the claim's), generator, value, low, high, border, n,
+    says, reason. A claim of two parts has two rows per generator; the first part is the one that a verdict
+    quotes. ``says`` is "for", "against",
+    "open", "aside" for what is told but judges nothing, or "missing" where the tables have no interval.
+    ``reason`` tells what is not there, and elsewhere with what caution a number has to be read. C1 has no
+    row of the generator that the detectors were trained on.
 
     Reads the tables below ``store`` and nothing else; a missing table, column or row is no error.
     """
@@ -439,7 +448,8 @@ def evidence(store: Store, detectors: Sequence[str], generators: Sequence[str]) 
         for detector in detectors:
             try:
                 rows, reason = claim.read(store, detector, generators), "it has no row in the table"
-                rows["reason"] = np.where(rows["says"] == MISSING, "its interval has no ends", "")
+                remark = rows.get("reason", "")
+                rows["reason"] = np.where(rows["says"] == MISSING, "its interval has no ends", remark)
             except _NotThereError as error:
                 rows, reason = pd.DataFrame({"generator": []}), str(error)
             asked = generators if claim.key != "C1" else [g for g in generators if g != _TRAINED_ON]
@@ -447,7 +457,8 @@ def evidence(store: Store, detectors: Sequence[str], generators: Sequence[str]) 
             parts = rows.loc[rows["says"] != ASIDE, "part"].unique() if len(rows) else [""]
             there = set(zip(rows["part"], rows["generator"], strict=True)) if len(rows) else set()
             absent = [(p, g) for p in parts for g in asked or generators if (p, g) not in there]
-            gaps = pd.DataFrame(absent, columns=["part", "generator"]).assign(says=MISSING, reason=reason)
+            gaps = pd.DataFrame(absent, columns=["part", "generator"])
+            gaps = gaps.assign(says=MISSING, reason=reason, unit="")
             rows = pd.concat([some for some in (rows, gaps) if len(some)], ignore_index=True)
             rows = rows.reindex(columns=_EVIDENCE).assign(claim=claim.key, detector=detector)
             frames.append(rows.sort_values("generator", key=lambda c: c.map(order), kind="stable"))
@@ -469,6 +480,39 @@ def _together(said: pd.Series) -> str:
     return next((word for word in (AGAINST, MISSING, OPEN) if word in set(said)), FOR)
 
 
+def unfair(store: Store, detector: str, generators: Sequence[str]) -> str:
+    """What makes dropping the top-k hard to compare with dropping other maps, in words; empty: nothing does.
+
+    Two things, seen in the sensitivity table: the layer-matched control drops fewer maps, because the top-k
+    leave too few of a layer; the top-k hold a whole layer that everything must pass, so that without them the
+    detector gives every picture the same logit, and every generator the same AP.
+    """
+    try:
+        columns = ["condition", "seed", "k", "ap"]
+        rows = _table(store, "sensitivity", detector, generators, columns)
+    except _NotThereError:
+        return ""
+    top, matched = (rows[rows["condition"] == name] for name in ("top-k", "matched-k"))
+    if top.empty or matched.empty:
+        return ""
+    k, least, most = int(top["k"].max()), int(matched["k"].min()), int(matched["k"].max())
+    told = []
+    if least < k:
+        number = f"{least}" if least == most else f"{least} to {most}"
+        told.append(
+            f"the layer-matched control drops {number} maps and not {k}, because the top-k take more than "
+            "half of some layers, which favours the claim"
+        )
+    per_seed = top.groupby("seed")["ap"]
+    same = int(((per_seed.max() - per_seed.min() < 1e-9) & (per_seed.nunique() == 1)).sum())
+    if same and len(set(rows["generator"])) > 1:
+        told.append(
+            f"in {same} of {len(per_seed)} detector seeds the AP without the top-k is the same on every "
+            "generator to the last digit: the network is cut through and no longer sees the picture at all"
+        )
+    return "; ".join(told)
+
+
 def judge(evidence: pd.DataFrame) -> pd.DataFrame:
     """The verdicts: one row per claim and detector.
 
@@ -485,7 +529,7 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
         said = states[(states["claim"] == key) & (states["detector"] == detector)]
         named = {w: said.loc[said["says"] == w, "generator"].tolist() for w in (FOR, AGAINST, OPEN, MISSING)}
         measured = sum(len(named[w]) for w in (FOR, AGAINST, OPEN))
-        row = {"claim": key, "detector": detector}
+        row: dict[str, object] = {"claim": key, "detector": detector}
         if not measured:
             reasons = "; ".join(dict.fromkeys(own.loc[own["says"] == MISSING, "reason"]))
             row |= {"verdict": UNTESTED, "rule": claim.rule, "why": f"Not measured: {reasons}."}
@@ -493,7 +537,9 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
             parts = _parts(own)
             row |= {"verdict": word(len(named[FOR]), measured - len(named[FOR])), "rule": claim.rule}
             row |= {name: parts[0][name] for name in ("value", "low", "high", "n")}
-            row["why"] = _why(claim, named, measured, parts) + _blind(claim, str(detector), named, states)
+            told = [_why(claim, named, measured, parts), _blind(claim, str(detector), named, states)]
+            cautions = dict.fromkeys(own.loc[(own["says"] != MISSING) & (own["reason"] != ""), "reason"])
+            row["why"] = "".join([*told, *(f" {CAUTION} {text}." for text in cautions)])
         row |= {f"generators_{w}": " ".join(named[w]) if measured else "" for w in (FOR, AGAINST, OPEN)}
         rows.append(row)
     return pd.DataFrame(rows, columns=_COLUMNS)
@@ -517,7 +563,7 @@ def load(store: Store) -> pd.DataFrame | None:
 def _parts(own: pd.DataFrame) -> list[dict[str, float | str]]:
     there = own[own["says"] != MISSING]
     return [
-        {"part": str(part)}
+        {"part": str(part), "unit": str(rows["unit"].iloc[0])}
         | {name: float(rows[name].mean()) for name in ("value", "low", "high")}
         | {"n": int(rows["n"].min())}
         for part, rows in there.groupby("part", sort=False)
@@ -533,7 +579,10 @@ def _why(
         for w, words in ((OPEN, "open"), (AGAINST, "against it"), (MISSING, "not measured"))
         if named[w]
     ]
-    numbers = [f"{p['part']} {claim.text(*(float(p[c]) for c in ('value', 'low', 'high')))}" for p in parts]
+    numbers = [
+        f"{p['part']} {claim.text(float(p['value']), float(p['low']), float(p['high']), str(p['unit']))}"
+        for p in parts
+    ]
     return f"{'; '.join(told)}. Mean: {'; '.join(numbers)}."
 
 
@@ -598,8 +647,13 @@ def percent(value: float, low: float | None = None, high: float | None = None) -
 
 def points(value: float, low: float | None = None, high: float | None = None) -> str:
     """A difference in [-1, 1] as signed points, with its interval where one is given."""
-    text = f"{100 * value:+.1f} points"
-    return text if low is None or high is None else f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    text = f"{_signed(100 * value)} points"
+    return text if low is None or high is None else f"{text} [{_signed(100 * low)}, {_signed(100 * high)}]"
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def _named(generators: tuple[str, ...]) -> str:
