@@ -721,6 +721,9 @@ def before_after(
     for model, values in zip((*MODELS, "difference"), found, strict=True):
         contrast = values[..., groups.index("top-k")] - values[..., groups.index("matched-k")]
         ends = _interval_of_halves(np.concatenate([values, contrast[..., None]], axis=-1), level)
+        if model in MODELS:
+            for end in ends[1:]:
+                end[:-1] = end[:-1].clip(0, 1)  # a share; the contrast may be negative
         rows += [
             {"model": model, "group": group, "share": share, "low": low, "high": high}
             for group, share, low, high in zip([*groups, "top-k - matched-k"], *ends, strict=True)
@@ -728,14 +731,3 @@ def before_after(
     return pd.DataFrame(rows).assign(
         n=len(universal[0].color) // 2, k=len(universal[0].members["top-k"][0]), seeds=len(universal)
     )
-
-
-def chroma_ratio(picture: Tensor, box: tuple[int, int, int, int]) -> float:
-    """Mean chroma inside ``box`` (top, left, bottom, right) over that of the whole picture (3, H, W), uint8.
-
-    Chroma is the length of (Cb, Cr). NaN where the picture has none (less than rounding makes).
-    """
-    chroma = ycbcr(picture[None])[0, 1:].norm(dim=0)
-    top, left, bottom, right = box
-    whole = float(chroma.mean())
-    return float(chroma[top:bottom, left:right].mean()) / whole if whole > 1e-6 else float("nan")

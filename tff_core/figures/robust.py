@@ -168,18 +168,14 @@ def robust_differences(table: pd.DataFrame) -> go.Figure:
             _seeds(figure, single, [row_of(generators, g) + at for g in single["generator"]], look[1], first,
                    "points")  # fmt: skip
             owner += [title, title]
-    add_menu(
-        figure,
-        {title: [o == title for o in owner] for title in titles},
-        relayout={title: {"xaxis.title.text": f"AP: {title}, points"} for title in titles},
-    )
+    add_menu(figure, {title: [o == title for o in owner] for title in titles}, dropdown=True)
     figure.add_vline(x=0, line={"color": LINE, "width": 1.5})
-    figure.update_xaxes(title=f"AP: {next(iter(titles))}, points")
+    figure.update_xaxes(title="difference of AP, points")
     generator_axis(figure, generators)
     text = (
         "Paired differences of AP with 95 % intervals over pictures and detector seeds; small dots are the "
         f"seeds. {counts_text(table)} First the colour-robust detector minus the universal one (right of "
-        "zero: it does better); the switch shows colour minus gray for each of the two (right of zero: gray "
+        "zero: it does better); the menu shows colour minus gray for each of the two (right of zero: gray "
         "costs AP)."
     )
     found = {(r.generator, r.model, r.input): r for r in records(table[table["seed"] == "all"])}
@@ -233,9 +229,11 @@ def robust_shares(table: pd.DataFrame, paper: Mapping[str, Mapping[str, float]] 
         _marks(figure, own, "share", [row_of(generators, g) + 0.15 - 0.3 * place for g in own["generator"]],
                look, ("low", "high"), False, "points")  # fmt: skip
         owner.append("differences")
+    ends = table[table["model"] == "difference"][["low", "high"]] * 100
+    wide = [min(-10.0, float(ends["low"].min()) - 5), max(10.0, float(ends["high"].max()) + 5)]
     axes = {
         "before and after": ("shares", "colour-conditional maps, %", [-4, 104]),
-        "after minus before": ("differences", "share after minus share before, points", [-104, 104]),
+        "after minus before": ("differences", "change of the share, points", wide),
     }
     add_menu(
         figure,
