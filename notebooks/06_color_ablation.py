@@ -304,7 +304,7 @@ frames, texts = {}, {}
 for factor in FACTORS:
     pictures, p = altered["saturation", factor]
     frames[f"{factor:g}"] = pictures[shown].permute(0, 2, 3, 1).numpy()
-    texts[f"{factor:g}"] = [f"{'fake' if labels[i] else 'real'}, p = {p[i]:.2f}" for i in shown]
+    texts[f"{factor:g}"] = [f"{'fake' if labels[i] else 'real'}<br>{p[i]:.2f}" for i in shown]
 figures.show(
     figures.slides(
         frames, texts, "chroma times ",

@@ -139,13 +139,13 @@ def gray_drops(table: pd.DataFrame) -> go.Figure:
     add_menu(
         figure,
         {
-            "own label with p ≥ 0.2 (the paper's)": [o == "p >= 0.2" for o in owner],
+            "p ≥ 0.2 (the paper's)": [o == "p >= 0.2" for o in owner],
             "all pictures": [o == "all" for o in owner],
         },
     )
     figure.add_vline(x=0, line={"color": LINE, "dash": "dot"})
     generator_axis(figure, generators)
-    figure.update_xaxes(title="median in colour minus median in gray, points")
+    figure.update_xaxes(title="drop of the median, points")
     shown = table[(table["seed"].astype(str) == "all") & (table["filter"] == "p >= 0.2")].drop_duplicates(
         ["generator", "label"]
     )
@@ -155,9 +155,9 @@ def gray_drops(table: pd.DataFrame) -> go.Figure:
         for r in records(shown.dropna(subset=["drop"]))
     )
     text = (
-        "Drop of the median fake probability when the pictures turn gray, with 95 % intervals "
-        "over pictures and "
-        "detector seeds; small dots are the seeds. Right of zero: gray pictures look less fake."
+        "Drop of the median fake probability when the pictures turn gray (colour minus gray), with 95 % "
+        "intervals over pictures and detector seeds; small dots are the seeds. Right of zero: gray "
+        "pictures look less fake."
     )
     return finish(
         figure, 150 + 52 * len(generators), text, f"Drop of the median in points: {described}.", menu=True
@@ -209,7 +209,7 @@ def sweeps(table: pd.DataFrame) -> go.Figure:
     """
     figure = go.Figure()
     owner = []
-    titles = {"saturation": "chroma times (0: gray, 1: the picture itself)", "hue": "hue turned by, degrees"}
+    titles = {"saturation": "chroma times (0: gray)", "hue": "hue turned by, degrees"}
     for change in titles:
         for label, colour, band, symbol in (
             ("fake", FAKE, "rgba(213,94,0,0.15)", "x"),
@@ -288,6 +288,7 @@ def slides(
             text=list(labels[name]),
             textposition="bottom center",
             textfont={"color": INK, "size": 12},
+            cliponaxis=False,  # two lines below a narrow picture are taller than the axis
             hoverinfo="skip",
             showlegend=False,
             visible=i == first,
@@ -303,7 +304,7 @@ def slides(
     add_slider(figure, steps, prefix, first)
     figure.update_xaxes(visible=False, range=[-0.5, n * (width + gap) - gap - 0.5], constrain="domain")
     figure.update_yaxes(visible=False, range=[1.25 * height, -0.5], scaleanchor="x", constrain="domain")
-    described = "; ".join(f"{prefix}{name}: {', '.join(labels[name])}" for name in names)
+    described = "; ".join(f"{prefix}{name}: {', '.join(labels[name])}".replace("<br>", " ") for name in names)
     return finish(figure, 260, text, f"{n} pictures with a slider. {described}.")
 
 
