@@ -144,6 +144,18 @@ display(
 #   does $\omega$ measure?
 # - {doc}`Sensitivity </notebooks/03_sensitivity>`: what is lost when the top-k are held constant, and
 #   compared with what?
+# - {doc}`Pixels </notebooks/04_pixel_attribution>`: do heatmaps on the picture show what the detector looks
+#   at, more than those of a classifier, an untrained network or the picture's edges?
+# - {doc}`Patches </notebooks/05_lrp_max>`: what excites a feature map most? {doc}`The atlas
+#   </notebooks/atlas>` has a card for each of the top-k.
+# - {doc}`Without colour </notebooks/06_color_ablation>`: what does the detector say of gray pictures, and of
+#   pictures with the colours of others?
+# - {doc}`Maps that respond to colour </notebooks/07_color_conditional>`: how many of the top-k, and how many
+#   of other maps?
+# - {doc}`Colour-robust detectors </notebooks/08_color_robust>`: does training with gray pictures help?
+# - {doc}`What the paper did not ask </notebooks/09_beyond>`: other rankings, harder controls, more and fewer
+#   maps, other ways of dropping them.
+# - {doc}`Verdicts </notebooks/10_verdicts>`: every claim, its intervals and its word.
 # - {doc}`Every generator </book/generators>`: one page for each, with pictures, scores, accuracies and
 #   differences.
 # - {doc}`Data card </notebooks/data_card>`: what the pictures are, how they were made, what was tried.
