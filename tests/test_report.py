@@ -43,7 +43,8 @@ def test_an_explanation_agrees_with_the_network(tmp_path: Path, net: lrp.Net) ->
     assert found.logit == pytest.approx(float(net(x)[0, 0]), abs=1e-6)
     assert found.decision == RULE.decide(found.logit)
     assert found.picture.shape == found.heat.shape == (32, 32, 3)
-    whole = lrp.relevance(net, x)
+    sign = 1 if found.logit >= RULE.threshold else -1
+    whole = lrp.relevance(net, x, start=sign * net(x))
     for fired in found.maps:
         r = whole.maps[fired.map.layer][0]
         share = float(r[fired.map.channel].clamp(min=0).sum() / r.abs().sum())
@@ -51,6 +52,21 @@ def test_an_explanation_agrees_with_the_network(tmp_path: Path, net: lrp.Net) ->
         assert fired.place == omega.ranking.index(fired.map) + 1
     assert [m.share for m in found.maps] == sorted((m.share for m in found.maps), reverse=True)
     assert found.maps[0].patch is not None and found.maps[0].patch.shape == (96, 96, 3)
+
+
+def test_the_side_of_the_threshold_is_explained(tmp_path: Path, net: lrp.Net) -> None:
+    path = save(tmp_path / "a.png")
+    x = data.normalize(data.read(path)[None])
+    logit = float(net(x)[0, 0])
+    for threshold in (logit - 1, logit + 1):  # called fake, called real: by the threshold, whatever the sign
+        rule = judge.Rule(threshold, threshold, threshold, "a test")
+        found = report.explain(net, path, rule, maps=10)
+        assert found.decision == ("fake" if threshold < logit else "real")
+        side = 1 if threshold < logit else -1
+        r = lrp.relevance(net, x, start=torch.tensor([[abs(logit) * side * np.sign(logit)]])).maps["3"][0]
+        shares = {m.map.channel: m.share for m in found.maps if m.map.layer == "3"}
+        expected = (r.clamp(min=0).sum((1, 2)) / r.abs().sum()).tolist()
+        assert [shares[c] for c in range(4)] == pytest.approx(expected, abs=1e-5)
 
 
 def test_large_pictures_are_refused_or_cropped(

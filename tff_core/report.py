@@ -51,11 +51,15 @@ class Fired:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One picture (H, W, 3) uint8 with its logit, decision, heatmap over it, and maps that fired most."""
+    """One picture (H, W, 3) uint8 with its logit, decision, heatmap over it, and maps that fired most.
+
+    ``threshold`` is the logit from which on a picture is called fake.
+    """
 
     path: Path
     picture: Pixels
     logit: float
+    threshold: float
     decision: str
     heat: Pixels
     maps: tuple[Fired, ...]
@@ -73,9 +77,9 @@ def explain(
 ) -> Explanation:
     """Relevance of one picture's pixels and feature maps, and LRP-max patches of the strongest maps.
 
-    Explained is what the network says: f(x) where it says fake, -f(x) where it says real. The strongest maps
-    are those with the largest share of positive relevance in their layer, on this picture alone. ``crop``
-    takes a square of at most that side from the middle.
+    Explained is the side of the threshold: f(x) at or above it, -f(x) below it. The strongest maps are those
+    with the largest share of positive relevance in their layer, on this picture alone. ``crop`` takes a
+    square of at most that side from the middle.
 
     Raises PictureError as `data.read`, and ValueError where the picture is too large.
     """
@@ -92,9 +96,17 @@ def explain(
     x = data.normalize(whole[None].to(device))
     gathered = ffrs.Accumulator(net.layers)
     keep = torch.ones(1, dtype=torch.bool)
-    found = lrp.relevance(net, x, pixels=True, on_layer=lambda layer, r: gathered.add(layer, r, keep))
-    assert found.logit is not None and found.pixels is not None
-    logit = float(found.logit[0, 0])
+    out = net(x)[:, :1]
+    logit = float(out[0, 0])
+    found = lrp.relevance(
+        net,
+        x,
+        # the decision falls at the threshold, not at 0: what spoke for it is f or -f accordingly
+        start=out if logit >= rule.threshold else -out,
+        pixels=True,
+        on_layer=lambda layer, r: gathered.add(layer, r, keep),
+    )
+    assert found.pixels is not None
     own = ffrs.Omega({layer: sums.numpy() for layer, sums in gathered.sums.items()}, count=1)
     strongest = own.top(min(maps, len(own)))
     best = maxima.activation_max(net, [x], strongest, top=1)
@@ -109,7 +121,7 @@ def explain(
             cut, heat = (pixels.enlarge(shown, box, _CELL) for shown in (picture, over))
         fired.append(Fired(patch.map, own[patch.map], patch.value, places.get(patch.map), box, cut, heat))
     over = pixels.overlay(picture[None], pixels.heat(found.pixels))[0]
-    return Explanation(path, picture, logit, rule.decide(logit), over, tuple(fired))
+    return Explanation(path, picture, logit, rule.threshold, rule.decide(logit), over, tuple(fired))
 
 
 def summary(one: Explanation) -> dict[str, Any]:
@@ -152,7 +164,8 @@ h1{font-size:1.5rem}h2{font-size:1.15rem;overflow-wrap:anywhere;margin-top:2.5re
 .row{display:flex;flex-wrap:wrap;gap:1rem}
 figure{margin:0}figcaption{font-size:.85rem;opacity:.8;overflow-wrap:anywhere}
 img{image-rendering:pixelated;border:1px solid #8888;display:block}
-.large img{width:min(256px,43vw);height:auto}
+.large figure{width:min(256px,43vw)}
+.large img{width:100%;height:auto;box-sizing:border-box}
 .map{width:12.6rem;border:1px solid #8884;border-radius:6px;padding:.6rem}
 .map p{margin:.4rem 0 0;font-size:.85rem;overflow-wrap:anywhere}
 .map .row{gap:.4rem}
@@ -215,10 +228,11 @@ def page(explanations: Sequence[Explanation], facts: Mapping[str, object], notes
     body += [
         "<h2>How to read this</h2>",
         "<p>Relevance says which pixels and feature maps carried the detector's answer on this picture; it "
-        "does not say that the answer is right. Bright pixels spoke for the decision. A map's share is the "
-        "part of its layer's relevance that is positive and lies on it. A patch is the smallest box around "
-        "the quarter of the pixels that excited the map most at its strongest position; beside it the same "
-        "box with its relevance. Maps of deep layers see the whole picture.</p>",
+        "does not say that the answer is right. Bright pixels spoke for the decision (of an unsure one: for "
+        "its side of the threshold). A map's share is the part of its layer's relevance that is positive and "
+        "lies on it. A patch is the smallest box around the quarter of the pixels that excited the map most "
+        "at its strongest position; beside it the same box with its relevance. Maps of deep layers see the "
+        "whole picture.</p>",
         "<h2>How it was made</h2>",
         facts_of(facts),
     ]
@@ -232,7 +246,8 @@ def _section(one: Explanation) -> list[str]:
     parts = [
         f"<section>\n<h2>{escape(name)}</h2>",
         f'<p><span class="{one.decision}">{one.decision}</span> probability of being fake '
-        f"{100 * float(expit(one.logit)):.1f} %, logit {one.logit:.3f}</p>",
+        f"{100 * float(expit(one.logit)):.1f} %, logit {one.logit:.3f}; called fake from "
+        f"{100 * float(expit(one.threshold)):.1f} %, logit {one.threshold:.3f}</p>",
         '<div class="row large">',
         f"<figure>{image(one.picture, f'the picture {name}')}<figcaption>{escape(one.path)}, {size}"
         "</figcaption></figure>",
