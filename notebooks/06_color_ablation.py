@@ -112,7 +112,7 @@ for row in pairs.sort_values("generator", key=lambda c: c.map(generators.index),
     )
 display(
     Markdown(
-        f"All numbers in percent; n counts pictures times {len(seeds)} detector seeds; called fake at each "
+        f"All numbers in percent; n counts pictures times detector seeds ({len(seeds)}); called fake at each "
         f"seed's own threshold, calibrated on validation pictures in colour.\n\n" + "\n".join(lines)
     )
 )
@@ -137,17 +137,17 @@ display(
         f"The claim **{word}** here. The drop of the fakes' median (p ≥ 0.2, as in the paper) lies with "
         f"its whole interval above zero on {len(falls)} of {len(generators)} generators{named(falls)}, "
         f"contains zero on {len(unsure)}{named(unsure)}, and lies below zero on "
-        f"{len(rises)}{named(rises)}. n = {fakes['n'].min()} to {fakes['n'].max()} fakes times seeds that "
-        f"pass the filter.\n\n**Called fake?** Of all fakes "
+        f"{len(rises)}{named(rises)}. Between {fakes['n'].min()} and {fakes['n'].max()} pairs of a fake "
+        f"and a seed per generator pass the filter.\n\n**Called fake?** Of all fakes "
         f"{verdicts.percent(all_fakes['called_fake'].mean())} are called fake in colour and "
         f"{verdicts.percent(all_fakes['called_fake_gray'].mean())} in gray, on average over the generators. "
         f"(A median near 0 or 1 can hide what a threshold shows.)\n\n**And the reals?** Their share called "
         f"fake goes from {verdicts.percent(reals['called_fake'].mean())} in colour to "
         f"{verdicts.percent(reals['called_fake_gray'].mean())} in gray, on average over the generators"
         + (
-            f"; on {len(wrong)} it grows by more than 10 points{named(wrong)}. There a gray picture is not "
-            "one with a piece of evidence removed: it is a strange picture, and strange pictures get "
-            "called fake.\n"
+            f"; on {len(wrong)} it grows by more than 10 points{named(wrong)}. There "
+            "gray by itself pushes pictures towards fake, so that what happens to the fakes is not evidence "
+            "removed alone.\n"
             if wrong
             else "; on none does it grow by more than 10 points. Gray as such does not look fake.\n"
         )
@@ -254,8 +254,8 @@ display(
             else ""
         )
         + f"{sizes.min() if sizes.min() == sizes.max() else f'{sizes.min()} to {sizes.max()}'} pairs per "
-        f"generator, {len(seeds)} detector seeds; of the mixtures' pixels {verdicts.percent(mixed.mean())} "
-        f"had to be clipped.\n:::"
+        f"generator, detector seeds {', '.join(map(str, seeds))}; of the mixtures' pixels "
+        f"{verdicts.percent(mixed.mean())} had to be clipped.\n:::"
     )
 )
 

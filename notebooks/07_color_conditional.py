@@ -150,10 +150,11 @@ impossible = (
 )
 display(
     Markdown(
-        f"Shares in percent, means over {len(seeds)} detector seeds ({DRAWS['matched-k']} layer-matched "
-        f"and {DRAWS['random-k']} random sets); n = {' to '.join(map(str, sorted({sizes[0], sizes[-1]})))} "
-        f"fakes per generator, k = {k}. FDR: the false discovery rate among the maps of a set is held at 5 "
-        f"% (Benjamini and Hochberg 1995). {impossible}\n\n" + "\n".join(lines)
+        f"Shares in percent, means over detector seeds {', '.join(map(str, seeds))} ({DRAWS['matched-k']} "
+        f"layer-matched and {DRAWS['random-k']} random sets); n = "
+        f"{' to '.join(map(str, sorted({sizes[0], sizes[-1]})))} fakes per generator, k = {k}. FDR: the "
+        "false discovery rate among the maps of a set is held at 5 % (Benjamini and Hochberg 1995). "
+        f"{impossible}\n\n" + "\n".join(lines)
     )
 )
 
@@ -217,9 +218,10 @@ display(
         "\n".join(lines) + f"\n\nDifference of the shares (Mood's test), measured on "
         f"{' to '.join(map(str, sorted({halves[0], halves[-1]})))} fakes at a time, with 95 % intervals: "
         f"two halves of the pictures never share one, so how much they differ tells how much the share "
-        f"varies over pictures; to this comes how much the {len(seeds)} detector seeds "
-        f"differ.\n\n:::{{admonition}} Verdict: the top-k are colour-conditional\n:class: "
-        f"important\n\n**As in the paper, more than half of the top-k**: on {len(majority)} of "
+        f"varies over pictures"
+        + (f"; to this comes how much the {len(seeds)} detector seeds differ." if len(seeds) > 1 else ".")
+        + f"\n\n:::{{admonition}} Verdict: the top-k are colour-conditional\n:class: "
+        f"important\n\n**More than half of the top-k, as in the paper for ResNet-50**: on {len(majority)} of "
         f"{len(generators)} generators{named(majority)}.\n\n**More than other maps of the same layers**: "
         f"the claim {sentence(strict)}."
         + (

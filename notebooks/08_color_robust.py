@@ -367,9 +367,10 @@ if len(means):
 lines = []
 for row in means.itertuples():
     count = int(((usable["model"] == row.model) & (usable["group"] == row.group)).sum())
+    span = f" [{row.low:.2f}, {row.high:.2f}]" if row.maps > 1 else ""  # one map has no spread
     lines.append(
         f"{row.model.replace('color', 'colour')}, {row.group.replace('matched-k', 'layer-matched')}: "
-        f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}] ({row.maps} maps, {count} patches)"
+        f"{row.value:.2f}{span} (maps: {row.maps}, patches: {count})"
     )
 tops = means[means["group"] == "top-k"].set_index("model")
 verdict = ""
