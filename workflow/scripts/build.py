@@ -287,7 +287,7 @@ class Progress:
         if stats and stats[1] in self.expected:
             self.total += self.expected[stats[1]] * int(stats[2])
             self.steps += int(stats[2])
-        started = re.match(r"Job (\d+): (.*?)(?: \[(.*)\])?$", line)
+        started = re.match(r"\s*Job (\d+): (.*?)(?: \[(.*)\])?$", line)  # indented where it is one of a group
         if started:
             log = started[3] or ""
             rule = re.sub(r"[/.].*$", "", log.removeprefix("logs/"))  # a rule's logs bear its name
@@ -406,7 +406,10 @@ def show(process: subprocess.Popen[str], progress: Progress, log: IO[str]) -> No
 
 def failure(folder: Path, text: str) -> str:
     """What went wrong, from Snakemake's report: the failing steps, their last words, and where to read on."""
-    logs = list(dict.fromkeys(re.findall(r"log: (logs/\S+)", text.split("Error in rule", 1)[-1])))
+    named = re.findall(r"^ *log: (.*?)(?: \(check|$)", text.split("Error in ", 1)[-1], re.MULTILINE)
+    logs = list(dict.fromkeys(name for names in named for name in names.split(", ")))
+    # a cluster's own log comes with the step's; one of them can be empty
+    logs = [name for name in logs if (folder / name).is_file() and (folder / name).stat().st_size] or logs
     if "Error in rule" not in text or not logs:
         told = [line.strip() for line in text.splitlines() if line.strip()][-6:]
         return "the workflow stopped:\n  " + "\n  ".join(told)
