@@ -2,8 +2,8 @@
 # # Which feature maps respond to colour
 #
 # The last chapter asked the whole detector. This one asks its feature maps, one by one: is a map excited
-# otherwise when the same pictures come in gray? The paper finds that *most* of the top-k are
-# **colour-conditional** and reads this as: colour is a transferable forensic feature. A share needs
+# otherwise when the same pictures come in gray? {cite:t}`chandrasegaran2022` find that *most* of the top-k
+# are **colour-conditional** and read this as: colour is a transferable forensic feature. A share needs
 # something to stand beside. Here it stands beside other maps of the same layers.
 
 # %% tags=["parameters"]
