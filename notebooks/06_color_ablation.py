@@ -149,7 +149,7 @@ display(
             "gray by itself pushes pictures towards fake, so that what happens to the fakes is not evidence "
             "removed alone.\n"
             if wrong
-            else "; on none does it grow by more than 10 points. Gray as such does not look fake.\n"
+            else "; on none does it grow by more than 10 points. Gray by itself makes few reals look fake.\n"
         )
         + ":::"
     )
@@ -338,7 +338,8 @@ display(
 #
 # - If the fakes' median falls in gray **and** reals stay real, the detector uses something that gray
 #   removes. If a real with a fake's chroma is called fake, that something is in the chroma, and no gray
-#   picture was needed to show it.
+#   picture was needed to show it. If the verdict follows the luma instead, most of the evidence is there,
+#   however colourful the patches of the top maps look.
 # - A drop alone does **not** show that colour *transfers*: it must appear on generators that the detector
 #   never saw, and it does not appear on each of them just because it does on ProGAN.
 # - It does **not** say which property of colour: saturation, hue, or a fine texture that an upsampling
