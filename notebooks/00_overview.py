@@ -93,7 +93,8 @@ table = verdicts.load(store)
 lines = ["**Not there yet:** the table of verdicts is made after all chapters; `make` makes it."]
 if table is not None:
     shown = list(dict.fromkeys([detector, *table["detector"]]))
-    word = table.set_index(["claim", "detector"])["verdict"]
+    careful = table["why"].str.contains(verdicts.CAUTION).map({True: ", with a caution", False: ""})
+    word = table.assign(word=table["verdict"] + careful).set_index(["claim", "detector"])["word"]
     titles = " | ".join(detectors.get(name).title for name in shown)
     lines = [f"| | claim | {titles} |", "|---|---|" + "---|" * len(shown)]
     for claim in verdicts.CLAIMS:

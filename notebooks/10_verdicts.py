@@ -84,9 +84,10 @@ display(Markdown("\n".join(lines)))
 # %% tags=["hide-input"]
 def reported(key):
     archs = dict.fromkeys(detectors.get(name).arch for name in detectors_shown)
-    if len(archs) == 1:
-        return verdicts.reported(key, next(iter(archs)))
-    return "<br>".join(f"{detectors.ARCHITECTURES[a].title}: {verdicts.reported(key, a)}" for a in archs)
+    told = {detectors.ARCHITECTURES[arch].title: verdicts.reported(key, arch) for arch in archs}
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return "<br>".join(f"{name}: {words}" for name, words in told.items())
 
 
 def counted(row):
@@ -95,7 +96,7 @@ def counted(row):
 
 
 heads = " | ".join(title.values())
-lines = [f"| | claim | the paper | {heads} |", "|---|---|---|" + "---|" * len(title)]
+lines = [f"| | claim | {heads} | the paper |", "|---|---|---|" + "---|" * len(title)]
 judged = table.set_index(["claim", "detector"])
 for key, claim in claims.items():
     cells = []
@@ -106,10 +107,11 @@ for key, claim in claims.items():
             speak, measured = counted(row)
             page = "/notebooks" if name == detector else f"/detectors/{name}"
             number = claim.text(row.value, row.low, row.high)
+            mark = "; caution, see below" if verdicts.CAUTION in row.why else ""
             cells[-1] = (
-                f"{{doc}}`{row.verdict} <{page}/{claim.chapter}>`<br>{speak} of {measured}<br>{number}"
+                f"{{doc}}`{row.verdict} <{page}/{claim.chapter}>`<br>{speak} of {measured}{mark}<br>{number}"
             )
-    lines.append("| " + " | ".join([key, claim.title, reported(key), *cells]) + " |")
+    lines.append("| " + " | ".join([key, claim.title, *cells, reported(key)]) + " |")
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]

@@ -119,11 +119,11 @@ models = card.models()
 shown = models[models["generator"].isin(generators)].assign(
     generator=lambda table: table["generator"].map(figures.generator_name)
 )
-lines = ["| generator | model | parts | upsampling | made from | seed | steps | weights |", "|---" * 8 + "|"]
+lines = ["| generator | model | parts | upsampling | seed | steps | weights |", "|---" * 7 + "|"]
 lines += [
-    f"| {row.generator} | {row.model} | {row.parts} | {row.upsampling} | {row.source} | {row.seed} | "
-    f"{row.steps} | {row.parameters:,} |"
-    for row in shown.rename(columns={"made from": "source"}).itertuples()
+    f"| {row.generator} | {row.model} | {row.parts} | {row.upsampling} | {row.seed} | {row.steps} | "
+    f"{row.parameters:,} |"
+    for row in shown.itertuples()
 ]
 display(Markdown("\n".join(lines)))
 display(Markdown(f"{len(models)} files, {models['kilobytes'].sum() / 1000:.1f} MB in all."))

@@ -611,27 +611,21 @@ def reported(claim: str, arch: str) -> str:
     def of(condition: str) -> str:
         return _span(table[condition])
 
-    k = published.K[arch]
     if claim == "C1":
-        return f"AP {_span(table['baseline'].drop(_TRAINED_ON))} on six unseen families"
+        return f"AP {_span(table['baseline'].drop(_TRAINED_ON))}"
     if claim == "C2":
-        return f"AP {of('baseline')}; without the top {k}: {of('top-k')}; no layer-matched control"
+        return f"AP {of('baseline')} falls to {of('top-k')}; no layer-matched control"
     if claim == "C3":
-        ensemble = f"AP without a random {k} (five networks averaged): {of('random-k')}"
-        return f"{ensemble}; without the low {k}: {of('low-k')}"
+        return f"AP {of('random-k')} (random, five networks averaged), {of('low-k')} (low)"
     if claim == "C7":
         shares = published.color_conditional().query("detector == @arch")["share"]
-        return f"share {_span(shares)}; no control" if len(shares) else "no table for this network"
+        return f"share {_span(shares)}; no control" if len(shares) else "no table"
     if claim == "C8":
         rows = published.color_robust().query("architecture == @arch and input == 'grayscale'")
-        left = ", StyleGAN2 left out: its column repeats StyleGAN's" if rows["doubtful"].any() else ""
+        left = " (StyleGAN2 left out: its column repeats StyleGAN's)" if rows["doubtful"].any() else ""
         ap = rows[~rows["doubtful"]].set_index("detector")["ap"]
-        return f"AP in gray {_span(ap['baseline'])} before, {_span(ap['color-robust'])} after{left}"
-    return {
-        "C4": "judged by eye, on heat maps",
-        "C5": "judged by eye, on collages of patches",
-        "C6": "box plots in which the median falls; no table",
-    }[claim]
+        return f"AP {_span(ap['baseline'])} becomes {_span(ap['color-robust'])}{left}"
+    return {"C4": "by eye, no number", "C5": "by eye, no number", "C6": "box plots, no table"}[claim]
 
 
 def _span(shares: pd.Series) -> str:
