@@ -7,6 +7,7 @@ which SLURM hands out all the same.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import getpass
 import json
@@ -188,6 +189,17 @@ def test_the_gpus_of_a_machine_are_counted(
     if chosen is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
     assert build.gpus() == expected
+
+
+def test_the_workflow_starts_a_step_for_each_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    options = argparse.Namespace(profile="local", jobs=4, snakemake=[])
+    here = build.command(tmp_path / "config.json", options, ["html/.complete"], tmp_path)
+    options.profile = "slurm"  # counts its own
+    there = build.command(tmp_path / "config.json", options, ["html/.complete"], tmp_path)
+    assert here[here.index("--resources") + 1] == "gpu=3"
+    assert here[here.index("--cores") + 1] == there[there.index("--jobs") + 1] == "4"
+    assert "--resources" not in there
 
 
 # ---- a cluster
