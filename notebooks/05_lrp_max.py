@@ -229,7 +229,8 @@ sizes = [int(pooled[pooled["group"] == g]["n_maps"].max()) for g in ("top-k", "t
 patchless = int(found["box"].isna().sum())
 display(
     Markdown(
-        "\n".join(lines) + f"\n\nMeans over {len(seeds)} detector seeds with 95 % intervals. Top-k: up to "
+        "\n".join(lines)
+        + f"\n\nMeans over detector seeds {', '.join(map(str, seeds))}, 95 % intervals. Top-k: up to "
         f"{sizes[0]} maps ({len(seeds)} times {k}), {RANKS} patches each; up to {sizes[1]} of them have a "
         f"partner outside the top-k in their layer. {patchless} of {len(found):,} positions had no patch, "
         "because the map was not active anywhere in the picture.\n\n:::{admonition} Verdict: the patches "
@@ -254,13 +255,16 @@ display(
 # %%
 net = nets[seed]
 first = {g: images.paths[0] for g, images in fakes.items()}
-layers = list({m.layer: m for m in reversed(groups[seed]["top-k"])}.values())[::-1][:8]
+layers = {}
+for m in groups[seed]["top-k"]:
+    layers.setdefault(m.layer, m)
+chosen = list(layers.values())[:8]
 
 if explorer.live():
     some = {f"{figures.generator_name(g)}: {path.name}": path for g, path in first.items()}
     display(explorer.widget(net, some, groups[seed]["top-k"], device))
 else:
-    looks = {m: [explorer.look(net, data.read(p), m, device) for p in first.values()] for m in layers}
+    looks = {m: [explorer.look(net, data.read(p), m, device) for p in first.values()] for m in chosen}
     figures.show(
         figures.collage(
             {str(m): explorer.rows(own) for m, own in looks.items()},

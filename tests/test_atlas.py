@@ -268,7 +268,12 @@ def test_cards_hold_what_the_table_says() -> None:
     first, second, third = parser.cards.values()
     assert (first["data-rank"], first["data-layer"], first["data-p"]) == ("1", "1", "0.5")
     assert (second["data-effect"], third["data-effect"], third["data-p"]) == ("-0.2", "-1.5", "")
-    for words in ("0.3000 [0.2500, 0.3500]", "at most 0.05 on 2 of 2", "−0.200 [−0.300, −0.100]", "AP −2.00"):
+    for words in (
+        "0.3000 [0.2500, 0.3500]",
+        "at most 0.05 on 2 of 2",
+        "−0.200 [−0.300, −0.100]",
+        "−2.00 points",
+    ):
         assert words in text
     assert "facade_1.png" in text and "not measured" in text
 

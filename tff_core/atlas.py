@@ -253,10 +253,9 @@ def _card(
     facts = {
         "layer": html.escape(m.layer),
         "ω": _interval(row, "omega", "{:.4f}"),
-        "p, colour against gray": f"{_number(row['p'], '{:.2g}')} "
-        f"(at most {ALPHA:g} on {row['conditional']} of {total} generators)",
-        "dropped alone": f"logit of fakes {_interval(row, 'effect', '{:+.3f}')}, "
-        f"AP {_number(row['d_ap'], '{:+.2f}', 100)} points",
+        "colour: p": f"{_number(row['p'], '{:.2g}')}; at most {ALPHA:g} on {row['conditional']} of {total}",
+        "dropped: logit": _interval(row, "effect", "{:+.3f}"),
+        "dropped: AP": f"{_number(row['d_ap'], '{:+.2f}', 100)} points",
     }
     listed = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
     heads = "".join(f"<span>{html.escape(g)}</span>" for g in generators)

@@ -164,8 +164,10 @@ def collage(
     finished = finish(
         figure, 120 + 76 * count, text, f"Patches: {described} {', '.join(columns)}.", menu=not prefix
     )
-    # the names of the columns stand where other figures have a margin
-    finished.update_layout(margin_t=(76 if not prefix else 34))
+    # the names of the columns stand where other figures have a margin; the menu above them
+    finished.update_layout(margin_t=(80 if not prefix else 34))
+    for menu in finished.layout.updatemenus:
+        menu.pad.b = 34
     finished.update_xaxes(linecolor="rgba(0,0,0,0)")
     finished.update_yaxes(linecolor="rgba(0,0,0,0)")
     return finished
