@@ -221,7 +221,7 @@ class Claim:
             return percent(value, low, high)
         if unit == "points":
             return points(value, low, high)
-        return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+        return f"{_signed(value, 2)} [{_signed(low, 2)}, {_signed(high, 2)}]"
 
 
 class _NotThereError(Exception):
@@ -645,9 +645,9 @@ def points(value: float, low: float | None = None, high: float | None = None) ->
     return text if low is None or high is None else f"{text} [{_signed(100 * low)}, {_signed(100 * high)}]"
 
 
-def _signed(value: float) -> str:
-    text = f"{value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
+def _signed(value: float, digits: int = 1) -> str:
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]  # nothing has no sign
 
 
 def _named(generators: tuple[str, ...]) -> str:
