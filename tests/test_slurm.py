@@ -113,7 +113,9 @@ def test_steps_at_once_never_share_a_gpu(
     started += [_start(tmp_path, two_gpus, name, "rank.py") for name in names]
     seen = set()
     while names:
-        _wait_until(lambda: len(_at_work(tmp_path, names)) >= min(2, len(names)), 60, "both GPUs are at work")
+        _wait_until(
+            lambda: len(_at_work(tmp_path, names)) >= min(2, len(names)), 300, "both GPUs are at work"
+        )
         time.sleep(0.5)  # a third that did not wait its turn would be there by now
         devices = _at_work(tmp_path, names)
         assert len(devices) == len(set(devices.values())) == min(2, len(names))
@@ -131,12 +133,12 @@ def test_a_killed_step_frees_its_gpu(
     variables = {**two_gpus, "TFF_GPUS": "GPU-8d2e"}  # by name, as CUDA can
     first = _start(tmp_path, variables, "first", "execute.py")
     started.append(first)
-    _wait_until((tmp_path / "first").exists, 60, "the first step is at work")
+    _wait_until((tmp_path / "first").exists, 300, "the first step is at work")
     started.append(_start(tmp_path, variables, "second", "execute.py"))
     time.sleep(0.5)
     assert not (tmp_path / "second").exists()
     first.send_signal(signal.SIGKILL)
-    _wait_until((tmp_path / "second").exists, 60, "the second step has the GPU of the killed one")
+    _wait_until((tmp_path / "second").exists, 300, "the second step has the GPU of the killed one")
     assert (tmp_path / "second").read_text() == "GPU-8d2e"
 
 
