@@ -272,14 +272,14 @@ def _details(rows: pd.DataFrame | None) -> str:
     if rows is None:
         return ""
     lines = "".join(
-        f"<tr><td>{html.escape(str(row.generator))}</td><td>{row.activation:.2f}</td>"
-        f"<td>{html.escape(str(row.where))}</td><td>{html.escape(str(row.picture))}</td>"
-        f"<td>{_number(row.p, '{:.2g}')}</td></tr>"
+        f"<tr><td>{html.escape(str(row.generator))}</td><td>{_number(row.p, '{:.1g}')}</td>"
+        f"<td>{row.activation:.2f}</td><td>{html.escape(str(row.where))}</td>"
+        f"<td>{html.escape(str(row.picture))}</td></tr>"
         for row in cast("list[Any]", list(rows.itertuples()))
     )
     return (
         "<details><summary>Strongest picture of each generator</summary><table><thead><tr><th>generator</th>"
-        "<th>activation</th><th>rows, columns</th><th>picture</th><th>p</th></tr></thead>"
+        "<th>p</th><th>activation</th><th>rows, columns</th><th>picture</th></tr></thead>"
         f"<tbody>{lines}</tbody></table></details>"
     )
 
