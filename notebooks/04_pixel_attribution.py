@@ -234,20 +234,15 @@ tables += [
     for g in unknown
     for m in METHODS
 ]
-columns = ["detector", "generator", "label", "method", "model", "seed"]
-columns += ["share", "area", "ratio", "value", "low", "high", "n", "empty"]
-table = pd.concat(tables, ignore_index=True).assign(detector=detector).reindex(columns=columns)
-for generator, own in table.groupby("generator"):
-    with atomic_write(store.part("pixel_attribution", detector, generator)) as part:
-        own.to_csv(part, index=False)
+table = pd.concat(tables, ignore_index=True)
 everything = table[table["label"] == "all"]
-numbers = len(unknown) < len(generators)
+pooled = everything[(everything["seed"] == "all") & everything["low"].notna()]
+numbers = CONTRAST in set(pooled["model"])
 if numbers:
     figures.show(figures.object_shares(everything))
     figures.show(figures.share_differences(everything))
 
 # %% tags=["hide-input"]
-pooled = everything[(everything["seed"] == "all") & everything["value"].notna()]
 mean = pooled.groupby(["method", "model"])["value"].mean()
 with_fakes = sorted(set(table.loc[table["label"] == "fake", "generator"]), key=generators.index)
 empty = table[(table["label"] == "all") & (table["seed"] != "all")].groupby("model")["empty"].sum()
@@ -257,15 +252,18 @@ if unknown:
     text.append(f"**No number** for {named}: the segmentation of these pictures is not known.")
 if numbers:
     means = "; ".join(
-        f"{words}: detector {mean[m, 'detector']:.2f}, classifier {mean[m, 'classifier']:.2f}, untrained "
-        f"network {mean[m, 'untrained']:.2f}"
-        for m, words in METHODS.items()
+        f"{METHODS.get(method, 'no network')}: "
+        + ", ".join(
+            f"{model} {value:.2f}" for model, value in own.droplevel("method").items() if model != CONTRAST
+        )
+        for method, own in mean.groupby("method", sort=False)
     )
     named = ", ".join(map(figures.generator_name, with_fakes)) or "none"
     sizes = pooled.loc[pooled["model"] == CONTRAST, "n"]
     text.append(
-        f"Mean of q over the generators: {means}; edges alone {mean['edges', 'edges']:.2f}. "
-        f"{sizes.min()} to {sizes.max()} pictures per generator, {len(seeds)} detector seeds. Fakes are "
+        f"Mean of q over the generators: {means}. "
+        f"{' to '.join(map(str, sorted({sizes.min(), sizes.max()})))} pictures per generator, {len(seeds)} "
+        f"detector seed{'s' * (len(seeds) > 1)}. Fakes are "
         f"among them for: {named}; for the others only the reals of the folder. Empty heatmaps (nothing "
         f"positive), which count nowhere: {int(empty['detector'])} of the detectors', "
         f"{int(empty['classifier'])} of the classifier's."
@@ -275,42 +273,44 @@ display(Markdown("\n\n".join(text)))
 # %% [markdown]
 # ## The verdict
 #
-# The rule: the claim *holds* for a method if on every generator the whole interval of $q$(detector) minus
-# $q$(classifier) lies below zero, *holds in part* if on some, *does not hold* if on none. For both methods
-# together it holds if it holds for each, and does not if it does for neither. The paper's own evidence has
-# no number beside which to print these: it is the sight of heatmaps of fakes.
-
+# The rule: a generator speaks *for* the claim if the whole interval of $q$(detector) minus $q$(classifier)
+# lies below zero for both methods, *against* it if it lies above zero for one of them. The claim *holds* if
+# every generator speaks for it, *holds in part* if some do, *does not hold* if none does. The paper has no
+# number to print beside it: its evidence is the sight of heatmaps of fakes.
 
 # %% tags=["hide-input"]
-def judged(rows):
-    below = tuple(rows.loc[rows["high"] < 0, "generator"])
-    above = tuple(rows.loc[rows["low"] > 0, "generator"])
-    rest = tuple(g for g in rows["generator"] if g not in below + above)
-    return verdicts.Verdict(CONTRAST, below, above, rest)
+rows = pooled[pooled["model"] == CONTRAST]
+said = rows.assign(says=verdicts.side(rows["low"], rows["high"], wants="below"))
+says = said.pivot(index="generator", columns="method", values="says").reindex(generators).dropna()
+for_it = [g for g in says.index if (says.loc[g] == "for").all()]
+against = [g for g in says.index if (says.loc[g] == "against").any()]
+rest = [g for g in says.index if g not in for_it + against]
 
 
-found = {m: judged(pooled[(pooled["model"] == CONTRAST) & (pooled["method"] == m)]) for m in METHODS}
-words = {verdict.word for verdict in found.values()}
-word = words.pop() if len(words) == 1 else "holds in part"
-if not numbers:
-    word = "is not testable here, since no picture has a segmentation"
-sentences = [f"**{METHODS[m]}.** {verdict.sentence()}" for m, verdict in found.items()] if numbers else []
-seen = pooled[pooled["model"] == "classifier"].assign(follows=lambda rows: rows["low"] > 1)
-follows = seen.groupby("method")["follows"].sum()
-if numbers:
-    sentences.append(
-        "**The premise**, that the classifier's own explanations follow objects (whole interval of q above "
-        "1): "
-        + ", ".join(f"{METHODS[m]} on {follows[m]} of {len(generators) - len(unknown)}" for m in METHODS)
-        + ". Where it fails, the classifier is no model of an explanation that follows contents, and the "
-        "claim is measured against little."
+def named(some):
+    return f"{len(some)}" + (f" ({', '.join(map(figures.generator_name, some))})" if some else "")
+
+
+if len(says):
+    follows = (
+        pooled[pooled["model"] == "classifier"].groupby("method")["low"].apply(lambda low: (low > 1).sum())
     )
-display(
-    Markdown(
-        ":::{admonition} Verdict: the detector's explanations follow objects less than a classifier's\n"
-        ":class: important\n\n" + "\n\n".join([f"The claim **{word}**.", *sentences]) + "\n:::"
+    counts = {
+        side: ", ".join(f"{words} on {(says[m] == side).sum()}" for m, words in METHODS.items())
+        for side in ("for", "against")
+    }
+    text = (
+        f"The claim **{verdicts.word(len(for_it), len(says) - len(for_it))}** here. Of {len(says)} "
+        f"generators {named(for_it)} speak for it, {named(against)} against it, {named(rest)} leave it open. "
+        f"The interval lies above zero for {counts['against']}; below zero for {counts['for']}.\n\n"
+        "**The premise.** The classifier's own explanations follow objects (whole interval of q above 1) for "
+        + ", ".join(f"{words} on {follows.get(m, 0)}" for m, words in METHODS.items())
+        + ". Where they do not, the claim is measured against little."
     )
-)
+else:
+    text = "The claim is **not testable here**: too few pictures have a segmentation and a heatmap."
+title = "Verdict: the detector's explanations follow objects less than a classifier's"
+display(Markdown(f":::{{admonition}} {title}\n:class: important\n\n{text}\n:::"))
 
 # %% [markdown]
 # By class of scene, in all pictures that have a segmentation:
@@ -330,9 +330,10 @@ for kind in scenes.CLASSES if numbers else ():
             maps = np.stack([heat[(g, *key)][i] for g, i in places])
             shares.setdefault(name, {})[seed], area = pixels.share_on(maps, inside)
         rows = pixels.focus(shares, area).query("seed == 'all'").set_index("model")
+        rows = rows.loc[["detector", "classifier", "untrained", "edges"]]
         cells = [
-            f"{rows.loc[m, 'value']:.2f} [{rows.loc[m, 'low']:.2f}, {rows.loc[m, 'high']:.2f}]"
-            for m in ("detector", "classifier", "untrained", "edges")
+            f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" if r.low == r.low else "too few"
+            for r in rows.itertuples()
         ]
         cells = [kind, verdicts.percent(area.mean()), words, *cells, str(len(places))]
         lines.append("| " + " | ".join(cells) + " |")
@@ -350,40 +351,59 @@ display(Markdown("\n".join(lines) if numbers else "No picture has a segmentation
 # %%
 pairs = {"another training seed": [("detector", s) for s in seeds[1:]], "classifier": [("classifier", 0)],
          "untrained network": [("untrained", seeds[0])], "edges": [("edges", 0)]}  # fmt: skip
-alike = {}
+alike, rows = {}, []
 for method in METHODS:
     for words, others in pairs.items():
-        values = []
-        for name, seed in others:
-            for generator in generators:
-                one = heat[generator, method, "detector", seeds[0]]
+        for generator in generators:
+            one = list(heat[generator, method, "detector", seeds[0]].values())
+            values = []
+            for name, seed in others:
                 other = heat[generator, "edges" if name == "edges" else method, name, seed]
-                values.append(pixels.likeness(list(one.values()), list(other.values())))
-        values = np.concatenate(values) if values else np.array([])
-        alike[method, words] = values[np.isfinite(values)]
+                values.append(pixels.likeness(one, list(other.values())))
+            values = np.concatenate(values or [[]])
+            values = values[np.isfinite(values)]
+            alike.setdefault((method, words), []).append(values)
+            own = {"generator": generator, "label": "all", "method": method, "model": f"detector ~ {words}"}
+            number = color.average(values)._asdict() if len(values) else {}
+            rows.append(own | number | {"seed": str(seeds[0]), "n": len(values)})
 
 # %% tags=["hide-input"]
+columns = ["detector", "generator", "label", "method", "model", "seed"]
+columns += ["share", "area", "ratio", "value", "low", "high", "n", "empty"]
+whole = pd.concat([table, pd.DataFrame(rows)], ignore_index=True).assign(detector=detector)
+for generator, own in whole.reindex(columns=columns).groupby("generator"):
+    with atomic_write(store.part("pixel_attribution", detector, generator)) as part:
+        own.to_csv(part, index=False)
+mean = {key: np.concatenate(values) for key, values in alike.items()}
+mean = {key: color.average(values) for key, values in mean.items() if len(values)}
 lines = ["| the detector's heatmap, compared with that of | " + " | ".join(METHODS.values()) + " |"]
 lines += ["|" + "---|" * (1 + len(METHODS))]
 for words in pairs:
-    cells = []
-    for method in METHODS:
-        if len(alike[method, words]):
-            r = color.average(alike[method, words])
-            cells.append(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]")
-        else:
-            cells.append("")
+    cells = [
+        f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" if (r := mean.get((method, words))) else ""
+        for method in METHODS
+    ]
     lines.append(f"| {words} | " + " | ".join(cells) + " |")
-counts = [len(values) for values in alike.values() if len(values)]
+passed = []
+for method, called in METHODS.items():
+    own, blank = mean.get((method, "another training seed")), mean.get((method, "untrained network"))
+    if own is not None and blank is not None:
+        word = "passes" if own.low > blank.high else "does not pass"
+        passed.append(f"{called} {word}")
+counts = [sum(map(len, values)) for values in alike.values() if sum(map(len, values))]
+span = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "0"
 note = (
-    f"Detector seed {seeds[0]}; mean rank correlation with 95 % intervals over pictures; "
-    f"{min(counts)} to {max(counts)} comparisons each." if counts else "Every heatmap is empty."
-)  # fmt: skip
-display(Markdown("\n".join(lines) + f"\n\n{note}"))
+    f"Detector seed {seeds[0]}; mean rank correlation with 95 % intervals over pictures, {span} comparisons "
+    "each; pictures with an empty heatmap are left out."
+)
+check = f" **Sanity check: {'; '.join(passed)}.**" if passed else ""
+display(Markdown("\n".join(lines) + f"\n\n{note}{check}"))
 
 # %% [markdown]
-# *How to read it.* The first line is how far two detectors agree that learnt the same task. A method whose
-# other lines are as high shows mostly the picture and the shape of the network, whatever was learnt.
+# *How to read it.* The first line is how far two detectors agree that learnt the same task. The rule: a
+# method *passes* if the whole interval of that agreement lies above the whole interval of the likeness to
+# the untrained network. Otherwise its heatmap shows the picture and the shape of the network, whatever was
+# learnt: uninformative in a stricter sense than the verdict's, and no matter where the objects are.
 #
 # ## With other pictures, and ImageNet
 #

@@ -283,7 +283,7 @@ def test_focus_of_a_hand_case():
         "detector": {0: np.array([0.2, 0.4, 0.6]), 7: np.array([0.4, np.nan, 0.6])},
         "classifier": {0: np.array([0.4, 0.6, 0.8])},
     }
-    table = pixels.focus(shares, area, n=200).set_index(["model", "seed"])
+    table = pixels.focus(shares, area, least=3, n=200).set_index(["model", "seed"])
     assert list(table.index) == [("detector", "0"), ("detector", "7"), ("detector", "all"),
                                  ("classifier", "0"), ("classifier", "all"),
                                  ("detector - classifier", "all")]  # fmt: skip
@@ -300,6 +300,8 @@ def test_focus_of_a_hand_case():
     kept = table[table["ratio"].notna()]
     assert np.allclose(kept["share"] / kept["area"], kept["ratio"])
     assert kept["value"].equals(kept["ratio"])
+    few = pixels.focus(shares, area, n=200)
+    assert few["low"].isna().all() and few["value"].tolist() == table["value"].tolist()
 
 
 def test_focus_without_a_heatmap_has_no_number_and_does_not_warn():

@@ -297,6 +297,7 @@ def focus(
     shares: Mapping[str, Mapping[int, ArrayLike]],
     area: ArrayLike,
     contrast: tuple[str, str] = ("detector", "classifier"),
+    least: int = 5,
     n: int = metrics.RESAMPLES,
     level: float = metrics.LEVEL,
     seed: int = 0,
@@ -309,6 +310,7 @@ def focus(
         missing where a heatmap is empty, as from `share_on`.
     area: the objects' share of every picture's area, (N,).
     contrast: the two networks whose difference is asked for; left out where one of them is not there.
+    least: of fewer pictures a bootstrap is too narrow; then there is a value and no interval.
 
     Returns
     -------
@@ -336,18 +338,18 @@ def focus(
     for name, table in tables.items():
         chosen = [(str(s), table[[i]]) for i, s in enumerate(shares[name])] + [("all", table)]
         for which, values in chosen:
-            found = _over_area(values, size, n, level, seed)
+            found = _over_area(values, size, least, n, level, seed)
             rows.append({"model": name, "seed": which} | found | {"ratio": found["value"]})
     first, second = contrast
     if first in tables and second in tables:
         # one classifier stands beside every seed of the detector
         difference = tables[first] - tables[second].mean(axis=0)
-        found = _over_area(difference, size, n, level, seed) | {"share": np.nan, "area": np.nan}
+        found = _over_area(difference, size, least, n, level, seed) | {"share": np.nan, "area": np.nan}
         rows.append({"model": f"{first} - {second}", "seed": "all"} | found | {"ratio": np.nan})
     return pd.DataFrame(rows)
 
 
-def _over_area(on: Floats, area: Floats, n: int, level: float, seed: int) -> dict[str, float]:
+def _over_area(on: Floats, area: Floats, least: int, n: int, level: float, seed: int) -> dict[str, float]:
     """Sum of ``on`` (S, N) over the sum of the area of the same pictures, with its bootstrap interval."""
     there = np.isfinite(on)
     pictures = len(area)
@@ -358,15 +360,16 @@ def _over_area(on: Floats, area: Floats, n: int, level: float, seed: int) -> dic
         ((weights @ part.T) * seeds).sum(axis=1) for part in (np.where(there, on, 0.0), there * area)
     )
     values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    count, measured = int(there.sum()), int(there.any(axis=0).sum())
     resampled = values[1:][np.isfinite(values[1:])]
-    low, high = metrics.percentiles(resampled, level) if len(resampled) else (np.nan, np.nan)
-    count = int(there.sum())
+    enough = measured >= max(least, 1) and len(resampled)
+    low, high = metrics.percentiles(resampled, level) if enough else (np.nan, np.nan)
     means = (part[0] * len(on) / count if count else np.nan for part in (top, bottom))
     return {
         **dict(zip(("share", "area"), map(float, means), strict=True)),
         "value": float(values[0]),
         "low": low,
         "high": high,
-        "n": int(there.any(axis=0).sum()),
+        "n": measured,
         "empty": int((~there).sum()),
     }

@@ -39,9 +39,9 @@ def object_shares(table: pd.DataFrame) -> go.Figure:
 
     ``table`` has ``generator, method, model, seed, value, low, high, n`` as from `tff_core.pixels.focus`;
     ``method`` is "guided_gradcam", "lrp", or "edges" where no network is asked. Large marks are the rows over
-    all seeds, small dots the single seeds. Rows without a number are left out.
+    all seeds, small dots the single seeds. Rows without an interval are left out.
     """
-    table = table[table["value"].notna() & table["model"].isin(list(_MODELS))]
+    table = table[table["low"].notna() & table["model"].isin(list(_MODELS))]
     generators = in_order(table["generator"])
     models = [m for m in _MODELS if m in set(table["model"])]
     figure, owner = go.Figure(), []
@@ -86,7 +86,7 @@ def share_differences(table: pd.DataFrame) -> go.Figure:
 
     ``table`` as for `object_shares`, with rows whose ``model`` is "detector - classifier".
     """
-    rows = table[(table["model"] == _CONTRAST) & table["value"].notna()]
+    rows = table[(table["model"] == _CONTRAST) & table["low"].notna()]
     generators = in_order(rows["generator"])
     methods = [m for m in METHODS if m in set(rows["method"])]
     figure = go.Figure()
