@@ -169,6 +169,7 @@ img{image-rendering:pixelated;border:1px solid #8888;display:block}
 .map{width:12.6rem;border:1px solid #8884;border-radius:6px;padding:.6rem}
 .map p{margin:.4rem 0 0;font-size:.85rem;overflow-wrap:anywhere}
 .map .row{gap:.4rem}
+.patch{width:8.4rem}
 .fake,.real,.unsure{font-weight:700;border-radius:4px;padding:.1rem .45rem;color:#fff}
 .fake{background:#b34700}.real{background:#00608f}.unsure{background:#5f5f5f}
 table{border-collapse:collapse;font-size:.85rem}
@@ -286,6 +287,6 @@ def collage(
         body += [f"<section>\n<h2>{escape(name)}</h2>", '<div class="row">']
         for picture, words in cells:
             shown = image(picture, words, _CELL) if picture is not None else "<p>not active</p>"
-            body.append(f'<figure class="map">{shown}<figcaption>{escape(words)}</figcaption></figure>')
+            body.append(f'<figure class="map patch">{shown}<figcaption>{escape(words)}</figcaption></figure>')
         body.append("</div>\n</section>")
     return document(title, [*body, "<h2>How it was made</h2>", facts_of(facts)])
