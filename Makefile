@@ -4,16 +4,18 @@
 #   CONFIG=name                  lay workflow/config.name.yaml over the default grid
 #   JOBS=4                       jobs at a time (default: one per core)
 #   TFF_BUILD=/path              another build folder
+#   PROFILE=slurm                on a cluster (see the book's page on batches)
 
 SHELL := /bin/sh
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 CONFIG ?=
+PROFILE ?= local
 VENV := .venv/bin
-BUILD := $(VENV)/python workflow/scripts/build.py --config "$(CONFIG)" --jobs $(JOBS)
+BUILD := $(VENV)/python workflow/scripts/build.py --config "$(CONFIG)" --profile "$(PROFILE)" --jobs $(JOBS)
 SYNCED := .venv/.synced
 # an environment whose Python has gone is made anew
 IGNORED := $(shell test -x $(VENV)/python || rm -f $(SYNCED))
-BUILT := book data detectors executed html html.new html.old logs results config.json .snakemake .ipython .jupyter .state
+BUILT := book data detectors executed html html.new html.old logs results config.json .snakemake .ipython .jupyter .state .gpus
 NOTEBOOKS := $(wildcard notebooks/*.py)
 
 .PHONY: book all env test test-fast lab notebooks lint lock clean help
