@@ -148,6 +148,12 @@ impossible = (
     if degenerate
     else f"All {tests} were possible."
 )
+matched = shares[shares["group"] == "matched-k"]["k"]
+if matched.min() < k:
+    impossible += (
+        f" A layer-matched set has {' to '.join(map(str, sorted({matched.min(), matched.max()})))} maps "
+        f"instead of {k}: of some layers more than half are among the top-k, and few others are left."
+    )
 display(
     Markdown(
         f"Shares in percent, means over detector seeds {', '.join(map(str, seeds))} ({DRAWS['matched-k']} "

@@ -273,12 +273,19 @@ still = more.index[more["low"] > 0].tolist()
 further = beyond.index[beyond["high"] < 0].tolist()
 less = beyond.index[beyond["low"] > 0].tolist()
 halves = sorted(set(shares["n"]))
+matched = [len(own["matched-k"][0]) for own in groups.values()]
+short = (
+    f" of {' to '.join(map(str, sorted({min(matched), max(matched)})))} maps, because of some layers "
+    "more than half are among the top-k"
+    if min(matched) < k
+    else ""
+)
 display(
     Markdown(
         "\n".join(lines)
         + f"\n\nShares of k = {k} maps in percent (differences in points) with 95 % intervals, "
         f"measured on {' to '.join(map(str, sorted({halves[0], halves[-1]})))} fakes at a time; detector "
-        f"seeds {', '.join(map(str, both))}; {DRAWS} layer-matched sets.\n\nThe share among the top-k "
+        f"seeds {', '.join(map(str, both))}; {DRAWS} layer-matched sets{short}.\n\nThe share among the top-k "
         f"**falls** with its whole interval on {len(falls)} of {len(generators)} generators{named(falls)} "
         f"and rises on {len(rises)}{named(rises)}; on average it changes by "
         f"{verdicts.points(change['top-k']['share'].mean())}, that of layer-matched maps by "

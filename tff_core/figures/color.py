@@ -363,7 +363,7 @@ def conditional_shares(table: pd.DataFrame, paper: Mapping[str, float] | None = 
             owner.append(test)
     add_menu(figure, {words: [o == test for o in owner] for test, words in _TESTS.items()}, dropdown=True)
     generator_axis(figure, generators)
-    figure.update_xaxes(title="share of colour-conditional maps, %", range=[-2, 102])
+    figure.update_xaxes(title="colour-conditional maps, %", range=[-2, 102])
     mean = table.groupby(["generator", "group"])["share_mood"].mean()
     described = "; ".join(
         f"{generator_name(g)}: " + ", ".join(f"{group} {100 * mean[g, group]:.0f}" for group in groups)
@@ -406,7 +406,7 @@ def share_growth(table: pd.DataFrame) -> go.Figure:
             hovertemplate="%{x} pictures: %{y:.0f} %<extra>" + words.replace(" dropped", "") + "</extra>",
         )
     figure.update_xaxes(title="pictures", type="log", tickvals=sorted(table["n"].unique()))
-    figure.update_yaxes(title="share of colour-conditional maps, %", range=[-2, 102])
+    figure.update_yaxes(title="colour-conditional maps, %", range=[-2, 102])
     ends = (
         table[table["n"].isin([table["n"].min(), table["n"].max()])].groupby(["group", "n"])["share"].mean()
     )
@@ -481,7 +481,7 @@ def layer_shares(table: pd.DataFrame) -> go.Figure:
             "%{customdata[2]} of the top-k<extra></extra>",
         )
     figure.update_xaxes(title="convolution, in forward order")
-    figure.update_yaxes(title="colour-conditional among all its maps, %", range=[-2, 102])
+    figure.update_yaxes(title="colour-conditional maps, %", range=[-2, 102])
     weighed = float(np.average(table["share"], weights=table["channels"]))
     text = (
         "Share of colour-conditional maps among all maps of each layer (Mood's test); size: its "
