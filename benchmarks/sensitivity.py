@@ -11,7 +11,8 @@ Each work is done by plain forwards (a folded network for every set, as fast as 
 - single maps: each dropped alone, as for the ranking by single-map ablation; the top maps by omega, which lie
   early, and maps spread evenly over the network.
 
-Times are for one thread by default; the ratio of the shortest times is the number to trust.
+Times are seconds of the processor, on one thread by default: other work on the machine disturbs them less
+than the clock. The ratio of the shortest times is the number to trust.
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ def compare(
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(repeats):
         for name, function in work.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             function()
-            times[name].append(time.perf_counter() - begin)
+            times[name].append(time.process_time() - begin)
     least = min(times["plain forwards"])
     return [
         {
@@ -102,7 +103,7 @@ def compare(
 def table(found: list[Row]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| work | what | sets | median s | range s | ratio (of min) | largest difference of logits |",
+        "| work | what | sets | median CPU s | range s | ratio (of min) | largest difference of logits |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
