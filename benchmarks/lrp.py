@@ -2,7 +2,7 @@
 
     python benchmarks/lrp.py                 the tables of the book's performance page (about five minutes)
     python benchmarks/lrp.py --only omega --sizes 64 --repeats 5
-    python benchmarks/lrp.py --json out.json
+    python benchmarks/lrp.py --page book/performance.md --json out.json
 
 Times are for one thread by default and depend on the machine and on what else runs on it; the ratio to the
 forward pass of the same process depends little, and the ratio of the shortest times least.
@@ -294,6 +294,18 @@ def table(found: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def write_page(page: Path, tables: dict[str, str]) -> None:
+    """Put each table between its marks on the page, ``<!-- table: NAME -->`` and ``<!-- end -->``."""
+    text = page.read_text(encoding="utf-8")
+    for name, content in tables.items():
+        begin = f"<!-- table: {name} -->\n"
+        if begin not in text:
+            raise ValueError(f"{page} has no line {begin.strip()!r}: expected one where that table goes")
+        before, rest = text.split(begin)
+        text = f"{before}{begin}{content}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+    results.write_text(page, text)
+
+
 BESIDE = ("half", "compiled", "others")
 PARTS = {"omega": bench_omega, "memory": bench_memory, "maxima": bench_maxima}
 
@@ -314,14 +326,18 @@ def main() -> None:
                         help="what to measure beside omega in single precision: bfloat16, compiled, "
                         "zennit and captum")  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the rows there too")
+    parser.add_argument("--page", type=Path, help="put the tables into this page, between their marks")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.peak:
         peak(args.peak, args.batch, warm="MALLOC_MMAP_THRESHOLD_" in os.environ)
         return
-    found = [row for part in args.only for row in PARTS[part](args)]
+    parts = {part: PARTS[part](args) for part in args.only}
+    found = [row for part in parts.values() for row in part]
     print(table(found))
+    if args.page:
+        write_page(args.page, {name: table(part) for name, part in parts.items()})
     if args.json:
         results.write_json(args.json, {"rows": found, "provenance": results.provenance(threads=args.threads)})
 

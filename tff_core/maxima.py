@@ -24,7 +24,7 @@ Batches = Iterable[Tensor | Sequence[Any]]
 # crops that go through the network together: enough to fill the machine, few enough to fit
 _TOGETHER = 16
 # rows of relevance that go back together through a whole picture: more no longer fit into the cache
-_ABREAST = 3
+_ABREAST = 2
 # above this share of the picture, neurons had better share its forward pass than have crops of their own
 _WIDE = 0.4
 
