@@ -411,6 +411,15 @@ def test_add_registers_a_detector_that_is_what_it_claims(
 ) -> None:
     path = tmp_path / "blur_jpg_prob0.5.pth"
     torch.save({"model": tiny().state_dict(), "total_steps": 3}, path)
+    base = checkout / "workflow" / "config.yaml"
+    settings = yaml.safe_load(base.read_text(encoding="utf-8"))
+    settings.pop("external", None)
+    base.write_text(yaml.safe_dump(settings))
+    # a workflow that does not know the setting would refuse to build at all
+    assert main(["add", "wang05", "--weights", str(path), "--arch", "tiny"]) == 2
+    assert "has no setting 'external'" in capsys.readouterr().err
+    assert not (checkout / "workflow" / "config.local.yaml").exists()
+    base.write_text(yaml.safe_dump(settings | {"external": {}}))
     assert main(["add", "wang05", "--weights", str(path), "--arch", "tiny"]) == 0
     local = yaml.safe_load((checkout / "workflow" / "config.local.yaml").read_text())
     assert local == {

@@ -64,6 +64,13 @@ def add(options: argparse.Namespace) -> int:
     _is_new(name, root, config)
     done = _generator(options, config) if options.weights is None else _detector(options, config)
     config["names"] = dict(config.get("names", {})) | {name: options.title or name}
+    unknown = sorted(set(config) - set(_base(root)))
+    if unknown:
+        raise ValueError(
+            f"{root / 'workflow' / 'config.yaml'} has no setting {unknown[0]!r}, so make could not take "
+            f"{name} in, and nothing was written: "
+            + ("use its --weights with the other commands" if options.weights else "update the checkout")
+        )
     path = write(root, config)
     if options.json:
         print(json.dumps(common.plain({"added": name, "configuration": path, **done}), indent=1))
@@ -73,11 +80,9 @@ def add(options: argparse.Namespace) -> int:
 
 
 def _is_new(name: str, root: Path, config: Mapping[str, Any]) -> None:
-    import yaml
-
     from tff_core import detectors
 
-    base = yaml.safe_load((root / "workflow" / "config.yaml").read_text(encoding="utf-8"))
+    base = _base(root)
     taken = {
         *map(str, base.get("generators", [])),
         *map(str, base.get("all_detectors", [])),
@@ -93,6 +98,13 @@ def _is_new(name: str, root: Path, config: Mapping[str, Any]) -> None:
             f"{same[0]} is already in the book: choose another name, or delete its lines from "
             f"{root / 'workflow' / 'config.local.yaml'} first"
         )
+
+
+def _base(root: Path) -> dict[str, Any]:
+    import yaml
+
+    found = yaml.safe_load((root / "workflow" / "config.yaml").read_text(encoding="utf-8"))
+    return dict(found)
 
 
 def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any]:
