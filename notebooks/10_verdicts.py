@@ -49,7 +49,8 @@ if len(set(title.values())) < len(title):  # two of one network: only their own 
 # $$
 #
 # A claim that asks two things has two intervals for each generator, and both must say *for*. Where a table
-# is missing the verdict is *not testable here*, with the reason.
+# is missing the verdict is *not testable here*, with the reason. A *caution* says that a comparison is not
+# quite fair; the cautions were added when that was seen, and change no word.
 #
 # **Code.** Two steps: read one number per generator from the result tables, then apply the rule. Nothing is
 # measured on this page, and no number of the paper goes in.
