@@ -234,7 +234,9 @@ tables += [
     for g in unknown
     for m in METHODS
 ]
-table = pd.concat(tables, ignore_index=True)
+columns = ["detector", "generator", "label", "method", "model", "seed"]
+columns += ["share", "area", "ratio", "value", "low", "high", "n", "empty"]
+table = pd.concat(tables, ignore_index=True).reindex(columns=columns)
 everything = table[table["label"] == "all"]
 pooled = everything[(everything["seed"] == "all") & everything["low"].notna()]
 numbers = CONTRAST in set(pooled["model"])
@@ -281,7 +283,8 @@ display(Markdown("\n\n".join(text)))
 # %% tags=["hide-input"]
 rows = pooled[pooled["model"] == CONTRAST]
 said = rows.assign(says=verdicts.side(rows["low"], rows["high"], wants="below"))
-says = said.pivot(index="generator", columns="method", values="says").reindex(generators).dropna()
+says = said.pivot(index="generator", columns="method", values="says")
+says = says.reindex(index=generators, columns=list(METHODS)).dropna()
 for_it = [g for g in says.index if (says.loc[g] == "for").all()]
 against = [g for g in says.index if (says.loc[g] == "against").any()]
 rest = [g for g in says.index if g not in for_it + against]
@@ -368,9 +371,7 @@ for method in METHODS:
             rows.append(own | number | {"seed": str(seeds[0]), "n": len(values)})
 
 # %% tags=["hide-input"]
-columns = ["detector", "generator", "label", "method", "model", "seed"]
-columns += ["share", "area", "ratio", "value", "low", "high", "n", "empty"]
-whole = pd.concat([table, pd.DataFrame(rows)], ignore_index=True).assign(detector=detector)
+whole = pd.concat([*tables, pd.DataFrame(rows)], ignore_index=True).assign(detector=detector)
 for generator, own in whole.reindex(columns=columns).groupby("generator"):
     with atomic_write(store.part("pixel_attribution", detector, generator)) as part:
         own.to_csv(part, index=False)
