@@ -242,6 +242,7 @@ def test_bfloat16_is_an_option_and_float16_is_refused() -> None:
         lrp.canonize(toy(5).half())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler is here")
 def test_compiled_is_an_option_and_the_same() -> None:
     net, x = lrp.canonize(toy(5)), pictures(4, 32)
