@@ -156,10 +156,10 @@ def tables(detector: str = DETECTORS[0], generators: list[str] = GENERATORS) -> 
         ),
         "pixel_attribution": table(
             *[
-                row | {"method": method, "n": 30, "model": model}
+                row | {"method": method, "n": 30, "model": model, "label": "all"}
                 for method in ("guided_gradcam", "lrp")
-                for model, sign in (("detector - classifier", 1), ("detector", -1))
-                for row in both(interval(0.5, plain), interval(-0.5 * sign, plain))
+                for model, value in (("detector - classifier", -0.5), ("detector", 0.5), ("classifier", 1.5))
+                for row in both(interval(0.5, plain), interval(value, plain))
             ]
         ),
         "patch_chroma": table(
@@ -295,6 +295,17 @@ def test_a_comparison_that_is_not_fair_comes_with_a_caution(tmp_path: Path) -> N
     assert not table["why"].drop("C2").str.contains("Caution").any()
     some["sensitivity"] = pd.DataFrame(rows).assign(k=27).query("seed == 1")
     assert "Caution" not in judged(stored(tmp_path, some)).loc["C2", "why"]
+
+
+def test_a_control_that_does_not_follow_objects_comes_with_a_caution(tmp_path: Path) -> None:
+    some = tables()
+    rows = some["pixel_attribution"]
+    rows.loc[(rows["model"] == "classifier") & (rows["method"] == "lrp"), "low"] = 0.9
+    table = judged(stored(tmp_path, some))
+    assert table.loc["C4", "verdict"] == "holds"
+    assert "Caution: by LRP the classifier's own relevance favours objects" in table.loc["C4", "why"]
+    assert f"on 0 of {len(GENERATORS)} generators only" in table.loc["C4", "why"]
+    assert not table["why"].drop("C4").str.contains("Caution").any()
 
 
 @pytest.mark.parametrize("claim", [c.key for c in verdicts.CLAIMS])

@@ -320,15 +320,23 @@ _METHODS = {"lrp": "LRP", "guided_gradcam": "Guided Grad-CAM"}
 
 
 def _pixels(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
-    columns = ["seed", "method", "model", "value", "low", "high", "n"]
-    rows = _table(store, "pixel_attribution", detector, generators, columns)
-    rows = _some(rows, "pixel_attribution", model="detector - classifier", seed="all")
-    return pd.concat(
-        _numbers(
-            own, _METHODS.get(str(method), str(method)), ("value", "low", "high"), own["n"], wants="below"
+    columns = ["label", "seed", "method", "model", "value", "low", "high", "n"]
+    table = _table(store, "pixel_attribution", detector, generators, columns)
+    rows = _some(table, "pixel_attribution", model="detector - classifier", seed="all", label="all")
+    control = table[(table["model"] == "classifier") & (table["seed"] == "all") & (table["label"] == "all")]
+    found = []
+    for method, own in rows.groupby("method", sort=False):
+        name = _METHODS.get(str(method), str(method))
+        clear = control[(control["method"] == method) & (control["low"].astype(float) > 1)]
+        measured = int(own["value"].notna().sum())
+        reason = (
+            f"by {name} the classifier's own relevance favours objects, with its whole interval above their "
+            f"area, on {len(clear)} of {measured} generators only, so that it hardly shows what an "
+            "explanation that follows objects looks like"
         )
-        for method, own in rows.groupby("method", sort=False)
-    )
+        numbers = _numbers(own, name, ("value", "low", "high"), own["n"], wants="below")
+        found.append(numbers.assign(reason="" if 2 * len(clear) > measured else reason))
+    return pd.concat(found)
 
 
 def _patches(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
