@@ -92,7 +92,7 @@ for generator in generators:
             table[table["generator"] == generator].to_csv(part, index=False)
 first = maps[(maps["generator"] == generators[0]) & (maps["seed"] == seeds[0])].set_index("map")
 sample = samples[generators[0], seeds[0]]
-shown = omega[seeds[0]].top(min(k, 12))
+shown = omega[seeds[0]].top(min(k, 8))
 column = {m: sample.maps.index(m) for m in shown}
 figures.show(
     figures.activation_pairs(

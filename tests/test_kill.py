@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -10,12 +11,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import TinyBook, command, copy_project, environment, tables
 
 from tff_core import data, detectors
 
 KILLS = 20
+DETECTOR = "resnet50-miniature"  # one of the two of the other book, to be done sooner
 # its own group: it builds a book beside the one of the other tests
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill")]
 
@@ -25,6 +28,10 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """A build folder that was finished after many kills, and their number."""
     root = tmp_path_factory.mktemp("killed")
     copy_project(root)
+    tiny = root / "workflow" / "config.tiny.yaml"
+    both = f"detectors: [{DETECTOR}, efb0-miniature]"
+    assert both in tiny.read_text()
+    tiny.write_text(tiny.read_text().replace(both, f"detectors: [{DETECTOR}]"))
     chance = random.Random(0)
     kills = 0
     limit = time.monotonic() + 1800
@@ -53,7 +60,14 @@ def test_a_build_survives_kills_at_any_moment(killed: tuple[Path, int]) -> None:
 
 
 def test_no_result_differs_from_that_of_another_build(killed: tuple[Path, int], tiny_book: TinyBook) -> None:
-    assert tables(killed[0]) == tiny_book.tables
+    mine, other = tables(killed[0]), tiny_book.tables
+    assert set(mine) == set(other)
+    for name in mine:
+        own, rows = (
+            pd.read_csv(io.StringIO(some[name]), dtype=str, keep_default_na=False) for some in (mine, other)
+        )
+        rows = rows[rows["detector"].isin([DETECTOR, f"{DETECTOR}-cr"])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, rows, obj=name)
 
 
 def test_every_file_is_whole(killed: tuple[Path, int]) -> None:

@@ -448,4 +448,4 @@ class TestOnACluster:
         _, said = running.communicate(timeout=120)
         assert running.returncode == 130, said
         (job,) = set(cluster.jobs()) - before
-        _wait_until(lambda: cluster.jobs()[job]["JobState"] == "CANCELLED", 60, "the job is cancelled")
+        _wait_until(lambda: cluster.jobs()[job]["JobState"] == "CANCELLED", 300, "the job is cancelled")
