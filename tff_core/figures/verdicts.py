@@ -81,8 +81,8 @@ def verdict_tiles(states: pd.DataFrame, told: Mapping[tuple[str, str, str], str]
     figure.update_xaxes(showgrid=False, side="top", tickangle=-45)
     signs = ", ".join(f"{sign} {name}" for name, sign, _ in STATES.values() if sign)
     text = (
-        f"What the interval of each generator says about each claim: {signs}; pale: not measured; no tile: the "
-        "claim does not ask this generator. Hover a tile for its numbers."
+        f"What the interval of each generator says about each claim: {signs}; pale: not measured; no tile: "
+        "the claim does not ask this generator. Hover a tile for its numbers."
     )
     described = "; ".join(
         f"{detector}, {claim}: "
