@@ -406,7 +406,7 @@ class TestAddedGenerator:
         for label in ("0_real", "1_fake"):
             (pictures / label).mkdir()
             for path in sorted(known.glob(f"*/{label}/*.png"))[:12]:
-                shutil.copyfile(path, pictures / label / f"{path.parts[-3]} <b>{path.stem}</b>.png")
+                shutil.copyfile(path, pictures / label / f"{path.parts[-3]} <b>{path.stem}.png")
         before = {path: path.stat().st_mtime_ns for path in (tiny_book.build / "executed").rglob("*.ipynb")}
         told = subprocess.run(
             [sys.executable, "-m", "tff_core.cli", "add", "mine", str(pictures),

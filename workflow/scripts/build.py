@@ -435,6 +435,8 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(os.environ.get("TFF_BUILD") or ROOT / "build").resolve()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as with Ctrl-C, jobs included
+    # a shell lets what it starts in the background ignore Ctrl-C, and the workflow would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return run(options, folder)
     except OSError as error:
