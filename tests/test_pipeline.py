@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, TinyBook, environment
+from conftest import ROOT, TinyBook
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -391,57 +390,6 @@ class TestTinyBook:
         report = (tiny_book.build / "logs" / "snakemake.log").read_text(encoding="utf-8")
         pages = set(re.findall(r"Job \d+: (?:page|chapter) (\S+)", report))
         assert pages == {"notebooks/02_ff_rs", "detectors/efb0-miniature/02_ff_rs"}
-
-
-class TestAddedGenerator:
-    """After the tests above, since it makes the tiny book larger; the site's tests then read its page too."""
-
-    pytestmark = in_the_book
-
-    @pytest.fixture(scope="class")
-    def added(self, tiny_book: TinyBook, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, int]:
-        """Times of the executed notebooks before a generator of one's own was added and the book made."""
-        pictures = tmp_path_factory.mktemp("my & pictures")
-        known = tiny_book.build / "data" / "miniature" / "test" / "cyclegan"
-        for label in ("0_real", "1_fake"):
-            (pictures / label).mkdir()
-            for path in sorted(known.glob(f"*/{label}/*.png"))[:12]:
-                shutil.copyfile(path, pictures / label / f"{path.parts[-3]} <b>{path.stem}.png")
-        before = {path: path.stat().st_mtime_ns for path in (tiny_book.build / "executed").rglob("*.ipynb")}
-        told = subprocess.run(
-            [sys.executable, "-m", "tff_core.cli", "add", "mine", str(pictures),
-             "--title", "Mine & <i>yours</i>"],
-            cwd=tiny_book.root, env=environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert told.returncode == 0, told.stderr
-        done = tiny_book.make()
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return before
-
-    def test_it_has_a_page_for_every_detector(self, tiny_book: TinyBook, added: dict[Path, int]) -> None:
-        config = json.loads((tiny_book.build / "config.json").read_text(encoding="utf-8"))
-        for detector in config["detectors"]:
-            page = (tiny_book.site / "generators" / f"{detector}.mine.html").read_text(encoding="utf-8")
-            assert "Mine &amp; " in page
-            assert "<i>yours</i>" not in page
-
-    def test_it_has_its_rows(self, tiny_book: TinyBook, added: dict[Path, int]) -> None:
-        for table in ("sensitivity", "contrast", "transfer"):
-            rows = pd.read_csv(tiny_book.build / "results" / "tables" / f"{table}.csv")
-            own = rows[rows["generator"] == "mine"]
-            assert set(own["detector"]) == set(rows["detector"])
-        claims = pd.read_csv(tiny_book.build / "results" / "tables" / "verdicts.csv", keep_default_na=False)
-        c1 = claims[claims["claim"] == "C1"]
-        for row in c1.itertuples():
-            assert "mine" in f"{row.generators_for} {row.generators_against} {row.generators_open}".split()
-
-    def test_no_chapter_that_computes_is_run_again(self, tiny_book: TinyBook, added: dict[Path, int]) -> None:
-        config = json.loads((tiny_book.build / "config.json").read_text(encoding="utf-8"))
-        heavy = {*config["tables_of"], "atlas"}
-        again = {path.stem for path, time in added.items() if path.stat().st_mtime_ns != time}
-        assert again
-        assert not again & heavy
-        assert not any(name.startswith(("resnet50", "efb0")) for name in again)  # pages of other generators
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ _RUN = """  tff run 05 -p detector efb0-miniature -p n 20
 Values are read as YAML: 20 is a number, [a, b] a list. A chapter reads what `make` has computed."""
 _ADD = """  tff add mygan pictures/mygan --title "My GAN"
   tff add wang05 --weights blur_jpg_prob0.5.pth --arch resnet50
-Then run make: it adds the pages, table rows and verdicts, and recomputes nothing else. What was added
+Then run make: it adds the pages, table rows and verdicts. What was added
 stands in workflow/config.local.yaml, which git ignores; delete it there to take it back."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _HEADER = "# What `tff add` has put beside workflow/config.yaml; git ignores this file.\n"

@@ -71,8 +71,9 @@ def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
         chapter = source.split("/")[-1]
         needs = tuple(config["needs"].get(chapter, ALL_NEEDS))
         detector = own.get("detector", main)
-        if chapter in config["tables_of"] or chapter == ATLAS:
-            # hours of work on a large data set are not done again for one more generator
+        if chapter in config["tables_of"] or "tables" not in needs:
+            # hours of work on a large data set are not done again for one more generator, and the data card
+            # speaks of the pictures that the book makes
             own = {"generators": config["generators"], **own}
         if "generator" in own:
             own["generators"] = [own["generator"]]
