@@ -289,11 +289,7 @@ for_it = [g for g in says.index if (says.loc[g] == "for").all()]
 against = [g for g in says.index if (says.loc[g] == "against").any()]
 rest = [g for g in says.index if g not in for_it + against]
 
-
-def named(some):
-    return f"{len(some)}" + (f" ({', '.join(map(figures.generator_name, some))})" if some else "")
-
-
+told = [f"{len(some)}{verdicts.named(some)}" for some in (for_it, against, rest)]
 if len(says):
     follows = (
         pooled[pooled["model"] == "classifier"].groupby("method")["low"].apply(lambda low: (low > 1).sum())
@@ -304,7 +300,7 @@ if len(says):
     }
     text = (
         f"The claim **{verdicts.word(len(for_it), len(says) - len(for_it))}** here. Of {len(says)} "
-        f"generators {named(for_it)} speak for it, {named(against)} against it, {named(rest)} leave it open. "
+        f"generators {told[0]} speak for it, {told[1]} against it, {told[2]} leave it open. "
         f"The interval lies above zero for {counts['against']}; below zero for {counts['for']}.\n\n"
         "**The premise.** The classifier's own explanations follow objects (whole interval of q above 1) for "
         + ", ".join(f"{words} on {follows.get(m, 0)}" for m, words in METHODS.items())

@@ -21,6 +21,7 @@ from IPython.display import Markdown, display
 
 from tff_core import color, data, detectors, figures, lrp, verdicts
 from tff_core.results import Store, atomic_write
+from tff_core.verdicts import named
 
 store = Store(build or None)
 spec = detectors.get(detector)
@@ -117,18 +118,11 @@ display(
     )
 )
 
-
 # %% tags=["hide-input"]
-def named(some):
-    return f" ({', '.join(map(figures.generator_name, some))})" if len(some) else ""
-
-
 fakes = pairs[(pairs["label"] == "fake") & (pairs["filter"] == PAPER)]
 reals = pairs[(pairs["label"] == "real") & (pairs["filter"] == "all")]
-falls = fakes.loc[fakes["low"] > 0, "generator"].tolist()
-rises = fakes.loc[fakes["high"] < 0, "generator"].tolist()
-unsure = [g for g in generators if g not in falls + rises]
-word = "holds" if len(falls) == len(generators) else "holds in part" if falls else "does not hold"
+falls, rises, unsure = verdicts.parted(fakes)
+word = verdicts.word(len(falls), len(rises + unsure))
 all_fakes = pairs[(pairs["label"] == "fake") & (pairs["filter"] == "all")]
 wrong = reals.loc[reals["called_fake_gray"] > reals["called_fake"] + 0.1, "generator"].tolist()
 display(
@@ -230,10 +224,8 @@ called = {name: verdicts.percent(share) for name, share in mean["called"].items(
 mixed = mean["clipped"].drop(["real", "fake"])
 own = exchanged[exchanged["pictures"] == "fake"].set_index("generator")["called"]
 little = own.index[own < 0.25].tolist()
-chroma = contrast.loc[contrast["low"] > 0, "generator"].tolist()
-luma = contrast.loc[contrast["high"] < 0, "generator"].tolist()
-open_ = [g for g in generators if g not in chroma + luma]
-word = "holds" if len(chroma) == len(generators) else "holds in part" if chroma else "does not hold"
+chroma, luma, open_ = verdicts.parted(contrast)
+word = verdicts.word(len(chroma), len(luma + open_))
 sizes = exchanged["n"]
 display(
     Markdown(

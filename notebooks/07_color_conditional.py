@@ -24,6 +24,7 @@ from IPython.display import Markdown, display
 from tff_core import color, data, detectors, ffrs, figures, lrp, published, verdicts
 from tff_core.names import FeatureMap
 from tff_core.results import Store, atomic_write
+from tff_core.verdicts import named
 
 store = Store(build or None)
 spec = detectors.get(detector)
@@ -191,19 +192,12 @@ for generator, own in contrast.groupby("generator"):
         own.assign(detector=detector).to_csv(part, index=False)
 
 
-def named(some):
-    return f" ({', '.join(map(figures.generator_name, some))})" if len(some) else ""
-
-
 def sentence(rows):
-    above = rows.loc[rows["low"] > 0, "generator"].tolist()
-    below = rows.loc[rows["high"] < 0, "generator"].tolist()
-    rest = [g for g in rows["generator"] if g not in above + below]
-    word = "holds" if len(above) == len(rows) else "holds in part" if above else "does not hold"
+    above, below, rest = verdicts.parted(rows)
     return (
-        f"**{word}**: the whole interval lies above zero on {len(above)} of {len(rows)} "
-        f"generators{named(above)}, contains zero on {len(rest)}{named(rest)}, lies below zero on "
-        f"{len(below)}{named(below)}"
+        f"**{verdicts.word(len(above), len(below + rest))}**: the whole interval lies above zero on "
+        f"{len(above)} of {len(rows)} generators{named(above)}, contains zero on {len(rest)}{named(rest)}, "
+        f"lies below zero on {len(below)}{named(below)}"
     )
 
 
@@ -216,7 +210,7 @@ for generator in generators:
     ]
     lines.append("| " + " | ".join([figures.generator_name(generator), *cells]) + " |")
 strict = contrast[contrast["contrast"] == "top-k - matched-k"]
-reverse = strict.loc[strict["high"] < 0, "generator"].tolist()
+_, reverse, _ = verdicts.parted(strict)
 majority = [g for g in generators if mean.loc[(g, "top-k"), "share_mood"] > 0.5]
 halves = sorted(set(contrast["n"]))
 display(

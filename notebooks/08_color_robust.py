@@ -26,6 +26,7 @@ from IPython.display import Markdown, display
 
 from tff_core import color, data, detectors, ffrs, figures, lrp, patches, pixels, published, verdicts
 from tff_core.results import Store, atomic_write
+from tff_core.verdicts import named
 
 store = Store(build or None)
 spec = detectors.get(detector)
@@ -35,11 +36,6 @@ n = min(n or 60, 60)
 both = [seed for seed in seeds if seed in robust_seeds]  # compared seed by seed
 images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
 names = [figures.generator_name(g) for g in generators]
-
-
-def named(some):
-    return f" ({', '.join(map(figures.generator_name, some))})" if len(some) else ""
-
 
 # %% [markdown]
 # ## The same training, half of it in gray
@@ -106,12 +102,10 @@ pooled = {
 single = measured[(measured["model"] == "universal") & (measured["input"] == "gray")]
 single = single[single["seed"] != "all"].groupby("generator")["ap"]
 gain, cost = pooled["difference", "gray"], pooled["difference", "color"]
-better = gain.index[gain["ap_low"] > 0].tolist()
-worse = gain.index[gain["ap_high"] < 0].tolist()
-unsure = [g for g in gain.index if g not in better + worse]
-word = "holds" if len(better) == len(gain) else "holds in part" if better else "does not hold"
-paid = cost.index[cost["ap_high"] < 0].tolist()
-won = cost.index[cost["ap_low"] > 0].tolist()
+ends = {"ap_low": "low", "ap_high": "high"}
+better, worse, unsure = verdicts.parted(gain.rename(columns=ends).reset_index())
+word = verdicts.word(len(better), len(worse + unsure))
+won, paid, _ = verdicts.parted(cost.rename(columns=ends).reset_index())
 counts = measured[["n_real", "n_fake"]]
 chance = float((counts["n_fake"] / counts.sum(axis=1)).mean())
 blind = [g for g in generators if pooled["universal", "color"].loc[g, "ap_low"] <= chance]
@@ -266,12 +260,10 @@ for generator in generators:
     old = [own[generator] for own in published_shares.values() if generator in own]
     lines.append("| " + " | ".join([*cells, ", ".join(f"{100 * s:.1f}" for s in old)]) + " |")
 change = {group: of["difference", group] for group in ("top-k", "matched-k")}
-falls = change["top-k"].index[change["top-k"]["high"] < 0].tolist()
-rises = change["top-k"].index[change["top-k"]["low"] > 0].tolist()
-more, beyond = (of[model, "top-k - matched-k"] for model in ("color-robust", "difference"))
-still = more.index[more["low"] > 0].tolist()
-further = beyond.index[beyond["high"] < 0].tolist()
-less = beyond.index[beyond["low"] > 0].tolist()
+rises, falls, _ = verdicts.parted(change["top-k"].reset_index())
+more, beyond = (of[model, "top-k - matched-k"].reset_index() for model in ("color-robust", "difference"))
+still, *_ = verdicts.parted(more)
+less, further, _ = verdicts.parted(beyond)
 halves = sorted(set(shares["n"]))
 matched = [len(own["matched-k"][0]) for own in groups.values()]
 short = (

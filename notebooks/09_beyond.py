@@ -48,9 +48,7 @@ def save(name, table):
 
 
 def word(held, of):
-    if not of:
-        return "is not testable here"
-    return "holds" if held == of else "holds in part" if held else "does not hold"
+    return verdicts.word(held, of - held) if of else "is not testable here"
 
 
 def listed(names):
@@ -398,7 +396,11 @@ at = stability[stability["k"] == k].set_index("kind")
 ends = at[["value", "low", "high"]]
 by_pictures = [float(at.loc[kind, "low"]) for kind in ("halves", "bootstrap")]
 steady = (
-    "holds" if min(by_pictures) >= 0.8 else "holds in part" if min(by_pictures) >= 0.5 else "does not hold"
+    verdicts.HOLDS
+    if min(by_pictures) >= 0.8
+    else verdicts.IN_PART
+    if min(by_pictures) >= 0.5
+    else verdicts.NOT
 )
 text = (
     f"**Over pictures.** Of the top {k}, two halves of {at.loc['halves', 'n']} fakes share "
@@ -519,7 +521,7 @@ mean = drift[drift["generator"] == MEAN].set_index("what")
 gain, lost = mean.loc["gain"], mean.loc["lost"]
 each = drift[(drift["what"] == "lost") & (drift["generator"] != MEAN)]
 gone = [figures.generator_name(g) for g in each.loc[each["low"] > 0, "generator"]]
-verdict = "does not hold" if gain.low <= 0 else "holds in part" if lost.low > 0 else "holds"
+verdict = verdicts.NOT if gain.low <= 0 else verdicts.IN_PART if lost.low > 0 else verdicts.HOLDS
 ends = "; ".join(
     f"seed {s}: {before[s]:+.2f} before, {new.value:+.2f} [{new.low:+.2f}, {new.high:+.2f}] after"
     for s, new in moved.items()

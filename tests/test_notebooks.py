@@ -14,6 +14,8 @@ import pytest
 import yaml
 from nbformat import NotebookNode
 
+from tff_core import verdicts
+
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 CHAPTERS = [path for path in SOURCES if re.match(r"0[1-9]_", path.name)]
@@ -80,6 +82,13 @@ def test_imports_only_what_the_environment_has_and_defines_little(path: Path) ->
             assert (node.module or "").split(".")[0] in KNOWN and node.level == 0
         # what two notebooks need lives in the package; a class is never one notebook's argument
         assert not isinstance(node, ast.ClassDef)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_words_of_a_verdict_come_from_the_rule(path: Path) -> None:
+    tree = ast.parse("\n".join(cell.source for cell in code(read(path))))
+    words = {verdicts.HOLDS, verdicts.IN_PART, verdicts.NOT}
+    assert not [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and n.value in words]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

@@ -55,6 +55,15 @@ def test_the_word_follows_the_rule(intervals: dict[str, tuple[float, float]], wo
         assert (name in sentence) == (name.lower() in intervals)
 
 
+def test_generators_are_parted_by_the_side_of_their_interval_and_named_as_the_paper_writes_them() -> None:
+    ends = {"progan": (0.1, 0.2), "gaugan": (-0.2, -0.1), "mine": (-0.1, 0.1), "stargan": (np.nan, np.nan)}
+    table = pd.DataFrame([{"generator": g, "low": low, "high": high} for g, (low, high) in ends.items()])
+    assert verdicts.parted(table) == (["progan"], ["gaugan"], ["mine", "stargan"])
+    assert verdicts.parted(table, wants="below") == (["gaugan"], ["progan"], ["mine", "stargan"])
+    assert verdicts.named(["progan", "mine"]) == " (ProGAN, mine)"
+    assert verdicts.named([]) == verdicts.named(pd.Index([])) == ""
+
+
 def test_a_table_without_the_comparison_is_refused() -> None:
     with pytest.raises(ValueError, match="top-k - random-k"):
         verdicts.verdict(rows(progan=(-1.0, 1.0)), "top-k - random-k")

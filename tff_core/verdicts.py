@@ -119,12 +119,12 @@ class Verdict:
         """The verdict in words, with every generator named."""
         total = len(self.below) + len(self.above) + len(self.open)
         parts = [
-            f"on {len(self.below)} of {total} generators the interval lies below zero{_named(self.below)}"
+            f"on {len(self.below)} of {total} generators the interval lies below zero{named(self.below)}"
         ]
         if self.open:
-            parts.append(f"on {len(self.open)} it contains zero{_named(self.open)}")
+            parts.append(f"on {len(self.open)} it contains zero{named(self.open)}")
         if self.above:
-            parts.append(f"on {len(self.above)} it lies above zero{_named(self.above)}")
+            parts.append(f"on {len(self.above)} it lies above zero{named(self.above)}")
         return f"The claim **{self.word}** here: " + "; ".join(parts) + "."
 
 
@@ -138,9 +138,7 @@ def verdict(contrast: pd.DataFrame, kind: str = MATCHED) -> Verdict:
         raise ValueError(
             f"the contrast table has no pooled row of {kind!r}: found {sorted(set(contrast['contrast']))}"
         )
-    said = side(rows["low"], rows["high"], wants="below")
-    below, above, rest = (tuple(rows.loc[said == word, "generator"]) for word in (FOR, AGAINST, OPEN))
-    return Verdict(kind, below, above, rest)
+    return Verdict(kind, *map(tuple, parted(rows, wants="below")))
 
 
 # ------------------------------------------------------------------------------------------------ the rule
@@ -155,6 +153,17 @@ def side(low: pd.Series, high: pd.Series, border: pd.Series | float = 0.0, wants
     yes, no = (above, below) if wants == "above" else (below, above)
     said = np.select([low.isna() | high.isna(), yes, no], [MISSING, FOR, AGAINST], default=OPEN)
     return pd.Series(said, index=low.index, dtype=object)
+
+
+def parted(rows: pd.DataFrame, wants: str = "above") -> tuple[list[str], list[str], list[str]]:
+    """Generators whose interval lies on the wanted side of zero, on the other side, and all others.
+
+    ``rows`` have ``generator``, ``low`` and ``high``, one row for each; the rule is `side`. The last list
+    holds those whose interval contains zero, or has no ends.
+    """
+    said = side(rows["low"], rows["high"], wants=wants)
+    yes, no = (rows.loc[said == what, "generator"].tolist() for what in (FOR, AGAINST))
+    return yes, no, [g for g in rows["generator"] if g not in yes + no]
 
 
 def word(speak_for: int, others: int) -> str:
@@ -247,8 +256,8 @@ def _table(
 def _some(rows: pd.DataFrame, table: str, **values: str) -> pd.DataFrame:
     found = rows[np.logical_and.reduce([rows[column] == value for column, value in values.items()])]
     if found.empty:
-        named = ", ".join(f"{column} {value!r}" for column, value in values.items())
-        raise _NotThereError(f"the table {table}.csv has no row with {named} of this detector")
+        told = ", ".join(f"{column} {value!r}" for column, value in values.items())
+        raise _NotThereError(f"the table {table}.csv has no row with {told} of this detector")
     return found
 
 
@@ -265,8 +274,8 @@ def _numbers(
     value, low, high = (rows[column].astype(float) for column in columns)
     says = side(low, high, border, wants) if wants != ASIDE else pd.Series(ASIDE, index=rows.index)
     numbers = {"value": value, "low": low, "high": high, "border": border, "n": n}
-    named = {"part": part, "unit": unit, "generator": rows["generator"]}
-    return pd.DataFrame({**named, **numbers, "says": says})
+    who = {"part": part, "unit": unit, "generator": rows["generator"]}
+    return pd.DataFrame({**who, **numbers, "says": says})
 
 
 def _transfer(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
@@ -535,20 +544,20 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
     for (key, detector), own in evidence.groupby(["claim", "detector"], sort=False):
         claim = known[str(key)]
         said = states[(states["claim"] == key) & (states["detector"] == detector)]
-        named = {w: said.loc[said["says"] == w, "generator"].tolist() for w in (FOR, AGAINST, OPEN, MISSING)}
-        measured = sum(len(named[w]) for w in (FOR, AGAINST, OPEN))
+        names = {w: said.loc[said["says"] == w, "generator"].tolist() for w in (FOR, AGAINST, OPEN, MISSING)}
+        measured = sum(len(names[w]) for w in (FOR, AGAINST, OPEN))
         row: dict[str, object] = {"claim": key, "detector": detector}
         if not measured:
             reasons = "; ".join(dict.fromkeys(own.loc[own["says"] == MISSING, "reason"]))
             row |= {"verdict": UNTESTED, "rule": claim.rule, "why": f"Not measured: {reasons}."}
         else:
             parts = _parts(own)
-            row |= {"verdict": word(len(named[FOR]), measured - len(named[FOR])), "rule": claim.rule}
+            row |= {"verdict": word(len(names[FOR]), measured - len(names[FOR])), "rule": claim.rule}
             row |= {name: parts[0][name] for name in ("value", "low", "high", "n")}
-            told = [_why(claim, named, measured, parts), _blind(claim, str(detector), named, states)]
+            told = [_why(claim, names, measured, parts), _blind(claim, str(detector), names, states)]
             cautions = dict.fromkeys(own.loc[(own["says"] != MISSING) & (own["reason"] != ""), "reason"])
             row["why"] = "".join([*told, *(f" {CAUTION} {text}." for text in cautions)])
-        row |= {f"generators_{w}": " ".join(named[w]) if measured else "" for w in (FOR, AGAINST, OPEN)}
+        row |= {f"generators_{w}": " ".join(names[w]) if measured else "" for w in (FOR, AGAINST, OPEN)}
         rows.append(row)
     return pd.DataFrame(rows, columns=_COLUMNS)
 
@@ -579,13 +588,13 @@ def _parts(own: pd.DataFrame) -> list[dict[str, float | str]]:
 
 
 def _why(
-    claim: Claim, named: dict[str, list[str]], measured: int, parts: list[dict[str, float | str]]
+    claim: Claim, names: dict[str, list[str]], measured: int, parts: list[dict[str, float | str]]
 ) -> str:
-    told = [f"For the claim: {len(named[FOR])} of {measured} generators{_named(tuple(named[FOR]))}"]
+    told = [f"For the claim: {len(names[FOR])} of {measured} generators{named(names[FOR])}"]
     told += [
-        f"{words}: {len(named[w])}{_named(tuple(named[w]))}"
+        f"{words}: {len(names[w])}{named(names[w])}"
         for w, words in ((OPEN, "open"), (AGAINST, "against it"), (MISSING, "not measured"))
-        if named[w]
+        if names[w]
     ]
     numbers = [
         f"{p['part']} {claim.text(float(p['value']), float(p['low']), float(p['high']), str(p['unit']))}"
@@ -594,7 +603,7 @@ def _why(
     return f"{'; '.join(told)}. Mean: {'; '.join(numbers)}."
 
 
-def _blind(claim: Claim, detector: str, named: dict[str, list[str]], states: pd.DataFrame) -> str:
+def _blind(claim: Claim, detector: str, names: dict[str, list[str]], states: pd.DataFrame) -> str:
     """On how many generators there was nothing to break: those on which C1 does not speak for transfer."""
     if claim.key not in ("C2", "C3"):
         return ""
@@ -602,10 +611,10 @@ def _blind(claim: Claim, detector: str, named: dict[str, list[str]], states: pd.
     blind = tuple(first.loc[first["says"].isin([OPEN, AGAINST]), "generator"])
     if not blind:
         return ""
-    seen = [g for w in (FOR, AGAINST, OPEN) for g in named[w] if g not in blind]
-    those = sum(g in named[FOR] for g in seen)
+    seen = [g for w in (FOR, AGAINST, OPEN) for g in names[w] if g not in blind]
+    those = sum(g in names[FOR] for g in seen)
     return (
-        f" On {len(blind)} the whole detector is not surely better than chance{_named(blind)}, so there was "
+        f" On {len(blind)} the whole detector is not surely better than chance{named(blind)}, so there was "
         f"little to break. For the claim among the others: {those} of {len(seen)}."
     )
 
@@ -658,5 +667,6 @@ def _signed(value: float, digits: int = 1) -> str:
     return text if float(text) else text[1:]  # nothing has no sign
 
 
-def _named(generators: tuple[str, ...]) -> str:
-    return f" ({', '.join(generator_name(g) for g in generators)})" if generators else ""
+def named(generators: Sequence[str]) -> str:
+    """Generators as the paper writes them, in brackets after a blank: ``" (ProGAN, GauGAN)"``; "" of none."""
+    return f" ({', '.join(map(generator_name, generators))})" if len(generators) else ""
