@@ -6,9 +6,7 @@ that reads as a plain list without a script. Searching and sorting come from the
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -17,10 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 from torch import Tensor
 
-from tff_core import dropout, lrp, metrics
+from tff_core import dropout, lrp, metrics, sheets
 from tff_core.color import ALPHA
 from tff_core.names import FeatureMap
 
@@ -154,16 +151,7 @@ def sheet(cells: ArrayLike) -> str:
 
     Without loss: what is looked for in patches is often at the edge of what is seen.
     """
-    patches = np.asarray(cells, dtype=np.uint8)
-    rows, columns, height, width = patches.shape[:4]
-    out = np.zeros((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 4), dtype=np.uint8)
-    for r, c in np.ndindex(rows, columns):
-        top, left = r * (height + _GAP), c * (width + _GAP)
-        out[top : top + height, left : left + width, :3] = patches[r, c]
-        out[top : top + height, left : left + width, 3] = 255 * bool(patches[r, c].any())
-    buffer = io.BytesIO()
-    Image.fromarray(out).save(buffer, format="WEBP", lossless=True, quality=80, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return sheets.webp(sheets.tiled(cells, _GAP))
 
 
 def histograms(color: ArrayLike, gray: ArrayLike, bins: int = 24) -> str:

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,9 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from tff_core import data, lrp, maxima, pixels
+from tff_core import data, lrp, maxima, pixels, sheets
 from tff_core.names import FeatureMap
 
 LARGEST = 512
@@ -227,15 +224,9 @@ def drawn(found: Look) -> str:
     """Picture, relevance and patch side by side with a sentence, as HTML."""
     figures = {"picture": found.picture, "relevance": found.overlay, "patch": found.patch}
     cells = "".join(
-        f'<figure style="margin:0 12px 8px 0"><img alt="{name}" src="{_uri(array)}" style="width:{_SHOWN}px;'
-        f'max-width:100%;image-rendering:pixelated"><figcaption>{name}</figcaption></figure>'
+        f'<figure style="margin:0 12px 8px 0"><img alt="{name}" src="{sheets.png(array)}" '
+        f'style="width:{_SHOWN}px;max-width:100%;image-rendering:pixelated"><figcaption>{name}</figcaption></figure>'
         for name, array in figures.items()
         if array is not None
     )
     return f'<p>{html.escape(found.words())}</p><div style="display:flex;flex-wrap:wrap">{cells}</div>'
-
-
-def _uri(array: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -6,9 +6,7 @@ and a content security policy forbids the rest.
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.special import expit
 
-from tff_core import data, ffrs, judge, lrp, maxima, pixels
+from tff_core import data, ffrs, judge, lrp, maxima, pixels, sheets
 from tff_core.names import FeatureMap
 
 MOST_PIXELS = 1 << 20  # of one picture: relevance keeps every activation, 1 kB for each pixel
@@ -187,11 +184,8 @@ def escape(text: object) -> str:
 
 def image(picture: Pixels, words: str, size: int | None = None) -> str:
     """A picture (H, W, 3) inside the page; ``words`` is its text alternative."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
-    code = base64.b64encode(stream.getvalue()).decode()
     sides = f' width="{size}" height="{size}"' if size else ""
-    return f'<img src="data:image/png;base64,{code}" alt="{escape(words)}"{sides}>'
+    return f'<img src="{sheets.png(picture)}" alt="{escape(words)}"{sides}>'
 
 
 def document(title: str, body: Sequence[str]) -> str:

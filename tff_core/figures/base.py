@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from PIL import Image
 
 INK = "#777777"
 GRID = "rgba(128,128,128,0.25)"
@@ -259,9 +256,3 @@ def alt_ap(summary: pd.DataFrame, generators: list[str]) -> str:
 
 def records(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples())
-
-
-def png(array: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

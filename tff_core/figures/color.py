@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from tff_core import sheets
 from tff_core.figures.base import (
     CONDITIONS,
     FAKE,
@@ -23,7 +24,6 @@ from tff_core.figures.base import (
     generator_name,
     in_order,
     offset_of,
-    png,
     records,
     row_of,
 )
@@ -275,12 +275,8 @@ def slides(
     first = names.index(start) if start is not None else 0
     figure = go.Figure()
     for i, (name, pictures) in enumerate(frames.items()):
-        sheet = np.zeros((height, n * (width + gap) - gap, 4), dtype=np.uint8)
-        for j, picture in enumerate(pictures):
-            left = j * (width + gap)
-            sheet[:, left : left + width, :3] = picture
-            sheet[:, left : left + width, 3] = 255
-        figure.add_trace(go.Image(source=png(sheet), hoverinfo="skip", visible=i == first))
+        sheet = sheets.tiled(pictures[None], gap, np.ones((1, n)))
+        figure.add_trace(go.Image(source=sheets.png(sheet), hoverinfo="skip", visible=i == first))
         figure.add_scatter(
             x=[j * (width + gap) + width / 2 - 0.5 for j in range(n)],
             y=[height + 0.06 * height] * n,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from tff_core import sheets
 from tff_core.figures.base import (
     CONDITIONS,
     INK,
@@ -18,7 +19,6 @@ from tff_core.figures.base import (
     generator_axis,
     generator_name,
     in_order,
-    png,
     row_of,
 )
 
@@ -47,17 +47,18 @@ def pictures(
     first, lines = {}, 0
     for name, array in rows.items():
         first[name], lines = lines, lines - (-len(array) // columns)
-    sheet = np.zeros((lines * (height + gap) - gap, columns * (width + gap) - gap, 4), dtype=np.uint8)
+    cells = np.zeros((lines, columns, height, width, 3), dtype=np.uint8)
+    there = np.zeros((lines, columns), dtype=bool)
     xs, ys, hover = [], [], []
     for name, array in rows.items():
-        for c, picture in enumerate(array):
-            top, left = (first[name] + c // columns) * (height + gap), c % columns * (width + gap)
-            sheet[top : top + height, left : left + width, :3] = picture
-            sheet[top : top + height, left : left + width, 3] = 255
-            xs.append(left + width / 2 - 0.5)
-            ys.append(top + height / 2 - 0.5)
-            hover.append(labels[name][c] if labels and name in labels else name)
-    figure = go.Figure(go.Image(source=png(sheet), hoverinfo="skip"))
+        for i, picture in enumerate(array):
+            line, column = first[name] + i // columns, i % columns
+            cells[line, column], there[line, column] = picture, True
+            xs.append(column * (width + gap) + width / 2 - 0.5)
+            ys.append(line * (height + gap) + height / 2 - 0.5)
+            hover.append(labels[name][i] if labels and name in labels else name)
+    sheet = sheets.tiled(cells, gap, there)
+    figure = go.Figure(go.Image(source=sheets.png(sheet), hoverinfo="skip"))
     figure.add_scatter(
         x=xs,
         y=ys,
@@ -112,13 +113,8 @@ def collage(
     centres_y = [r * (height + gap) + height / 2 - 0.5 for r in range(count)]
     figure = go.Figure()
     for i, (name, cells) in enumerate(frames.items()):
-        sheet = np.zeros((count * (height + gap) - gap, across * (width + gap) - gap, 4), dtype=np.uint8)
-        for r in range(count):
-            for c in range(across):
-                top, left = r * (height + gap), c * (width + gap)
-                sheet[top : top + height, left : left + width, :3] = cells[r, c]
-                sheet[top : top + height, left : left + width, 3] = 255 * bool(cells[r, c].any())
-        figure.add_trace(go.Image(source=png(sheet), hoverinfo="skip", visible=i == 0))
+        sheet = sheets.png(sheets.tiled(cells, gap))
+        figure.add_trace(go.Image(source=sheet, hoverinfo="skip", visible=i == 0))
         figure.add_scatter(
             x=centres_x * count,
             y=[y for y in centres_y for _ in range(across)],

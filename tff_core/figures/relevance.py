@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from tff_core import sheets
 from tff_core.figures.base import (
     CONDITIONS,
     FAKE,
@@ -18,7 +19,6 @@ from tff_core.figures.base import (
     add_menu,
     finish,
     known_conditions,
-    png,
     records,
     row_axis,
 )
@@ -73,7 +73,7 @@ def relevance_maps(picture: np.ndarray, maps: Mapping[str, np.ndarray]) -> go.Fi
     if not maps:
         raise ValueError("no relevance maps to draw: expected one (h, w) array per layer")
     figure = go.Figure()
-    figure.add_trace(go.Image(source=png(picture), xaxis="x", yaxis="y", hoverinfo="skip"))
+    figure.add_trace(go.Image(source=sheets.png(picture), xaxis="x", yaxis="y", hoverinfo="skip"))
     height, width = picture.shape[:2]
     for i, (layer, values) in enumerate(maps.items()):
         scale = float(np.abs(values).max()) or 1.0
