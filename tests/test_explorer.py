@@ -12,7 +12,7 @@ import torch
 from lrp_nets import toy
 from PIL import Image
 
-from tff_core import data, explorer, lrp, maxima
+from tff_core import data, explorer, lrp, maxima, pixels
 from tff_core.names import FeatureMap
 
 NET = lrp.canonize(toy(7).float())
@@ -76,8 +76,8 @@ def test_widgets_are_for_notebooks_that_a_server_runs(
 
 def test_the_middle_of_a_large_picture_is_looked_at_as_it_is() -> None:
     large = picture(height=700, width=100)
-    np.testing.assert_array_equal(explorer.cropped(large), large[:, 94:606])
-    assert explorer.cropped(picture()).shape == (3, 32, 32)
+    np.testing.assert_array_equal(pixels.middle(large, explorer.LARGEST), large[:, 94:606])
+    assert pixels.middle(picture(), explorer.LARGEST).shape == (3, 32, 32)
     assert explorer.uploaded(png(height=600, width=40)).shape == (3, 512, 40)
 
 

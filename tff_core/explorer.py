@@ -73,13 +73,6 @@ class Look:
         )
 
 
-def cropped(picture: torch.Tensor, largest: int = LARGEST) -> torch.Tensor:
-    """The middle of a picture (3, H, W), at most ``largest`` pixels a side; smaller ones are left alone."""
-    height, width = picture.shape[1:]
-    top, left = max(0, (height - largest) // 2), max(0, (width - largest) // 2)
-    return picture[:, top : top + largest, left : left + largest]
-
-
 def look(net: lrp.Net, picture: torch.Tensor, m: FeatureMap, device: str | torch.device = "cpu") -> Look:
     """Where in a picture, uint8 (3, H, W), a feature map is most excited, and by what.
 
@@ -117,7 +110,7 @@ def uploaded(content: bytes | memoryview, name: str = "upload") -> torch.Tensor:
         path = Path(folder) / "picture"
         path.write_bytes(content)
         try:
-            return cropped(data.read(path))
+            return pixels.middle(data.read(path), LARGEST)
         except data.PictureError as error:
             raise data.PictureError(str(error).replace(str(path), name)) from error
 

@@ -234,6 +234,13 @@ def enlarge(picture: ArrayLike, box: tuple[int, int, int, int], side: int) -> ND
     return whole[np.ix_(rows, columns)]
 
 
+def middle(picture: Tensor, largest: int) -> Tensor:
+    """The middle of a picture (3, H, W), at most ``largest`` pixels a side; smaller ones are left alone."""
+    height, width = picture.shape[1:]
+    top, left = max(0, (height - largest) // 2), max(0, (width - largest) // 2)
+    return picture[:, top : top + largest, left : left + largest]
+
+
 def in_place(patch: maxima.Patch) -> Tensor:
     """Relevance (3, H, W) of the whole picture that a patch was cut from: zero outside of its box."""
     top, left, bottom, right = patch.box

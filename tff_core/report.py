@@ -82,9 +82,7 @@ def explain(
     """
     whole = data.read(path)
     if crop:
-        height, width = whole.shape[1:]
-        top, left = max(0, (height - crop) // 2), max(0, (width - crop) // 2)
-        whole = whole[:, top : top + crop, left : left + crop]
+        whole = pixels.middle(whole, crop)
     if whole[0].numel() > MOST_PIXELS:
         raise ValueError(
             f"{path} has {whole.shape[2]}x{whole.shape[1]} pixels: an explanation keeps all activations and "
