@@ -98,6 +98,18 @@ def test_interval_over_seeds_is_wider_when_seeds_disagree() -> None:
     assert spread.high - spread.low > 2 * (same.high - same.low)
 
 
+def test_every_resample_draws_as_many_as_there_are_and_means_are_over_them() -> None:
+    counts = metrics.resamples(7, 50, 3)
+    assert counts.shape == (50, 7) and (counts.sum(1) == 7).all() and len(np.unique(counts, axis=0)) > 40
+    values = np.random.default_rng(0).normal(size=(7, 2))
+    means = metrics.resampled_means(values, 50, 3)
+    for row, drawn in zip(means, counts, strict=True):
+        np.testing.assert_allclose(row, np.repeat(values, drawn, axis=0).mean(0))
+    rng = np.random.default_rng(3)
+    np.testing.assert_array_equal(metrics.resamples(7, 50, rng), counts)
+    assert (metrics.resamples(7, 50, rng) != counts).any()  # the generator goes on
+
+
 def test_same_seed_same_interval() -> None:
     y, s = sample()
     assert metrics.ap_interval(y, s, seed=3) == metrics.ap_interval(y, s, seed=3)

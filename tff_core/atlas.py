@@ -105,9 +105,7 @@ def means(values: ArrayLike, n: int = 1000, seed: int = 0) -> Floats:
         raise ValueError(
             f"values of shape {table.shape}: expected (pictures, maps) with at least one picture"
         )
-    count = len(table)
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n)
-    low, high = np.quantile(drawn @ table / count, [0.025, 0.975], axis=0)
+    low, high = np.quantile(metrics.resampled_means(table, n, seed), [0.025, 0.975], axis=0)
     return np.stack([table.mean(0), low, high], axis=1)
 
 

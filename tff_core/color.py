@@ -207,9 +207,7 @@ def average(
     rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"values of shape {rows.shape}: expected one for every picture, (N,) or (S, N)")
-    pictures = rows.shape[1]
-    drawn = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), size=n)
-    means = (drawn @ rows.T / pictures * metrics.seed_weights(len(rows), n, seed)).sum(1)
+    means = (metrics.resampled_means(rows.T, n, seed) * metrics.seed_weights(len(rows), n, seed)).sum(1)
     return metrics.Interval(float(rows.mean()), *metrics.percentiles(means, level))
 
 

@@ -6,6 +6,7 @@ A picture is called fake where ``score >= threshold``, the meaning that a ROC cu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.metrics import roc_curve
 
 RESAMPLES = 2000
 LEVEL = 0.95
+Seed = int | Sequence[int] | np.random.Generator
 
 
 class Interval(NamedTuple):
@@ -57,6 +59,20 @@ def accuracies(labels: ArrayLike, scores: ArrayLike, threshold: float) -> tuple[
     return float(np.mean(~fake[y == 0])), float(np.mean(fake[y == 1]))
 
 
+def resamples(count: int, n: int = RESAMPLES, seed: Seed = 0) -> NDArray[np.int64]:
+    """How often each of ``count`` things is drawn in each of ``n`` bootstrap resamples, shape (n, count).
+
+    ``seed`` may be a generator, which is used up further.
+    """
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n)
+
+
+def resampled_means(values: ArrayLike, n: int = RESAMPLES, seed: Seed = 0) -> NDArray[np.float64]:
+    """The mean over the first axis of ``values``, (N, ...), in every bootstrap resample of it, (n, ...)."""
+    sample = np.asarray(values, dtype=np.float64)
+    return resamples(len(sample), n, seed) @ sample / len(sample)
+
+
 def picture_weights(labels: ArrayLike, n: int = RESAMPLES, seed: int = 0) -> NDArray[np.float32]:
     """How often each picture is drawn in each of ``n`` bootstrap resamples, shape (N, n).
 
@@ -68,8 +84,7 @@ def picture_weights(labels: ArrayLike, n: int = RESAMPLES, seed: int = 0) -> NDA
     weights = np.empty((len(y), n), dtype=np.float32)
     for label in (0, 1):
         members = np.flatnonzero(y == label)
-        drawn = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=n)
-        weights[members] = drawn.T
+        weights[members] = resamples(len(members), n, rng).T
     return weights
 
 
@@ -123,8 +138,7 @@ def seed_weights(seeds: int, n: int = RESAMPLES, seed: int = 0, stream: int = 0)
 
     Different ``stream`` numbers give independent resamples under one seed.
     """
-    rng = np.random.default_rng([seed, 1, stream])
-    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=n) / seeds
+    return resamples(seeds, n, [seed, 1, stream]) / seeds
 
 
 def ap_interval_over_seeds(

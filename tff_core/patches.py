@@ -173,7 +173,7 @@ def chroma_table(
     rows = []
     for group in names:
         cases = {s: case for s, case in found.get(group, {}).items() if len(case[0])}
-        drawn = [_resampled(case[0], n, [seed, s]) for s, case in cases.items()]
+        drawn = [metrics.resampled_means(case[0], n, [seed, s]) for s, case in cases.items()]
         for (s, case), some in zip(cases.items(), drawn, strict=True):
             rows.append(_row(str(s), group, float(case[0].mean()), some, len(case[0]), case[1], level))
         value, pooled = np.nan, np.full(1, np.nan)
@@ -183,12 +183,6 @@ def chroma_table(
         maps, count = sum(len(case[0]) for case in cases.values()), sum(case[1] for case in cases.values())
         rows.append(_row("all", group, value, pooled, maps, count, level))
     return pd.DataFrame(rows)
-
-
-def _resampled(values: NDArray[np.float64], n: int, seed: Sequence[int]) -> NDArray[np.float64]:
-    size = len(values)
-    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=n)
-    return drawn @ values / size
 
 
 def _row(

@@ -359,9 +359,8 @@ def focus(
 def _over_area(on: Floats, area: Floats, least: int, n: int, level: float, seed: int) -> dict[str, float]:
     """Sum of ``on`` (S, N) over the sum of the area of the same pictures, with its bootstrap interval."""
     there = np.isfinite(on)
-    pictures = len(area)
-    drawn = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), size=n)
-    weights = np.vstack([np.ones(pictures), drawn])  # the first is the sample itself
+    # the first is the sample itself
+    weights = np.vstack([np.ones(len(area)), metrics.resamples(len(area), n, seed)])
     seeds = np.vstack([np.full(len(on), 1 / len(on)), metrics.seed_weights(len(on), n, seed)])
     top, bottom = (
         ((weights @ part.T) * seeds).sum(axis=1) for part in (np.where(there, on, 0.0), there * area)

@@ -488,7 +488,7 @@ def stability(
         raise ValueError(f"{n} pictures: expected at least 4, to rank the maps by each half of them")
     rng = np.random.default_rng(seed)
     halves = np.stack([rng.permutation(n) < n // 2 for _ in range(draws)]).astype(np.float32)
-    again = rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float32)
+    again = metrics.resamples(n, draws, rng).astype(np.float32)
     own = values.astype(np.float32)
 
     def orders(weights: NDArray[np.float32]) -> NDArray[np.int64]:
