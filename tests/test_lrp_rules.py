@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
 from tff_core import lrp
+from tff_core.lrp import rules
 from tff_core.lrp.canonize import IMAGENET_BOUNDS
 from tff_core.lrp.rules import EPSILON, stabilise
 
@@ -300,3 +301,22 @@ def test_a_rule_of_the_users_own_is_used() -> None:
     net = lrp.canonize(Model().double().eval(), rules=lrp.RULES | {Double: lambda call: Halved()})
     maps = lrp.relevance(net, X, start=torch.ones(1, 2, 1, 1).double()).maps
     assert maps["conv"].flatten().tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize("padding", [(1, 1), (0, 1)])
+def test_a_convolution_of_few_positions_is_the_same_as_one_product(
+    stride: tuple[int, int], padding: tuple[int, int]
+) -> None:
+    """Deep layers of small pictures: many weights, few positions."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 512, 4, 3, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(256, 512, 3, 3, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    bias = torch.randn(256, dtype=torch.float64)
+    geometry = (stride, padding, (1, 1), 1)
+    expected = F.conv2d(x, weight, bias, *geometry)
+    s = torch.randn_like(expected)
+    assert rules._is_tiny(expected[:, 0].numel(), weight, geometry)
+    torch.testing.assert_close(rules._conv(x, weight, geometry, bias), expected)
+    (adjoint,) = torch.autograd.grad((F.conv2d(x.requires_grad_(), weight, None, *geometry) * s).sum(), x)
+    torch.testing.assert_close(rules._transposed(s, x.detach(), weight, geometry), adjoint)

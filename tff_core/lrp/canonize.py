@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 import shutil
 import sys
@@ -90,6 +91,20 @@ class Net:
     def device(self) -> torch.device:
         """Where the weights are; pictures must be there too."""
         return next(s.rule.weight for s in self.steps if isinstance(s.rule, Conv)).device
+
+    def fingerprint(self) -> str:
+        """A hash of the operations and of all their weights, on any device."""
+        digest = hashlib.sha256(repr((self.target, self.reference)).encode())
+        for step in self.steps:
+            rule = step.rule
+            digest.update(repr((step.name, step.inputs, type(rule).__name__)).encode())
+            for name, value in sorted(vars(rule).items()):
+                if isinstance(value, Tensor):
+                    digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+                    # bytes, not numbers: numpy knows no bfloat16
+                    whole = value.detach().cpu().contiguous().flatten()
+                    digest.update(whole.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Net:
         """A copy on another device or in another precision.

@@ -392,12 +392,34 @@ def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
+def _is_tiny(positions: int, weight: Tensor, geometry: Geometry) -> bool:
+    """Whether a convolution would spend its time on bringing many weights into order, for few positions."""
+    _, _, dilation, groups = geometry
+    few = 8 * positions <= weight.shape[1] and weight.numel() > 1 << 20
+    return few and groups == 1 and dilation == (1, 1)
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """Weights (out, in, kh, kw) as (out, kh * kw * in): in the layout channels last without a copy."""
+    return weight.permute(0, 2, 3, 1).flatten(1)
+
+
 def _conv(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = None) -> Tensor:
-    if not _is_product(weight, geometry):
+    stride, padding, _, _ = geometry
+    if _is_product(weight, geometry):
+        x = x[..., :: stride[0], :: stride[1]]
+        y = F.linear(_rows(x), weight[:, :, 0, 0], bias)
+        return y.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
+    kernel = weight.shape[2:]
+    rows, cols = (
+        (n + 2 * p - k) // s + 1 for n, p, k, s in zip(x.shape[2:], padding, kernel, stride, strict=True)
+    )
+    if not _is_tiny(len(x) * rows * cols, weight, geometry):
         return F.conv2d(x, weight, bias, *geometry)
-    x = x[..., :: geometry[0][0], :: geometry[0][1]]
-    y = F.linear(_rows(x), weight[:, :, 0, 0], bias)
-    return y.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
+    padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0])).permute(0, 2, 3, 1)
+    windows = padded.unfold(1, kernel[0], stride[0]).unfold(2, kernel[1], stride[1])
+    y = F.linear(windows.permute(0, 1, 2, 4, 5, 3).reshape(len(x) * rows * cols, -1), _matrix(weight), bias)
+    return y.view(len(x), rows, cols, -1).permute(0, 3, 1, 2)
 
 
 def _transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
@@ -412,9 +434,21 @@ def _transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Ten
         spread = torch.zeros_like(x, memory_format=torch.channels_last)
         spread[..., :: stride[0], :: stride[1]] = out
         return spread
-    return torch.ops.aten.convolution_backward(
-        s, x, weight, None, stride, padding, dilation, False, (0, 0), groups, (True, False, False)
-    )[0]
+    (rows, cols), (height, width) = s.shape[2:], x.shape[2:]
+    if not _is_tiny(len(s) * rows * cols, weight, geometry):
+        return torch.ops.aten.convolution_backward(
+            s, x, weight, None, stride, padding, dilation, False, (0, 0), groups, (True, False, False)
+        )[0]
+    kernel = weight.shape[2:]
+    parts = torch.mm(_rows(s), _matrix(weight)).view(len(s), rows, cols, *kernel, -1)
+    whole = s.new_zeros(len(s), height + 2 * padding[0], width + 2 * padding[1], x.shape[1])
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            down = slice(i, i + rows * stride[0], stride[0])
+            across = slice(j, j + cols * stride[1], stride[1])
+            whole[:, down, across] += parts[:, :, :, i, j]
+    inner = whole[:, padding[0] : padding[0] + height, padding[1] : padding[1] + width]
+    return inner.permute(0, 3, 1, 2)
 
 
 def _halved(x: Tensor, groups: int) -> Tensor:
