@@ -397,15 +397,16 @@ display(
 # ranking: its top-k held constant, against as many random maps of the same layers.
 
 # %% tags=["hide-input"]
-contrast = verdicts.read(store, "contrast", robust, generators)
+measured_here = verdicts.Parts(store.root)  # of these generators alone: another one changes nothing here
+contrast = verdicts.read(measured_here, "contrast", robust, generators)
 figures.show(figures.forest(contrast[contrast["seed"].astype(str).isin(["all", *map(str, robust_seeds)])]))
 
 # %% tags=["hide-input"]
 summary = {
     model: verdicts.summarize(rows[rows["seed"].isin(some)]).set_index(["generator", "condition"])
     for model, rows, some in (
-        ("universal", verdicts.read(store, "sensitivity", detector, generators), both),
-        ("color-robust", verdicts.read(store, "sensitivity", robust, generators), robust_seeds),
+        ("universal", verdicts.read(measured_here, "sensitivity", detector, generators), both),
+        ("color-robust", verdicts.read(measured_here, "sensitivity", robust, generators), robust_seeds),
     )
 }
 shown = {"baseline": "whole", "top-k": "without top-k", "matched-k": "without layer-matched"}

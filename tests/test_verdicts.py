@@ -116,6 +116,29 @@ def test_reading_a_table(tmp_path: Path) -> None:
         verdicts.read(store, "transfer", "d", ["progan", "biggan"])
 
 
+def test_reading_what_was_written_for_some_generators_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    whole = pd.DataFrame(
+        {"detector": "d", "generator": ["biggan", "gaugan", "progan"], "ap": [9.0, 9.0, 9.0]}
+    )
+    store.table("transfer").parent.mkdir(parents=True)
+    whole.to_csv(store.table("transfer"), index=False)
+    parts = verdicts.Parts(tmp_path)
+    with pytest.raises(FileNotFoundError, match="parts/transfer does not exist"):
+        verdicts.read(parts, "transfer", "d", ["progan"])
+    for generator, ap in (("progan", 0.1), ("gaugan", 0.2)):
+        path = store.part("transfer", "d", generator)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame({"detector": ["d"], "generator": [generator], "ap": [ap]}).to_csv(path, index=False)
+    assert verdicts.read(parts, "transfer", "d", ["gaugan", "progan"])["ap"].tolist() == [0.2, 0.1]
+    assert verdicts.read(store, "transfer", "d", ["gaugan", "progan"])["ap"].tolist() == [9.0, 9.0]
+    with pytest.raises(ValueError, match="no row of d on biggan"):
+        verdicts.read(parts, "transfer", "d", ["progan", "biggan"])
+    said = verdicts.evidence(parts, ["d"], ["gaugan"])
+    assert said.loc[said["claim"] == "C5", "reason"].tolist() == ["there is no table patch_chroma.csv"]
+    assert "no column" in said.loc[said["claim"] == "C1", "reason"].item()
+
+
 def test_numbers_carry_their_interval() -> None:
     assert verdicts.percent(0.971, 0.95, 0.986) == "97.1 % [95.0, 98.6]"
     assert verdicts.points(-0.1) == "-10.0 points"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,17 +34,37 @@ CAUTION = "Caution:"
 _TRAINED_ON = "progan"
 
 
+class Parts(Store):
+    """The same store, whose rows are read as steps and chapters write them for each generator.
+
+    For what must not wait for other generators' rows: a page about some generators is then made from theirs
+    alone, and is not made again where another one was added.
+    """
+
+    def table(self, name: str) -> Path:
+        """The folder of a table's parts."""
+        return self.part(name, "", "").parent
+
+
+def _rows(store: Store, table: str, detector: str, generators: Sequence[str]) -> pd.DataFrame | None:
+    """A result table, or as much of it as a store of parts has of these generators; None without any."""
+    paths = [store.table(table)]
+    if isinstance(store, Parts):
+        paths = [store.part(table, detector, generator) for generator in generators]
+    found = [pd.read_csv(path) for path in paths if path.is_file()]
+    return pd.concat(found, ignore_index=True) if found else None
+
+
 def read(store: Store, table: str, detector: str, generators: Sequence[str]) -> pd.DataFrame:
     """The rows of a result table that belong to one detector and some generators, in the generators' order.
 
     Raises FileNotFoundError where the table is not there, ValueError where a generator has no row in it.
     """
-    path = store.table(table)
-    if not path.is_file():
+    path, rows = store.table(table), _rows(store, table, detector, generators)
+    if rows is None:
         raise FileNotFoundError(
             f"{path} does not exist: expected the result table {table!r}; run `make` to compute it"
         )
-    rows = pd.read_csv(path)
     rows = rows[(rows["detector"] == detector) & rows["generator"].isin(list(generators))]
     missing = [g for g in generators if g not in set(rows["generator"])]
     if missing:
@@ -240,10 +261,9 @@ class _NotThereError(Exception):
 def _table(
     store: Store, name: str, detector: str, generators: Sequence[str], columns: Sequence[str]
 ) -> pd.DataFrame:
-    path = store.table(name)
-    if not path.is_file():
+    rows = _rows(store, name, detector, generators)
+    if rows is None:
         raise _NotThereError(f"there is no table {name}.csv")
-    rows = pd.read_csv(path)
     lacking = [column for column in ("detector", "generator", *columns) if column not in rows]
     if lacking:
         raise _NotThereError(f"the table {name}.csv has no column {lacking[0]}")
