@@ -184,13 +184,18 @@ def row_axis(figure: go.Figure, names: list[str]) -> None:
 
 
 def error_bars(
-    rows: pd.DataFrame, value: str, low: str = "low", high: str = "high", thickness: float = 1.5
+    rows: pd.DataFrame,
+    value: str,
+    low: str = "low",
+    high: str = "high",
+    thickness: float = 1.5,
+    scale: float = 100,
 ) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": 100 * (rows[high] - rows[value]).clip(lower=0),
-        "arrayminus": 100 * (rows[value] - rows[low]).clip(lower=0),
+        "array": scale * (rows[high] - rows[value]).clip(lower=0),
+        "arrayminus": scale * (rows[value] - rows[low]).clip(lower=0),
         "thickness": thickness,
         "width": 0,
     }

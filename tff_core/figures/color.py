@@ -392,13 +392,7 @@ def share_growth(table: pd.DataFrame) -> go.Figure:
             name=words.replace(" dropped", ""),
             line={"color": colour},
             marker={"symbol": symbol, "size": 9},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": 100 * (rows["max"] - rows["mean"]),
-                "arrayminus": 100 * (rows["mean"] - rows["min"]),
-                "width": 0,
-            },
+            error_y=error_bars(rows, "mean", "min", "max", thickness=2),
             hovertemplate="%{x} pictures: %{y:.0f} %<extra>" + words.replace(" dropped", "") + "</extra>",
         )
     figure.update_xaxes(title="pictures", type="log", tickvals=sorted(table["n"].unique()))

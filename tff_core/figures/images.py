@@ -15,6 +15,7 @@ from tff_core.figures.base import (
     LINE,
     add_menu,
     add_slider,
+    error_bars,
     finish,
     generator_axis,
     generator_name,
@@ -199,14 +200,7 @@ def patch_chroma(table: pd.DataFrame) -> go.Figure:
             name=name,
             text=[generator_name(g) for g in rows["generator"]],
             marker={"color": colour, "symbol": symbol, "size": 10},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": rows["high"] - rows["value"],
-                "arrayminus": rows["value"] - rows["low"],
-                "thickness": 1.5,
-                "width": 0,
-            },
+            error_x=error_bars(rows, "value", scale=1),
             customdata=rows[["low", "high", "n_maps"]],
             hovertemplate="%{text}, " + name + ": %{x:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}]"
             "<br>%{customdata[2]} maps<extra></extra>",

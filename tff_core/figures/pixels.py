@@ -12,6 +12,7 @@ from tff_core.figures.base import (
     LINE,
     REAL,
     add_menu,
+    error_bars,
     finish,
     generator_axis,
     generator_name,
@@ -125,14 +126,7 @@ def _intervals(
         mode="markers",
         name=name,
         marker={"color": colour, "symbol": symbol, "size": 10},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": (rows["high"] - rows["value"]).clip(lower=0),
-            "arrayminus": (rows["value"] - rows["low"]).clip(lower=0),
-            "thickness": 1.5,
-            "width": 0,
-        },
+        error_x=error_bars(rows, "value", scale=1),
         text=[generator_name(g) for g in rows["generator"]],
         customdata=np.stack([rows["low"], rows["high"], rows["n"]], axis=1) if len(rows) else None,
         hovertemplate="%{text}, " + name + ": %{x:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}], "

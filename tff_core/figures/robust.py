@@ -292,13 +292,10 @@ def chroma_ratios(table: pd.DataFrame, means: pd.DataFrame) -> go.Figure:
             y=[at + 0.22],
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}},
-            error_x={
-                "type": "data", "symmetric": False, "array": [mean["high"] - mean["value"]],
-                "arrayminus": [mean["value"] - mean["low"]], "thickness": 2, "width": 0,
-            },
+            error_x=error_bars(pd.DataFrame([mean]), "value", thickness=2, scale=1),
             hovertemplate=f"{name}: mean %{{x:.2f}} [{mean['low']:.2f}, {mean['high']:.2f}]<extra></extra>",
             showlegend=False,
-        )  # fmt: skip
+        )
     figure.add_vline(x=1, line={"color": LINE, "dash": "dot"})
     row_axis(figure, [_SETS[case][0].replace(", ", ",<br>") for case in rows])
     figure.update_xaxes(title="chroma of the patch / of its picture")
