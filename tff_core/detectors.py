@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import resnet50
 
+from tff_core import memory
 from tff_core.results import Store, read_json
 
 
@@ -290,9 +291,11 @@ def logits(
     """The logit of every picture, shape (N,), in the order of the image set behind ``batches``.
 
     ``batches`` as in `tff_core.data.batches`: (x, y, index) with the index of each picture.
-    Raises WeightsError where a logit is not finite.
+    Batches become smaller where the memory of the device runs out, see `memory`. Raises WeightsError where a
+    logit is not finite.
     """
-    parts = [(index, model(x)[:, 0].float().cpu()) for x, _, index in batches]
+    fitting = memory.Parts()
+    parts = [(index, fitting.cat(lambda x: model(x)[:, 0].float().cpu(), x)) for x, _, index in batches]
     values = torch.cat([value for _, value in parts]).numpy()
     out = np.empty(len(values), dtype=np.float32)
     out[torch.cat([index for index, _ in parts]).numpy()] = values

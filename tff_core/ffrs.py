@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tff_core import lrp
+from tff_core import lrp, memory
+from tff_core.checkpoint import Arrays, Checkpoint
 from tff_core.lrp.walk import walk_back
 from tff_core.names import FeatureMap
 from tff_core.results import atomic_write
@@ -217,6 +218,22 @@ class Accumulator:
         self.sums[layer] += share[usable].sum(0)
         self.counts[layer] += int(usable.sum())
 
+    def merge(self, other: Accumulator) -> None:
+        """Add all that another one of the same network has summed."""
+        for layer, own in self.sums.items():
+            own += other.sums[layer]
+            self.counts[layer] += other.counts[layer]
+
+    def arrays(self) -> Arrays:
+        """Its state, for `restore`."""
+        counts = np.array(list(self.counts.values()), dtype=np.int64)
+        return {"counts": counts, **{f"sums.{k}": s.numpy() for k, s in self.sums.items()}}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `arrays` gave, bit for bit."""
+        self.counts = dict(zip(self.sums, arrays["counts"].tolist(), strict=True))
+        self.sums = {k: torch.from_numpy(arrays[f"sums.{k}"]) for k in self.sums}
+
 
 def _wide(r: Tensor) -> torch.dtype:
     return torch.float64 if r.dtype == torch.float64 else torch.float32
@@ -228,11 +245,14 @@ def ff_rs(
     batches: Iterable[Tensor | Sequence[Any]],
     label: Label = "fake",
     confidence: float = 0.9,
+    *,
+    checkpoint: Checkpoint | None = None,
 ) -> Omega:
     """Omega of every feature map, averaged over the pictures that the network is sure of.
 
     For each picture and layer the positive relevance, divided by the layer's sum of absolute relevance, is
-    summed over each map; omega is the mean over pictures. Memory does not grow with their number.
+    summed over each map; omega is the mean over pictures. Memory does not grow with their number, and where
+    that of the device runs out, a batch goes through the network in halves.
 
     Args:
         net: from `lrp.canonize`.
@@ -240,12 +260,16 @@ def ff_rs(
             0 real; with labels, only the pictures of ``label`` count.
         label: "fake" explains f(x), "real" explains -f(x).
         confidence: a picture counts if the network gives its label at least this probability, in [0.5, 1).
+        checkpoint: where the sums are kept on the way. If it has some, the batches that they are of are
+            passed over, and omega is the same to the last bit as that of one undisturbed run; its key must
+            tell network, batches, label and confidence.
 
     Returns:
         `Omega`, which also counts what was left out and why.
 
     Raises:
         ValueError: label or confidence out of range, wrong pictures, or no picture that counts.
+        memory.OutOfMemory: a single picture does not fit into the memory of the device.
 
     Source: paper, section 4, algorithm 1 (pictures with p >= 0.9).
     """
@@ -255,12 +279,20 @@ def ff_rs(
         raise ValueError(
             f"confidence is {confidence}: expected a probability from 0.5 up to, not including, 1"
         )
-    accumulator = Accumulator(net.layers)
-    seen = count = 0
+    accumulator, parts = Accumulator(net.layers), memory.Parts()
+    done = seen = count = 0
+    if checkpoint is not None and (saved := checkpoint.read()):
+        accumulator.restore(saved)
+        done, seen, count = saved["place"].tolist()
+    number = 0
     for batch in batches:
-        here = _add_batch(net, batch, label, confidence, accumulator)
+        number += 1  # noqa: SIM113  (enumerate() would keep the last batch alive)
+        if number > done:
+            here = _add_batch(net, batch, label, confidence, accumulator, parts)
+            seen, count = seen + here[0], count + here[1]
+            if checkpoint is not None and checkpoint.due:
+                checkpoint.write({**accumulator.arrays(), "place": np.array([number, seen, count])})
         del batch  # freed before the next one is made
-        seen, count = seen + here[0], count + here[1]
     if not count:
         raise ValueError(
             f"none of {seen} {label} pictures has probability {confidence} or more of being {label}: omega "
@@ -273,17 +305,34 @@ def ff_rs(
 
 
 def _add_batch(
-    net: lrp.Net, batch: Tensor | Sequence[Any], label: Label, confidence: float, accumulator: Accumulator
+    net: lrp.Net,
+    batch: Tensor | Sequence[Any],
+    label: Label,
+    confidence: float,
+    accumulator: Accumulator,
+    parts: memory.Parts,
 ) -> tuple[int, int]:
     """Add the relevance of one batch; how many pictures of the label it has, and how many of them count."""
     x, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[1])
     net.check(x)
     right = torch.ones(len(x), dtype=torch.bool) if labels is None else _labelled(labels, label)
     seen = int(right.sum())
-    if not seen:
-        return 0, 0
     if seen < len(x):
         x = x[right.to(x.device)]
+
+    def add(part: slice) -> tuple[Accumulator, int]:
+        own = Accumulator(net.layers)  # memory may run out between two layers
+        return own, _relevance_of(net, x[part], label, confidence, own)
+
+    count = 0
+    for _, (own, sure) in parts(add, seen, memory.describe(x)):
+        accumulator.merge(own)
+        count += sure
+    return seen, count
+
+
+def _relevance_of(net: lrp.Net, x: Tensor, label: Label, confidence: float, accumulator: Accumulator) -> int:
+    """Add the relevance of pictures of one label; how many of them the network is sure of."""
     sign = 1.0 if label == "fake" else -1.0
     tape: list[Any] = []
     y = net.forward(x, tape)
@@ -295,7 +344,7 @@ def _add_batch(
         r = torch.zeros_like(y)
         r[:, net.target or 0] = torch.where(keep, begin, torch.zeros_like(begin))
         walk_back(net, r, tape, False, partial(accumulator.add, keep=keep))
-    return seen, int(keep.sum())
+    return int(keep.sum())
 
 
 def _labelled(labels: Any, label: Label) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 from tqdm import tqdm
 
-from tff_core import data, detectors, metrics
+from tff_core import data, detectors, memory, metrics
 
 QUALITIES = (95, 85)  # of JPEG; a round trip through PNG leaves every pixel as it is
 FAKE, REAL, UNSURE, UNREADABLE = "fake", "real", "unsure", "unreadable"
@@ -66,16 +66,20 @@ def calibrate(forward: Forward, images: data.ImageSet, batch_size: int, device: 
 
 
 @torch.inference_mode()
-def logits_of(forward: Forward, pixels: Tensor, device: torch.device) -> np.ndarray:
-    """Logits (N,) of uint8 pictures (N, 3, H, W) of one size; in halves where the GPU's memory runs out."""
-    try:
+def logits_of(
+    forward: Forward, pixels: Tensor, device: torch.device, parts: memory.Parts | None = None
+) -> np.ndarray:
+    """Logits (N,) of uint8 pictures (N, 3, H, W) of one size.
+
+    In halves where the device's memory runs out; ``parts`` remembers that from one call to the next. Raises
+    memory.OutOfMemory where a single picture does not fit.
+    """
+
+    def run(pixels: Tensor) -> Tensor:
         x = data.normalize(pixels.to(device)).contiguous(memory_format=torch.channels_last)
-        out = forward(x)[:, 0].float().cpu().numpy()
-    except torch.OutOfMemoryError:
-        if len(pixels) == 1:
-            raise
-        torch.cuda.empty_cache()
-        return np.concatenate([logits_of(forward, part, device) for part in pixels.split(len(pixels) // 2)])
+        return forward(x)[:, 0].float().cpu()
+
+    out = (parts or memory.Parts()).cat(run, pixels).numpy()
     if not np.isfinite(out).all():
         raise detectors.WeightsError(
             f"{int((~np.isfinite(out)).sum())} of {len(out)} logits are not finite: the detector's weights "
@@ -110,13 +114,14 @@ def judge(
     rows: list[dict[str, Any]] = [{"path": str(path)} for path in paths]
     broken: dict[int, Exception] = {}
     bar = tqdm(total=len(paths), desc="pictures", unit="picture", disable=not progress)
+    parts = memory.Parts()
     with bar:
         for places, pixels in data.stream(paths, batch_size, broken=broken):
-            logits = logits_of(forward, pixels, device)
+            logits = logits_of(forward, pixels, device, parts)
             again = {}
             if stability:
                 for quality in QUALITIES:
-                    again[quality] = logits_of(forward, reencoded(pixels, quality), device)
+                    again[quality] = logits_of(forward, reencoded(pixels, quality), device, parts)
             for n, place in enumerate(places):
                 rows[place] |= {
                     "decision": decide.decide(logits[n]),

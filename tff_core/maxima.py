@@ -6,15 +6,17 @@ Source: paper, section 4 and supplementary (LRP-max response patches).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tff_core import lrp
+from tff_core import lrp, memory
+from tff_core.checkpoint import Checkpoint
 from tff_core.lrp.canonize import Step
 from tff_core.lrp.rules import Reach
 from tff_core.lrp.walk import one_hot, walk_back
@@ -94,16 +96,27 @@ def _known(net: lrp.Net, maps: Iterable[FeatureMap]) -> None:
 
 
 @torch.no_grad()
-def activation_max(net: lrp.Net, batches: Batches, maps: Iterable[FeatureMap], top: int = 20) -> Maxima:
+def activation_max(
+    net: lrp.Net,
+    batches: Batches,
+    maps: Iterable[FeatureMap],
+    top: int = 20,
+    *,
+    checkpoint: Checkpoint | None = None,
+) -> Maxima:
     """The ``top`` pictures in which each map is most active, and where: one forward pass for all maps.
 
     Args:
         net: from `lrp.canonize`.
-        batches: yields pictures (N, 3, H, W), or tuples that start with them.
+        batches: yields pictures (N, 3, H, W), or tuples that start with them; in halves where the memory of
+            the device runs out.
         maps: feature maps of ``net``.
         top: how many pictures to keep for each map; fewer where there are fewer pictures.
+        checkpoint: where the maxima are kept on the way; the batches that they are of are passed over. Its
+            key must tell network, batches, maps and ``top``.
 
-    Raises ValueError where the network has no such map, or there is no picture.
+    Raises ValueError where the network has no such map, or there is no picture, and memory.OutOfMemory where
+    a single picture does not fit.
     """
     maps = tuple(maps)
     _known(net, maps)
@@ -114,30 +127,28 @@ def activation_max(net: lrp.Net, batches: Batches, maps: Iterable[FeatureMap], t
         raise ValueError(
             f"expected at least one feature map and one picture each, found {len(maps)} and {top}"
         )
+    channels = {k: torch.tensor([maps[i].channel for i in rows]) for k, rows in layers.items()}
     # value, image, row, column of the best so far
     best = {k: torch.empty((4, len(v), 0), dtype=torch.float64) for k, v in layers.items()}
-    stop = max(net.index[k] for k in layers)
-    seen = 0
-
-    def watch(step: Step, y: Tensor) -> None:
-        if not step.layer or step.name not in layers:
-            return
-        index = torch.tensor([maps[i].channel for i in layers[step.name]], device=y.device)
-        value, position = y.index_select(1, index).flatten(2).max(2)
-        width = y.shape[3]
-        image = torch.arange(seen, seen + len(y), device=y.device)[:, None].expand_as(value)
-        found = (
-            torch.stack([value, image, position // width, position % width]).double().cpu().transpose(1, 2)
-        )
-        both = torch.cat([best[step.name], found], 2)
-        order = both[0].sort(dim=1, descending=True, stable=True).indices[:, :top]
-        best[step.name] = both.gather(2, order.expand(4, -1, -1))
-
-    for batch in batches:
-        x = _pictures(batch)
-        net.check(x)
-        net.forward(x, stop=stop, watch=watch)
-        seen += len(x)
+    done = seen = 0
+    if checkpoint is not None and (saved := checkpoint.read()):
+        best = {k: torch.from_numpy(saved[f"best.{k}"]) for k in layers}
+        done, seen = saved["place"].tolist()
+    parts = memory.Parts()
+    for number, batch in enumerate(batches):
+        if number >= done:
+            x = _pictures(batch)
+            net.check(x)
+            for part, found in parts(partial(_peaks, net, x, channels), len(x), memory.describe(x)):
+                for layer, peaks in found.items():
+                    peaks[1] += seen + part.start
+                    both = torch.cat([best[layer], peaks], 2)
+                    order = both[0].sort(dim=1, descending=True, stable=True).indices[:, :top]
+                    best[layer] = both.gather(2, order.expand(4, -1, -1))
+            seen += len(x)
+            if checkpoint is not None and checkpoint.due:
+                kept = {f"best.{k}": v.numpy() for k, v in best.items()}
+                checkpoint.write({**kept, "place": np.array([number + 1, seen])})
     if not seen:
         raise ValueError("no pictures: expected at least one batch")
     table = np.empty((4, len(maps), min(top, seen)))
@@ -145,6 +156,27 @@ def activation_max(net: lrp.Net, batches: Batches, maps: Iterable[FeatureMap], t
         table[:, rows] = best[layer].numpy()
     image, row, col = table[1:].astype(np.int64)
     return Maxima(maps, table[0], image, row, col, batches)
+
+
+def _peaks(net: lrp.Net, x: Tensor, channels: Mapping[str, Tensor], part: slice) -> dict[str, Tensor]:
+    """For each layer (4, M, N) float64: the largest value of its maps, number of the picture, row, column.
+
+    Of the pictures ``x[part]``; ``channels`` of a layer are those asked for.
+    """
+    found: dict[str, Tensor] = {}
+
+    def watch(step: Step, y: Tensor) -> None:
+        if not step.layer or step.name not in channels:
+            return
+        index = channels[step.name].to(y.device)
+        value, position = (v.cpu() for v in y.index_select(1, index).flatten(2).max(2))
+        image = torch.arange(len(y))[:, None].expand_as(value)
+        # as float64 first: a number of a picture or a column may be none of the network's own precision
+        peaks = [v.double() for v in (value, image, position // y.shape[3], position % y.shape[3])]
+        found[step.name] = torch.stack(peaks).transpose(1, 2)
+
+    net.forward(x[part], stop=max(net.index[k] for k in channels), watch=watch)
+    return found
 
 
 @torch.no_grad()
@@ -170,12 +202,13 @@ def lrp_max(net: lrp.Net, best: Maxima, batches: Batches | None = None) -> list[
             "the pictures came from an iterator, which can be read once: expected something that can be read "
             "again, such as a list or a DataLoader; give it as batches="
         )
-    done: dict[tuple[int, int], Patch] = {}
+    done: dict[Entry, Patch] = {}
+    parts = memory.Parts()
     seen = 0
     for batch in batches:
         x = _pictures(batch)
         net.check(x)
-        done.update(_of_batch(net, best, x, seen))
+        done.update(_of_batch(net, best, x, seen, parts))
         seen += len(x)
     wanted = [(m, rank) for m in range(len(best.maps)) for rank in range(best.value.shape[1])]
     if len(done) != len(wanted):
@@ -190,7 +223,7 @@ Entry = tuple[int, int]  # map and rank
 Box = tuple[int, int, int, int]  # top, left, bottom, right
 
 
-def _of_batch(net: lrp.Net, best: Maxima, x: Tensor, first: int) -> dict[Entry, Patch]:
+def _of_batch(net: lrp.Net, best: Maxima, x: Tensor, first: int, parts: memory.Parts) -> dict[Entry, Patch]:
     size = (int(x.shape[2]), int(x.shape[3]))
     inside = (best.image >= first) & (best.image < first + len(x))
     by_layer: dict[str, list[Entry]] = {}
@@ -210,16 +243,20 @@ def _of_batch(net: lrp.Net, best: Maxima, x: Tensor, first: int) -> dict[Entry, 
             for entry, r in _of_picture(net, best, x[i : i + 1], entries):
                 done[entry] = _patch(best, entry, (0, 0, *size), size, r, x[i])
     for layer, entries in by_layer.items():
-        rest = [entry for entry in entries if entry not in done]
+        rest, (height, width) = [entry for entry in entries if entry not in done], crops[layer].sides
         for i in range(0, len(rest), _TOGETHER):
-            done.update(_of_crops(net, best, x, first, crops[layer], rest[i : i + _TOGETHER]))
+            together = rest[i : i + _TOGETHER]
+            walk = partial(_of_crops, net, best, x, first, crops[layer], together)
+            for _, found in parts(walk, len(together), f"{layer}: a crop of {width}x{height} pixels"):
+                done.update(found)
     return done
 
 
 def _of_crops(
-    net: lrp.Net, best: Maxima, x: Tensor, first: int, crop: _Crop, entries: list[Entry]
-) -> Iterator[tuple[Entry, Patch]]:
+    net: lrp.Net, best: Maxima, x: Tensor, first: int, crop: _Crop, entries: list[Entry], part: slice
+) -> dict[Entry, Patch]:
     """Neurons of one layer that see little of their pictures: one walk for all, over the crops alone."""
+    entries = entries[part]
     boxes = [crop.box(int(best.row[e]), int(best.col[e])) for e in entries]
     pictures = torch.stack(
         [
@@ -230,8 +267,10 @@ def _of_crops(
     corners = [(b[0] // crop.rows.stride, b[1] // crop.cols.stride) for b in boxes]
     found = lrp.relevance(net, pictures, _neuron(best, entries, corners), pixels=True, on_layer=_nothing)
     assert found.pixels is not None
-    for entry, box, r, picture in zip(entries, boxes, found.pixels, pictures, strict=True):
-        yield entry, _patch(best, entry, box, crop.size, r, picture)
+    return {
+        entry: _patch(best, entry, box, crop.size, r, picture)
+        for entry, box, r, picture in zip(entries, boxes, found.pixels, pictures, strict=True)
+    }
 
 
 def _neuron(best: Maxima, entries: list[Entry], corners: list[tuple[int, int]]) -> lrp.Neuron:

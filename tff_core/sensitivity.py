@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
+from torch import Tensor
 from tqdm import tqdm
 
-from tff_core import data, detectors, dropout, ffrs, lrp, metrics
+from tff_core import data, detectors, dropout, ffrs, lrp, memory, metrics
+from tff_core.checkpoint import Arrays, read_arrays, write_arrays
 from tff_core.names import FeatureMap
-from tff_core.results import Store, atomic_write, fingerprint, write_json
+from tff_core.results import Store, fingerprint, write_json
 
 CONDITIONS = ("baseline", "top-k", "low-k", "random-k", "random-k-ensemble", "matched-k")
 CONTRASTS = (  # what is compared with what
@@ -154,22 +156,35 @@ def _fill(
     progress: bool,
 ) -> None:
     """Compute the logits that are not kept yet: batch by batch, all conditions of a batch in one sweep."""
+    parts = memory.Parts()
     with tqdm(total=len(plans) * len(batches), desc=title, unit="condition", disable=not progress) as bar:
         for x, _, index in batches:
             rows = index.numpy()
             missing = [key for key in plans if np.isnan(kept.get(key, len(batches.images))[rows]).any()]
             bar.update(len(plans) - len(missing))
-            for number, y in dropout.sweep(net, x, [plans[key] for key in missing]):
-                logits = y[:, 0].float().cpu().numpy()
-                if not np.isfinite(logits).all():
-                    raise detectors.WeightsError(
-                        f"{title}: {int((~np.isfinite(logits)).sum())} of {len(logits)} logits are not "
-                        "finite: the detector's weights are damaged or its training diverged; train it again"
-                    )
-                kept.arrays[missing[number]][rows] = logits
-                bar.update()
+            chosen = [plans[key] for key in missing]
+            for part, found in parts(partial(_logits, net, x, chosen, title), len(x), memory.describe(x)):
+                for key, logits in zip(missing, found, strict=True):
+                    kept.arrays[key][rows[part]] = logits
             if missing:
                 kept.write()
+                bar.update(len(missing))
+
+
+def _logits(
+    net: lrp.Net, x: Tensor, plans: Sequence[dropout.Plan], title: str, part: slice
+) -> NDArray[np.float32]:
+    """Logits (C, N) of the pictures ``x[part]`` under each plan; WeightsError where one is not finite."""
+    found = np.empty((len(plans), part.stop - part.start), dtype=np.float32)
+    for number, y in dropout.sweep(net, x[part], plans):
+        logits = y[:, 0].float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            raise detectors.WeightsError(
+                f"{title}: {int((~np.isfinite(logits)).sum())} of {len(logits)} logits are not "
+                "finite: the detector's weights are damaged or its training diverged; train it again"
+            )
+        found[number] = logits
+    return found
 
 
 class _Kept:
@@ -177,21 +192,14 @@ class _Kept:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.arrays: dict[str, NDArray[np.float32]] = {}
-        if path.is_file():
-            try:
-                with np.load(path, allow_pickle=False) as stored:
-                    self.arrays = {key: stored[key] for key in stored.files}
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-                print(f"{path} is damaged ({error}): its logits are computed again", file=sys.stderr)
+        self.arrays: Arrays = read_arrays(path, "its logits are computed again")
 
     def get(self, key: str, n: int) -> NDArray[np.float32]:
         """The logits of one condition on ``n`` pictures; may be filled in."""
         return self.arrays.setdefault(key, np.full(n, np.nan, dtype=np.float32))
 
     def write(self) -> None:
-        with atomic_write(self.path) as part, part.open("wb") as stream:
-            np.savez(stream, **self.arrays)  # type: ignore[arg-type]
+        write_arrays(self.path, self.arrays)
 
 
 def ensemble(frame: pd.DataFrame) -> pd.DataFrame:

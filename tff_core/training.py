@@ -28,7 +28,7 @@ from torch import nn
 from torchvision.transforms.v2 import functional as tv
 from tqdm import tqdm
 
-from tff_core import data, detectors, metrics
+from tff_core import data, detectors, memory, metrics
 from tff_core.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
 
 _RECIPE = 2  # raised when a change to this module changes the weights that it makes
@@ -113,7 +113,8 @@ def train(
     An interrupted run continues from its last checkpoint.
 
     Raises FileNotFoundError or ValueError where training or validation pictures are missing, PictureError
-    where one is broken, FloatingPointError where the loss diverges, OSError where the disk is full.
+    where one is broken, FloatingPointError where the loss diverges, OSError where the disk is full,
+    memory.OutOfMemory where a batch does not fit.
     """
     settings = settings or config(spec)
     device = torch.device(device) if device is not None else detectors.default_device()
@@ -302,7 +303,7 @@ class _Run:
         ) as bar:
             while self.step < self.steps:
                 started = time.process_time()
-                loss = self._one_step()
+                loss = self._checked_step()
                 self.history["loss"].append(loss)
                 if self.step % self.steps_per_epoch == 0:
                     self.model.eval()
@@ -319,6 +320,21 @@ class _Run:
             return {"accuracy": float(np.mean(_right(self.model, self.watched, self.classes)))}
         scores = detectors.logits(self.model, self.watched)
         return {"ap": metrics.average_precision(self.watched.images.labels, scores)}
+
+    def _checked_step(self) -> float:
+        """One step; never with a smaller batch than the recipe's, which would train another detector."""
+        try:
+            return self._one_step()
+        except RuntimeError as error:
+            if not memory.ran_out(error):
+                raise
+            batch, (height, width) = self.settings.batch_size, self.pixels.shape[-2:]
+            raise memory.OutOfMemory(
+                f"{self.title}: the memory of {self.device} ran out at step {self.step}, with a batch of "
+                f"{batch} pictures of {width}x{height} pixels; lower batch_size (of `training` in "
+                f"workflow/config.local.yaml, or --batch-size {max(1, batch // 2)}), which trains another "
+                "detector, or end what else computes there"
+            ) from error
 
     def _one_step(self) -> float:
         epoch, place = divmod(self.step, self.steps_per_epoch)
@@ -358,11 +374,11 @@ def _generator(*key: int) -> torch.Generator:
 @torch.inference_mode()
 def _right(model: nn.Module, batches: data.Batches, classes: tuple[str, ...]) -> list[bool]:
     """Whether a classifier names the class of each picture."""
-    expected = _labels(batches.images, classes)
+    expected, parts = _labels(batches.images, classes), memory.Parts()
     return [
         bool(right)
         for x, _, index in batches
-        for right in (model(x).argmax(1).cpu() == expected[index]).tolist()
+        for right in (parts.cat(lambda x: model(x).argmax(1).cpu(), x) == expected[index]).tolist()
     ]
 
 
@@ -435,7 +451,7 @@ def main(arguments: list[str] | None = None) -> int:
             settings=config(spec, **{name: value for name, value in chosen.items() if value is not None}),
             device=options.device,
         )
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, FileNotFoundError | ValueError) else 1
     print(path)

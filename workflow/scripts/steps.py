@@ -27,6 +27,6 @@ def run(main: Callable[[], None]) -> None:
     """Run a step and exit: 0 done, 1 with one sentence where it failed for a reason that it can name."""
     try:
         main()
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
