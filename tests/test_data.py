@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from tff_core import data
 
@@ -185,3 +186,57 @@ def test_content_hash_sees_bytes_labels_and_names_but_not_the_place(tmp_path: Pa
     assert changed != data.content_hash(data.scan(tmp_path / "b"))
     one.paths[-1].rename(one.paths[-1].with_name("renamed.png"))
     assert data.content_hash(data.scan(tmp_path / "a")) != changed
+
+
+def test_preprocessing_is_what_torchvision_makes_of_it(tmp_path: Path) -> None:
+    shape = data.Preprocessing.of({"mean": [0.5, 0.4, 0.3], "std": [0.5, 0.25, 1], "resize": 12, "crop": 8})
+    rng = np.random.default_rng(0)
+    for label in data.LABELS:
+        (tmp_path / label).mkdir()
+        for i, size in enumerate([(20, 30), (16, 16)]):
+            pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{i}.png")
+    images = data.scan(tmp_path)
+    seen = {}
+    for x, _, index in data.batches(images, 2, preprocessing=shape):
+        assert x.shape[1:] == (3, 8, 8)
+        seen |= dict(zip(index.tolist(), x, strict=True))
+    whole = data.load(images, shape)
+    assert whole.shape == (4, 3, 8, 8)
+    for i, path in enumerate(images.paths):
+        pixels = v2.functional.center_crop(v2.functional.resize(data.read(path), [12]), [8])
+        torch.testing.assert_close(whole[i], pixels, rtol=0, atol=0)
+        expected = v2.functional.normalize(pixels.float() / 255, [0.5, 0.4, 0.3], [0.5, 0.25, 1])
+        torch.testing.assert_close(seen[i], expected)
+        assert shape.bounds[0] <= float(seen[i].min()) and float(seen[i].max()) <= shape.bounds[1]
+    assert shape.bounds == (-0.4 / 0.25, 0.6 / 0.25)
+    assert data.Preprocessing.of({}) == data.IMAGENET
+
+
+def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_at(tmp_path: Path) -> None:
+    picture = torch.arange(6 * 8, dtype=torch.uint8).reshape(6, 8)
+    for label, cut in zip(data.LABELS, (picture, picture[1:5]), strict=True):
+        (tmp_path / label).mkdir()
+        Image.fromarray(cut.numpy()).save(tmp_path / label / "0.png")
+    images = data.scan(tmp_path)
+    with pytest.raises(ValueError, match="expected one size"):
+        data.load(images)
+    both = data.load(images, middle=True)
+    assert both.shape == (2, 3, 4, 8)
+    torch.testing.assert_close(both[0], both[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"scale": 2}, "unknown 'scale'; expected mean, std, resize or crop"),
+        ({"mean": [0.5, 0.5]}, "mean is .*; expected three numbers"),
+        ({"mean": [0.5, 0.5, float("nan")]}, "mean is .*; expected three numbers"),
+        ({"std": [1, 1, 0]}, "std is .*; expected numbers above 0"),
+        ({"crop": 0}, "crop is 0; expected a number of pixels"),
+        ({"resize": "256"}, "resize is '256'; expected a number of pixels"),
+    ],
+)
+def test_preprocessing_that_makes_no_sense_is_refused(settings: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        data.Preprocessing.of(settings)

@@ -203,3 +203,47 @@ def test_imagenet_weights_are_those_of_this_machine(tmp_path: Path, monkeypatch:
     found = detectors.imagenet("tiny")
     x = torch.randn(2, 3, 8, 8)
     assert torch.equal(found(x), source.eval()(x)) and not any(p.requires_grad for p in found.parameters())
+
+
+def two_logits() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+def no_network() -> int:
+    return 0
+
+
+def test_a_network_by_import_path() -> None:
+    made = detectors.architecture("torchvision.models:resnet18")
+    assert made.title == "resnet18" and made.k == 0
+    assert detectors.build("torchvision.models:resnet18").fc.out_features == 1  # type: ignore[union-attr]
+    assert isinstance(detectors.build(f"{__name__}:two_logits"), nn.Sequential)
+    with pytest.raises(ValueError, match=r"no_such_module.*PYTHONPATH"):
+        detectors.build("no_such_module:make")
+    with pytest.raises(ValueError, match="has no attribute 'resnet19'"):
+        detectors.build("torchvision.models:resnet19")
+    with pytest.raises(ValueError, match=r"expected a torch.nn.Module, found int"):
+        detectors.build(f"{__name__}:no_network")
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ({"arch": "resnet50"}, "weights is None; expected a file"),
+        ({"weights": "w.pth"}, "arch is None; expected a network"),
+        ({"weights": "w.pth", "arch": "vgg"}, "unknown network 'vgg'"),
+        ({"weights": "w.pth", "arch": "torchvision.models:resnet18"}, "k is missing"),
+        ({"weights": "w.pth", "arch": "resnet50", "k": 0}, "k is 0; expected a number"),
+        ({"weights": "w.pth", "arch": "resnet50", "published": "vgg"}, "published is 'vgg'; expected one of"),
+        ({"weights": "w.pth", "arch": "resnet50", "mean": 1}, "unknown setting 'mean'"),
+        (
+            {"weights": "w.pth", "arch": "resnet50", "preprocessing": {"crop": -1}},
+            "preprocessing: crop is -1",
+        ),
+    ],
+)
+def test_an_external_detector_that_makes_no_sense_is_refused(
+    entry: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=f"external detector 'mine': {complaint}"):
+        detectors.external("mine", entry)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +41,63 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 
 class PictureError(ValueError):
     """A file that should be a picture is none, is broken, or is of a kind that is not handled."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network wants done to a picture before it sees it.
+
+    ``resize`` makes the shorter side so many pixels long (bilinear, smoothed), ``crop`` then takes the middle
+    square of so many; None: neither, as the paper does it. Then ``mean`` is subtracted and ``std`` divided
+    by, of red, green and blue in [0, 1].
+    """
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    resize: int | None = None
+    crop: int | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Preprocessing:
+        """From settings as YAML has them; ValueError names the one that is unknown or makes no sense."""
+        unknown = sorted(set(settings) - {"mean", "std", "resize", "crop"})
+        if unknown:
+            raise ValueError(f"preprocessing: unknown {unknown[0]!r}; expected mean, std, resize or crop")
+        values: dict[str, Any] = {}
+        for key in ("mean", "std"):
+            found = settings.get(key, getattr(cls, key))
+            if not isinstance(found, list | tuple) or len(found) != 3 or not all(map(_is_number, found)):
+                raise ValueError(
+                    f"preprocessing: {key} is {found!r}; expected three numbers, of red, green, blue"
+                )
+            values[key] = tuple(float(value) for value in found)
+        if min(values["std"]) <= 0:
+            raise ValueError(f"preprocessing: std is {list(values['std'])}; expected numbers above 0")
+        for key in ("resize", "crop"):
+            found = settings.get(key)
+            if found is not None and (not isinstance(found, int) or isinstance(found, bool) or found < 1):
+                raise ValueError(f"preprocessing: {key} is {found!r}; expected a number of pixels, or none")
+            values[key] = found
+        return cls(**values)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest number that a pixel can become."""
+        pairs = list(zip(self.mean, self.std, strict=True))
+        return min(-m / s for m, s in pairs), max((1 - m) / s for m, s in pairs)
+
+    def cut(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pictures (..., 3, H, W) after resize and crop; what a crop has beyond the border is black."""
+        if self.resize is not None:
+            pixels = v2.functional.resize(pixels, [self.resize], antialias=True)
+        return pixels if self.crop is None else v2.functional.center_crop(pixels, [self.crop])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+IMAGENET = Preprocessing()
 
 
 @dataclass(frozen=True)
@@ -240,24 +299,27 @@ def _rgb(image: Image.Image, path: Path) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def load(images: ImageSet) -> torch.Tensor:
-    """All pictures as one uint8 tensor of shape (N, 3, H, W).
+def load(images: ImageSet, preprocessing: Preprocessing = IMAGENET, *, middle: bool = False) -> torch.Tensor:
+    """All pictures as one uint8 tensor of shape (N, 3, H, W), resized and cropped as a network wants it.
 
-    Raises ValueError that names both pictures where two differ in size, PictureError as in `read`.
+    With ``middle``, pictures of several sizes are cut to the largest middle that all have: to look at them
+    side by side. Raises ValueError that names both pictures where two differ in size without it, PictureError
+    as in `read`.
     """
     if not len(images):
         raise ValueError(f"no pictures of {images.root} were chosen: expected at least one")
-    first = read(images.paths[0])
-    out = torch.empty((len(images), *first.shape), dtype=torch.uint8)
-    for i, path in enumerate(images.paths):
-        picture = first if i == 0 else read(path)
-        if picture.shape != first.shape:
+    pictures = [preprocessing.cut(read(path)) for path in images.paths]
+    if middle:
+        height = min(picture.shape[-2] for picture in pictures)
+        width = min(picture.shape[-1] for picture in pictures)
+        pictures = [v2.functional.center_crop(picture, [height, width]) for picture in pictures]
+    for path, picture in zip(images.paths, pictures, strict=True):
+        if picture.shape != pictures[0].shape:
             raise ValueError(
-                f"{path} has {_size(picture)} pixels and {images.paths[0]} has {_size(first)}: expected one "
-                "size; use batches(), which handles mixed sizes, or resize the pictures"
+                f"{path} has {_size(picture)} pixels and {images.paths[0]} has {_size(pictures[0])}: "
+                "expected one size; use batches(), which handles mixed sizes, or resize the pictures"
             )
-        out[i] = picture
-    return out
+    return torch.stack(pictures)
 
 
 def _size(picture: torch.Tensor) -> str:
@@ -325,13 +387,19 @@ class Batches:
     """Batches of one picture size each, re-iterable; made by `batches`."""
 
     def __init__(
-        self, images: ImageSet, batch_size: int, device: str | torch.device, transform: Transform | None
+        self,
+        images: ImageSet,
+        batch_size: int,
+        device: str | torch.device,
+        transform: Transform | None,
+        preprocessing: Preprocessing = IMAGENET,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch size {batch_size}: expected a positive number")
         self.images = images
         self.device = torch.device(device)
         self.transform = transform
+        self.preprocessing = preprocessing
         self._kept: list[torch.Tensor] | None = []
         by_size: dict[tuple[int, int], list[int]] = {}
         for i, path in enumerate(images.paths):
@@ -353,13 +421,13 @@ class Batches:
             if self._kept is not None and number < len(self._kept):
                 pixels = self._kept[number]
             else:
-                pixels = torch.stack([read(self.images.paths[i]) for i in indices])
+                pixels = torch.stack([self.preprocessing.cut(read(self.images.paths[i])) for i in indices])
                 if self._kept is not None and number == len(self._kept):
                     self._kept.append(pixels)
             x = pixels.to(self.device)
             if self.transform is not None:
                 x = self.transform(x)
-            x = normalize(x).contiguous(memory_format=torch.channels_last)
+            x = normalize(x, self.preprocessing).contiguous(memory_format=torch.channels_last)
             y = torch.tensor([self.images.labels[i] for i in indices], device=self.device)
             yield x, y, torch.tensor(indices)
 
@@ -370,14 +438,16 @@ def batches(
     *,
     device: str | torch.device = "cpu",
     transform: Transform | None = None,
+    preprocessing: Preprocessing = IMAGENET,
 ) -> Batches:
     """Normalised batches ``(x, y, index)``: x float32 (N, 3, H, W), y and index int64 (N,).
 
     Pictures of one size share a batch, so mixed sizes need no crop (the paper uses none); ``index`` says
     which pictures of ``images`` a batch holds. ``transform`` maps the uint8 batch before it is normalised,
-    for example `grayscale`. Up to 1 GiB of decoded pictures is kept for the next pass over the same object.
+    for example `grayscale`; ``preprocessing`` is what the network wants, the one that a detector's ``Spec``
+    declares. Up to 1 GiB of decoded pictures is kept for the next pass over the same object.
     """
-    return Batches(images, batch_size, device, transform)
+    return Batches(images, batch_size, device, transform, preprocessing)
 
 
 def _header_size(path: Path) -> tuple[int, int]:
@@ -389,13 +459,13 @@ def _header_size(path: Path) -> tuple[int, int]:
         return picture.shape[-1], picture.shape[-2]
 
 
-def normalize(x: torch.Tensor) -> torch.Tensor:
-    """Pictures (..., 3, H, W), uint8 or float in [0, 1], with ImageNet's mean and deviation removed."""
+def normalize(x: torch.Tensor, preprocessing: Preprocessing = IMAGENET) -> torch.Tensor:
+    """Pictures (..., 3, H, W), uint8 or float in [0, 1], with mean and deviation (ImageNet's) removed."""
     if x.dtype == torch.uint8:
         x = v2.functional.to_dtype(x, torch.float32, scale=True)
     elif not x.is_floating_point():
         raise ValueError(f"pictures of type {x.dtype}: expected uint8, or float in [0, 1]")
-    return v2.functional.normalize(x, list(IMAGENET_MEAN), list(IMAGENET_STD))
+    return v2.functional.normalize(x, list(preprocessing.mean), list(preprocessing.std))
 
 
 def grayscale(x: torch.Tensor) -> torch.Tensor:

@@ -1,14 +1,19 @@
 """The registry of detectors, their networks, and the safe loading of their weights.
 
 A detector is a network with one logit (positive: fake) on pictures normalised with ImageNet's mean and
-deviation, without resize or crop. A classifier is the same network with one logit per class of scene: it says
-what a picture shows, and is what a detector's explanations are compared with. Weights are read without
-running code: safetensors, or a checkpoint as Wang et al. publish it (a dict with key ``model``) under
-``torch.load(weights_only=True)``.
+deviation, without resize or crop, unless its `Spec` declares something else. A classifier is the same
+network with one logit per class of scene: it says what a picture shows, and is what a detector's explanations
+are compared with. Weights are read without running code: safetensors, or a checkpoint as Wang et al. publish
+it (a dict with key ``model``) under ``torch.load(weights_only=True)``.
+
+A detector that was trained elsewhere is *external*: `tff_core.training.adopt` takes its weights into the
+store, and with them the description by which `get` knows it from then on.
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +28,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import resnet50
 
-from tff_core import memory
+from tff_core import data, memory
 from tff_core.results import Store, read_json
 
 
@@ -63,12 +68,49 @@ ARCHITECTURES = {
 }
 
 
+def architecture(arch: str) -> Architecture:
+    """The network by its name here, or by import path: ``package.module:function``.
+
+    The function returns an untrained network with one logit; it is called with ``num_classes=1`` where it has
+    such an argument, as those of torchvision.models have. A network by import path has no k of its own (0).
+    ValueError where there is no such name, module or function.
+    """
+    if arch in ARCHITECTURES:
+        return ARCHITECTURES[arch]
+    module, colon, name = arch.partition(":")
+    if not (module and colon and name):
+        raise ValueError(
+            f"unknown network {arch!r}; expected one of {', '.join(ARCHITECTURES)}, or an import path "
+            "such as torchvision.models:resnet18"
+        )
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"network {arch}: {error}; expected a function that returns the network, in a module that can be "
+            "imported; put its folder on PYTHONPATH, or correct the path"
+        ) from error
+
+    def make(logits: int = 1) -> nn.Module:
+        known = inspect.signature(function).parameters.values()
+        takes = any(one.name == "num_classes" or one.kind is one.VAR_KEYWORD for one in known)
+        network = function(num_classes=logits) if takes else function()
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"network {arch}: expected a torch.nn.Module, found {type(network).__name__}")
+        return network
+
+    return Architecture(name, 0, make)
+
+
 @dataclass(frozen=True)
 class Spec:
     """A detector or classifier by name: its network and the data set it is trained on.
 
     ``options`` are what its training changes from the default (see `tff_core.training.Config`). ``classes``
-    are what a classifier tells apart, in the order of its logits; a detector has none.
+    are what a classifier tells apart, in the order of its logits; a detector has none. ``top`` is its number
+    of top feature maps (None: the paper's for its network), ``preprocessing`` what it wants done to a
+    picture. An ``external`` detector was trained elsewhere; ``published`` says which of the paper's detectors
+    it is (one of `PUBLISHED`), "" if none.
     """
 
     name: str
@@ -76,15 +118,60 @@ class Spec:
     dataset: str = "miniature"
     options: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    top: int | None = None
+    preprocessing: data.Preprocessing = data.IMAGENET
+    published: str = ""
+    external: bool = False
 
     @property
     def k(self) -> int:
-        """The paper's number of top feature maps for this network."""
-        return ARCHITECTURES[self.arch].k
+        """Its number of top feature maps; the paper's for this network where it has none of its own."""
+        return self.top or architecture(self.arch).k
 
     @property
     def title(self) -> str:
-        return ARCHITECTURES[self.arch].title
+        """The network's name."""
+        return architecture(self.arch).title
+
+
+PUBLISHED = ("resnet50", "efb0", "cr-resnet50", "cr-efb0")  # the paper's detectors, colour-robust ones last
+_ENTRY = ("weights", "arch", "k", "preprocessing", "published")
+
+
+def external(name: str, entry: Mapping[str, Any], dataset: str = "miniature") -> Spec:
+    """A detector that was trained elsewhere, from its settings in the workflow's configuration.
+
+    ``entry`` has ``weights`` (a file) and ``arch`` (see `architecture`), and may have ``k``,
+    ``preprocessing`` (see `tff_core.data.Preprocessing`) and ``published``. ``dataset`` is the one that it is
+    calibrated and tried on. ValueError names what is missing, unknown or makes no sense.
+    """
+
+    def wrong(what: str) -> ValueError:
+        return ValueError(f"external detector {name!r}: {what}")
+
+    if not isinstance(entry, Mapping):
+        raise wrong(f"found {entry!r}; expected settings, one of {', '.join(_ENTRY)} a line")
+    unknown = sorted(set(map(str, entry)) - set(_ENTRY))
+    if unknown:
+        raise wrong(f"unknown setting {unknown[0]!r}; expected {', '.join(_ENTRY)}")
+    for key in ("weights", "arch"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise wrong(
+                f"{key} is {entry.get(key)!r}; expected {'a file' if key == 'weights' else 'a network'}"
+            )
+    k = entry.get("k")
+    if k is not None and (not isinstance(k, int) or isinstance(k, bool) or k < 1):
+        raise wrong(f"k is {k!r}; expected a number of feature maps, at least 1")
+    published = entry.get("published") or ""
+    if published and published not in PUBLISHED:
+        raise wrong(f"published is {published!r}; expected one of {', '.join(PUBLISHED)}")
+    try:
+        if not k and not architecture(entry["arch"]).k:
+            raise wrong(f"k is missing: how many top feature maps of {entry['arch']}?")
+        found = data.Preprocessing.of(entry.get("preprocessing") or {})
+    except ValueError as error:
+        raise error if str(error).startswith("external") else wrong(str(error)) from error
+    return Spec(name, entry["arch"], dataset, top=k, preprocessing=found, published=published, external=True)
 
 
 _ROBUST = {"grayscale": 0.5}  # the paper's colour-robust detectors see half of their pictures in gray
@@ -128,31 +215,40 @@ def classifiers() -> list[str]:
 
 def register(spec: Spec) -> Spec:
     """Add a detector or classifier. ValueError where its network is unknown or its name is another's."""
-    if spec.arch not in ARCHITECTURES:
-        raise ValueError(
-            f"{spec.name}: unknown network {spec.arch!r}; expected one of {', '.join(ARCHITECTURES)}"
-        )
+    try:
+        architecture(spec.arch)
+    except ValueError as error:
+        raise ValueError(f"{spec.name}: {error}") from error
     if _REGISTRY.get(spec.name, spec) != spec:
         raise ValueError(f"a different detector is already called {spec.name!r}; choose another name")
     _REGISTRY[spec.name] = spec
     return spec
 
 
-def get(name: str) -> Spec:
-    """The registered detector or classifier of that name; ValueError lists the names there are."""
-    if name not in _REGISTRY:
-        raise ValueError(f"no detector is called {name!r}; expected one of {', '.join(_REGISTRY)}")
-    return _REGISTRY[name]
+def get(name: str, store: Store | None = None) -> Spec:
+    """The detector or classifier of that name: a registered one, or an external one of the store.
+
+    ``store`` is by default the project's. ValueError lists the names there are.
+    """
+    if name in _REGISTRY:
+        return _REGISTRY[name]
+    store = store or Store()
+    path = store.detector(name, 0).with_suffix(".json")
+    info = read_json(path) if path.is_file() else None
+    if isinstance(info, dict) and "external" in info:
+        return external(name, info["external"], str(info.get("dataset")))
+    folder = path.parent
+    adopted = sorted(path.name.removesuffix(".s0.json") for path in folder.glob("*.s0.json"))
+    there = dict.fromkeys([*_REGISTRY, *adopted])
+    raise ValueError(f"no detector is called {name!r}; expected one of {', '.join(there)}")
 
 
 def build(arch: str, classes: Sequence[str] = ()) -> nn.Module:
     """An untrained network in evaluation mode, with one logit, or one per class where there are classes.
 
-    ValueError where ``arch`` is unknown.
+    ValueError where ``arch`` is unknown, see `architecture`.
     """
-    if arch not in ARCHITECTURES:
-        raise ValueError(f"unknown network {arch!r}; expected one of {', '.join(ARCHITECTURES)}")
-    make = ARCHITECTURES[arch].make
+    make = architecture(arch).make
     return (make(len(classes)) if classes else make()).eval()
 
 
@@ -237,13 +333,14 @@ def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu")
     Raises FileNotFoundError with the command that trains it where it is not there yet, WeightsError where its
     files are broken.
     """
-    spec = get(name)
+    spec = get(name, store)
     path = store.detector(name, seed)
     description = path.with_suffix(".json")
-    command = f"python -m tff_core.training --detector {name} --seed {seed}"
+    command = "make" if spec.external else f"python -m tff_core.training --detector {name} --seed {seed}"
     if not (path.is_file() and description.is_file()):
+        how = "an external detector has the seed 0 alone and is taken in" if spec.external else "train it"
         raise FileNotFoundError(
-            f"detector {name} with seed {seed} is not at {path} yet; train it with: {command}"
+            f"detector {name} with seed {seed} is not at {path} yet; {how} with: {command}"
         )
     info = read_json(description)
     threshold = float("nan")
@@ -251,10 +348,14 @@ def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu")
         if not isinstance(info, dict) or not isinstance(info.get("threshold"), int | float):
             raise WeightsError(f"{description} has no threshold: delete it and run: {command}")
         threshold = float(info["threshold"])
-    model = load_weights(build(spec.arch, spec.classes), path)
-    model.requires_grad_(False)
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = ready(load_weights(build(spec.arch, spec.classes), path), device)
     return Detector(model, threshold, spec, info)
+
+
+def ready(model: nn.Module, device: str | torch.device) -> nn.Module:
+    """The network on its device as a `Detector` has it: in evaluation mode, channels last, no gradients."""
+    model = model.eval().requires_grad_(False)
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def imagenet(arch: str) -> nn.Module:
