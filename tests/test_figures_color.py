@@ -141,6 +141,13 @@ def test_shares_are_means_over_draws_and_the_paper_stands_beside_moods_test_only
     assert visible == [True, False, False, False]
 
 
+def test_the_text_alternative_of_a_collage_names_its_tables_rows_and_columns() -> None:
+    assert figures.alt(FIGURES["collage"]) == (
+        "2 tables of small pictures (1, 2), each of 2 rows (m, n) and the columns x, y, z."
+    )
+    assert figures.alt(FIGURES["menu"]).startswith("1 table of small pictures (1)")
+
+
 def test_a_collage_keeps_every_pixel_and_leaves_empty_cells_clear() -> None:
     cells = np.full((1, 2, 4, 4, 3), 7, dtype=np.uint8)
     cells[0, 1] = 0

@@ -156,11 +156,10 @@ def collage(
         ticks="",
     )
     described = (
-        f"{len(names)} tables ({', '.join(names)}) of {count} rows ({', '.join(rows[names[0]])}) and columns"
+        f"{len(names)} table{'s' * (len(names) > 1)} of small pictures ({', '.join(names)}), each of {count} "
+        f"rows ({', '.join(rows[names[0]])}) and the columns {', '.join(columns)}."
     )
-    finished = finish(
-        figure, 120 + 76 * count, text, f"Patches: {described} {', '.join(columns)}.", menu=not prefix
-    )
+    finished = finish(figure, 120 + 76 * count, text, described, menu=not prefix)
     # the names of the columns stand where other figures have a margin; the menu above them
     finished.update_layout(margin_t=(80 if not prefix else 34))
     for menu in finished.layout.updatemenus:
