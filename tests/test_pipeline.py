@@ -12,14 +12,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT, TinyBook
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 import build  # noqa: E402
+import grid  # noqa: E402
 import imports  # noqa: E402
 import setup_env  # noqa: E402
 import stage  # noqa: E402
@@ -72,6 +75,122 @@ def test_code_is_stale_when_it_does_something_else(tmp_path: Path, file: str, te
     imports._digest.cache_clear()
     (tmp_path / "tff_core" / file).write_text(text)
     assert (imports.fingerprint(start, tmp_path) != before) is stale
+
+
+# ---- the pages of the grid
+
+
+def _config(**changes: Any) -> dict[str, Any]:
+    config = yaml.safe_load((ROOT / "workflow" / "config.yaml").read_text(encoding="utf-8"))
+    return {**config, **changes}
+
+
+def test_a_page_is_told_what_its_notebook_declares_and_nothing_else() -> None:
+    pages = grid.pages(_config(n_test=0), ROOT)
+    assert set(pages["notebooks/data_card"].parameters) == {"generators", "n"}
+    assert pages["notebooks/05_lrp_max"].parameters["n"] is None  # 0: all pictures
+    one = pages["generators/resnet50-miniature.gaugan"].parameters
+    assert one["generator"] == "gaugan"
+    assert "generators" not in one
+    assert grid.pages(_config(), ROOT)["notebooks/05_lrp_max"].parameters["n"] == 60
+
+
+def test_one_more_generator_changes_what_speaks_of_all_and_adds_the_quick_chapters_for_it_alone() -> None:
+    before, after = (grid.pages(_config(added=added), ROOT) for added in ([], ["mine"]))
+    changed = {name for name in before if before[name].parameters != after[name].parameters}
+    assert changed == {
+        "notebooks/00_overview", "notebooks/01_universal_detectors", "notebooks/03_sensitivity",
+        "notebooks/10_verdicts",
+    }  # fmt: skip
+    assert set(after) - set(before) == {"generators/resnet50-miniature.mine"}
+    config = _config(added=["mine"])
+    apart = grid.apart(config, ROOT)
+    assert list(apart) == [f"added/mine/resnet50-miniature/{name}" for name in config["by_generator"]]
+    assert {page.parameters["generators"][0] for page in apart.values()} == {"mine"}
+    everything = {**after, **apart}
+    of = {name: grid.about(config, everything, everything[f"generators/resnet50-miniature.{name}"])
+          for name in ("mine", "gaugan")}  # fmt: skip
+    assert of["mine"] == list(apart)
+    assert of["gaugan"] == [f"notebooks/{name}" for name in config["by_generator"]]
+
+
+def test_a_detector_trained_elsewhere_has_one_seed_and_may_have_no_twin() -> None:
+    entry = {"weights": "/w.pth", "arch": "resnet50"}
+    config = _config(
+        detectors=["wang", "own"], external={"wang": entry, "wang-cr": entry}, robust={"wang": "wang-cr"},
+        seeds=[3, 4], robust_seeds=[5], classifiers={"wang": "imagenet"}, added=["mine"],
+    )  # fmt: skip
+    pages = grid.pages(config, ROOT)
+    first, second = (pages[f"{place}/08_color_robust"].parameters for place in ("notebooks", "detectors/own"))
+    assert (first["seeds"], first["robust"], first["robust_seeds"]) == ([0], "wang-cr", [0])
+    assert (second["seeds"], second["robust"]) == ([3, 4], "")
+    assert pages["notebooks/04_pixel_attribution"].parameters["classifier"] == "imagenet"
+    apart = grid.apart(config, ROOT)
+    assert "added/mine/wang/08_color_robust" in apart
+    assert "added/mine/own/08_color_robust" not in apart
+
+
+def _dry_run(folder: Path, config: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    (folder / "config.json").write_text(json.dumps(config))
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "html/.complete", "--snakefile", ROOT / "workflow" / "Snakefile",
+         "--directory", folder, "--configfile", folder / "config.json", "--dry-run", "--cores", "1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_detectors_and_pictures_from_elsewhere_are_neither_trained_nor_sampled(tmp_path: Path) -> None:
+    for name in ("a.pth", "b.pth"):
+        (tmp_path / name).write_bytes(b"weights")
+    entry = {"arch": "resnet50", "k": 114}
+    external = {name: {**entry, "weights": str(tmp_path / file)}
+                for name, file in (("wang", "a.pth"), ("wang-cr", "b.pth"))}  # fmt: skip
+    folders = {part: str(tmp_path) for part in ("val", "test")}
+    config = _config(
+        dataset="forensynths", detectors=["wang"], external=external, robust={"wang": "wang-cr"},
+        classifiers={"wang": "imagenet"}, generators=["progan", "gaugan"], n_test=0,
+        sources={"progan": folders, "gaugan": {"test": str(tmp_path)}},
+    )  # fmt: skip
+    done = _dry_run(tmp_path, config)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
+    assert (planned["link"], planned["adopt"]) == ("3", "2")
+    assert not {"sample", "train"} & set(planned)
+    del config["sources"]["gaugan"]  # the miniature's own pictures must not stand in for it
+    done = _dry_run(tmp_path, config)
+    assert done.returncode != 0
+    assert "data/forensynths/test/gaugan/manifest.json" in done.stdout + done.stderr
+
+
+def _parts(root: Path, table: str, rows: dict[str, str]) -> None:
+    for name, text in rows.items():
+        path = root / "results" / "parts" / table / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"detector,generator,x\n{text}\n")
+
+
+def _gather(root: Path, table: str, *generators: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, SCRIPTS / "gather.py", "--table", table, "--detectors", "a", "b",
+         "--generators", *generators],
+        env={**os.environ, "TFF_BUILD": str(root)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_rows_are_put_together_as_they_were_written_and_none_is_missing(tmp_path: Path) -> None:
+    _parts(tmp_path, "gray", {"a.progan": "a,progan,0.10", "a.mine": "a,mine,NA", "b.progan": "b,progan,1e-5",
+                              "b.mine": "b,mine,", "b.gone": "b,gone,9"})  # fmt: skip
+    assert _gather(tmp_path, "gray", "progan", "mine").returncode == 0
+    table = tmp_path / "results" / "tables" / "gray.csv"
+    assert table.read_text().split() == [
+        "detector,generator,x", "a,progan,0.10", "a,mine,NA", "b,progan,1e-5", "b,mine,",
+    ]  # fmt: skip
+    done = _gather(tmp_path, "gray", "progan", "gone")
+    assert done.returncode == 1
+    assert re.search(r"error: .*a\.gone\.csv is not there: expected the rows", done.stderr)
+    _parts(tmp_path, "ranks", {"a.all": "a,all,1", "b.all": "b,all,2"})  # of all generators together
+    assert _gather(tmp_path, "ranks", "progan").returncode == 0
+    assert len((tmp_path / "results" / "tables" / "ranks.csv").read_text().split()) == 3
 
 
 # ---- executing a notebook

@@ -209,7 +209,11 @@ def test_the_workflow_starts_a_step_for_each_gpu(tmp_path: Path, monkeypatch: py
 
 def test_the_profile_names_rules_that_exist() -> None:
     profile = yaml.safe_load((ROOT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text())
-    rules = set(re.findall(r"^rule (\w+):", (ROOT / "workflow" / "Snakefile").read_text(), re.MULTILINE))
+    rules = set(
+        re.findall(
+            r"^(?:use rule \w+ as|rule) (\w+)\b", (ROOT / "workflow" / "Snakefile").read_text(), re.MULTILINE
+        )
+    )
     assert set(profile["groups"]) <= rules
     assert set(profile["set-resources"]) <= rules
     assert set(profile["group-components"]) <= set(profile["groups"].values())

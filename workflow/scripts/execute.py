@@ -27,21 +27,13 @@ from tff_core.results import fingerprint, read_json, write_text
 _PROBE = "import json\nfrom tff_core.results import provenance\nprint(json.dumps(provenance()))"
 
 
-def declared(notebook: NotebookNode) -> set[str]:
-    """Names assigned in the cell tagged ``parameters``."""
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            return set(re.findall(r"^(\w+)\s*(?::[^=]+)?=", cell.source, flags=re.MULTILINE))
-    return set()
-
-
 def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Execute ``notebook`` in place with those of ``parameters`` that it declares.
 
     Returns its provenance: versions, device, run time in seconds. Raises PapermillExecutionError.
     """
     os.environ["TFF_STATIC"] = "1"  # controls without a kernel: nobody is there to move a live one
-    used = {key: value for key, value in parameters.items() if key in declared(notebook)}
+    used = {key: value for key, value in parameters.items() if key in pairs.declared(notebook)}
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
     begin = time.monotonic()
     done = papermill.execute_notebook(

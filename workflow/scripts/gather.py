@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-import pandas as pd
-
 import steps
-from tff_core.results import Store, atomic_write
+from tff_core.results import Store
 
-POOLED = "all"  # rows over all generators of the grid together
+POOLED = "all"  # a chapter that speaks of all generators together writes all its rows into one part
 
 
 def main() -> None:
@@ -22,17 +20,17 @@ def main() -> None:
     store = Store()
     parts = []
     for detector in options.detectors:
-        paths = [store.part(options.table, detector, name) for name in (*options.generators, POOLED)]
-        there = [path for path in paths if path.is_file()]
-        if not there:
-            raise FileNotFoundError(
-                f"{paths[0].parent} has no rows of {detector}: expected those that its chapter writes; "
-                "delete the executed chapter and run `make` again"
-            )
-        # as text: numbers come out as they went in
-        parts += [pd.read_csv(path, dtype=str, keep_default_na=False) for path in there]
-    with atomic_write(store.table(options.table)) as part:
-        pd.concat(parts).to_csv(part, index=False)
+        pooled = store.part(options.table, detector, POOLED)
+        wanted = [store.part(options.table, detector, name) for name in options.generators]
+        wanted = [pooled] if pooled.is_file() else wanted
+        for path in wanted:
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"{path} is not there: expected the rows that the chapter of {detector} writes; "
+                    "delete the executed chapter and run `make` again"
+                )
+        parts += wanted
+    steps.collect(parts, store.table(options.table))
 
 
 if __name__ == "__main__":

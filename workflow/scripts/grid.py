@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+import pairs
 
 TEMPLATE = "notebooks/generator_page"
 ATLAS = "atlas"
@@ -22,15 +26,24 @@ ALL_NEEDS = ("data", "detectors", "omega", "tables")
 
 @dataclass(frozen=True)
 class Page:
-    """One executed notebook: its name in the book, its source, its heading, its parameters, its inputs."""
+    """One executed notebook: its name in the book, its source, its heading, its parameters, its inputs.
+
+    ``parameters`` are those that the notebook declares, and no others. ``detector`` is empty where it speaks
+    of all detectors, ``generators`` are those that it speaks of.
+    """
 
     docname: str
     source: str
     title: str
     parameters: dict[str, Any] = field(hash=False)
     needs: tuple[str, ...]
-    detector: str = ""
-    generator: str = ""
+    detector: str
+    generators: tuple[str, ...]
+
+    @property
+    def chapter(self) -> str:
+        """Name of the notebook."""
+        return self.source.split("/")[-1]
 
 
 def entries(toc: dict[str, Any]) -> list[str]:
@@ -57,54 +70,107 @@ def read_toc(root: Path) -> dict[str, Any]:
 
 def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
     """Every page that is an executed notebook, by its name in the book, in the order of the contents."""
-    toc, names, found = read_toc(root), config["names"], []
+    listed, names = entries(read_toc(root)), config["names"]
     main, *others = config["detectors"]
-    everyone = [*config["generators"], *config["added"]]
-    common = {
-        "generators": everyone, "seeds": config["seeds"], "n": config["n_test"],
+
+    def found() -> Iterator[Page]:
+        for source in listed:
+            if (root / f"{source}.py").is_file():
+                yield page(
+                    config, root, source, source, "{title}", main if per_detector(config, source) else ""
+                )
+            elif source == "generators/*":
+                for detector in config["detectors"]:
+                    for generator in (*config["generators"], *config["added"]):
+                        title = f"{names.get(generator, generator)}, seen by {names.get(detector, detector)}"
+                        name = f"generators/{detector}.{generator}"
+                        yield page(config, root, name, TEMPLATE, title, detector, (generator,))
+            elif source == "detectors/*/*":
+                for detector in others:
+                    for chapter in filter(lambda name: per_detector(config, name), listed):
+                        name = f"detectors/{detector}/{chapter.split('/')[-1]}"
+                        title = f"{names.get(detector, detector)}: {{title}}"
+                        yield page(config, root, name, chapter, title, detector)
+
+    return {entry.docname: entry for entry in found()}
+
+
+def per_detector(config: dict[str, Any], source: str) -> bool:
+    """Whether each detector has a page of its own made from this notebook."""
+    chapter = source.split("/")[-1]
+    return chapter == ATLAS or (bool(re.match(r"\d\d_", chapter)) and chapter not in config["once"])
+
+
+def page(
+    config: dict[str, Any], root: Path, name: str, source: str, title: str, detector: str = "",
+    generators: tuple[str, ...] = (),
+) -> Page:  # fmt: skip
+    """A page about a detector, or all of them, and some generators, or those that its chapter is about."""
+    needs = tuple(config["needs"].get(source.split("/")[-1], ALL_NEEDS))
+    # hours of work on a large data set are not done again for one more generator: chapters that read the
+    # result tables speak of all generators, those that compute for themselves of the grid's own
+    everyone = (*config["generators"], *(config["added"] if "tables" in needs else ()))
+    chosen = generators or everyone
+    values = {
+        **of_detector(config, detector or config["detectors"][0]), "detectors_shown": config["detectors"],
+        "generator": chosen[0], "generators": list(chosen), "n": config["n_test"] or None,
         "device": config["device"],
-        "detectors_shown": config["detectors"],
-        "robust_seeds": config["robust_seeds"],
     }  # fmt: skip
+    own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
+    return Page(name, source, title, own, needs, detector, chosen)
 
-    def page(docname: str, source: str, title: str, **own: Any) -> None:
-        chapter = source.split("/")[-1]
-        needs = tuple(config["needs"].get(chapter, ALL_NEEDS))
-        detector = own.get("detector", main)
-        if chapter in config["tables_of"] or "tables" not in needs:
-            # hours of work on a large data set are not done again for one more generator, and the data card
-            # speaks of the pictures that the book makes
-            own = {"generators": config["generators"], **own}
-        if "generator" in own:
-            own["generators"] = [own["generator"]]
-        twins = {
-            "robust": config["robust"].get(detector, ""),
-            "classifier": config["classifiers"].get(detector, ""),
-        }
-        found.append(Page(docname, source, title, {**common, **twins, "detector": main, **own}, needs,
-                          own.get("detector", ""), own.get("generator", "")))  # fmt: skip
 
-    def per_detector(source: str) -> bool:
-        chapter = source.split("/")[-1]
-        return chapter == ATLAS or (bool(re.match(r"\d\d_", chapter)) and chapter not in config["once"])
+@cache
+def _declared(notebook: Path) -> frozenset[str]:
+    return frozenset(pairs.declared(pairs.read(notebook)))
 
-    listed = entries(toc)
-    notebooks = [name for name in listed if (root / f"{name}.py").is_file()]
-    for name in listed:
-        if name in notebooks:
-            page(name, name, "{title}", **({"detector": main} if per_detector(name) else {}))
-        elif name == "generators/*":
-            for detector in config["detectors"]:
-                for generator in everyone:
-                    title = f"{names.get(generator, generator)}, seen by {names.get(detector, detector)}"
-                    page(f"generators/{detector}.{generator}", TEMPLATE, title,
-                         detector=detector, generator=generator)  # fmt: skip
-        elif name == "detectors/*/*":
-            for detector in others:
-                for source in filter(per_detector, notebooks):
-                    page(f"detectors/{detector}/{source.split('/')[-1]}", source,
-                         f"{names.get(detector, detector)}: {{title}}", detector=detector)  # fmt: skip
-    return {entry.docname: entry for entry in found}
+
+def apart(config: dict[str, Any], root: Path) -> dict[str, Page]:
+    """Chapters executed once more for an added generator alone: no pages, but rows of tables and numbers."""
+    listed = [name for name in entries(read_toc(root)) if name.split("/")[-1] in config["by_generator"]]
+    found = {}
+    for generator in config["added"]:
+        for detector in config["detectors"]:
+            for source in listed:
+                name = f"added/{generator}/{detector}/{source.split('/')[-1]}"
+                found[name] = page(config, root, name, source, "{title}", detector, (generator,))
+    return {name: entry for name, entry in found.items() if has_twin(config, entry)}
+
+
+def has_twin(config: dict[str, Any], page: Page) -> bool:
+    """Whether what a notebook is about exists: a detector may have no colour-robust twin."""
+    return "robust" not in page.needs or page.detector in config["robust"]
+
+
+def about(config: dict[str, Any], pages: dict[str, Page], page: Page) -> list[str]:
+    """The executed chapters whose numbers the page of one detector and generator shows."""
+    return [
+        name
+        for name, other in pages.items()
+        if other.chapter in config["by_generator"]
+        and other.detector == page.detector
+        and set(page.generators) <= set(other.generators)
+        and has_twin(config, other)
+    ]
+
+
+def seeds(config: dict[str, Any], detector: str) -> list[int]:
+    """Training seeds of a detector, or of a colour-robust twin; one trained elsewhere has the seed 0."""
+    if detector in config["external"]:
+        return [0]
+    return list(config["robust_seeds"] if detector in config["robust"].values() else config["seeds"])
+
+
+def of_detector(config: dict[str, Any], detector: str) -> dict[str, Any]:
+    """What a notebook is told of a detector: its name, its twins' names, the seeds of each."""
+    robust = config["robust"].get(detector, "")
+    return {
+        "detector": detector,
+        "seeds": seeds(config, detector),
+        "robust": robust,
+        "robust_seeds": seeds(config, robust),
+        "classifier": config["classifiers"].get(detector, ""),
+    }
 
 
 def listing(folder: str) -> str:
@@ -116,17 +182,6 @@ def listing(folder: str) -> str:
         if path.is_file()
     ]
     return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
-
-
-def docname(chapter: str, detector: str, config: dict[str, Any], root: Path) -> str:
-    """The page that a chapter becomes for a detector; ValueError where the book has no such page."""
-    for name, page in pages(config, root).items():
-        if page.source.split("/")[-1] == chapter and page.detector in ("", detector):
-            return name
-    raise ValueError(
-        f"the book has no page of {chapter!r} for {detector}: expected a chapter that _toc.yml lists; "
-        "correct `needs` or `tables_of` in the workflow's configuration"
-    )
 
 
 def resolved_toc(config: dict[str, Any], root: Path) -> dict[str, Any]:

@@ -56,6 +56,14 @@ def title(notebook: NotebookNode) -> str:
     raise ValueError("the notebook has no heading; expected a markdown cell with a line '# Title'")
 
 
+def declared(notebook: NotebookNode) -> set[str]:
+    """Names assigned in the cell tagged ``parameters``."""
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            return set(re.findall(r"^(\w+)\s*(?::[^=]+)?=", cell.source, flags=re.MULTILINE))
+    return set()
+
+
 def set_title(notebook: NotebookNode, text: str) -> None:
     """Replace the first heading. It must be source, not output: Sphinx takes page titles from source only."""
     title(notebook)

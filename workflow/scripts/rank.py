@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--detector", required=True)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--n", type=int, required=True, help="pictures per label")
+    parser.add_argument("--n", type=int, required=True, help="pictures per label; 0: all")
     parser.add_argument("--confidence", type=float, required=True, help="for a picture to count")
     parser.add_argument("--calibrated", action="store_true", help="confidence from the calibrated threshold")
     parser.add_argument("--batch-size", type=int, required=True)
@@ -21,7 +21,7 @@ def main() -> None:
     options = parser.parse_args()
     steps.one_thread()
     sensitivity.rank(
-        options.detector, options.seed, n=options.n, confidence=options.confidence,
+        options.detector, options.seed, n=options.n or None, confidence=options.confidence,
         calibrated=options.calibrated, device=steps.device(options.device), batch_size=options.batch_size,
     )  # fmt: skip
 

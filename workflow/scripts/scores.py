@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--detector", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--generator", required=True)
-    parser.add_argument("--n", type=int, required=True, help="pictures per label")
+    parser.add_argument("--n", type=int, required=True, help="pictures per label; 0: all")
     parser.add_argument("--random", type=int, required=True, help="draws of the uniform control")
     parser.add_argument("--matched", type=int, required=True, help="draws of the layer-matched control")
     parser.add_argument("--batch-size", type=int, required=True)
@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     steps.one_thread()
     store = Store()
-    images = data.scan(store.data(options.dataset, "test", options.generator)).where(first=options.n)
+    images = data.scan(store.data(options.dataset, "test", options.generator)).where(first=options.n or None)
     omega = Omega.from_csv(store.omega(options.detector, options.seed))
     frame = sensitivity.scores(
         options.detector, [options.seed], images, {options.seed: omega},

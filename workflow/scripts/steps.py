@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+import pandas as pd
 
-from tff_core import detectors
+from tff_core.results import atomic_write
+
+if TYPE_CHECKING:  # loaded where it is used: steps that only put tables together start without it
+    import torch
 
 GZIP = {"method": "gzip", "mtime": 1}  # without the time of day, so that equal tables are equal files
 
 
 def device(name: str) -> torch.device:
     """The device to compute on; "auto" takes the accelerator that is there."""
+    import torch
+
+    from tff_core import detectors
+
     return detectors.default_device() if name == "auto" else torch.device(name)
 
 
 def one_thread() -> None:
     """Hold to the threads that the build allows a job: other jobs use the other cores."""
+    import torch
+
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def collect(parts: Iterable[Path], table: Path) -> None:
+    """Write the rows of all parts, one after the other, into one result table."""
+    # as text: numbers come out as they went in
+    rows = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in parts]
+    with atomic_write(table) as part:
+        pd.concat(rows).to_csv(part, index=False)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
 import steps
-from tff_core.results import atomic_write
 
 
 def main() -> None:
@@ -20,11 +17,7 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help=".../<table>.csv")
     options = parser.parse_args()
     for table in options.tables:
-        parts = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in options.parts
-                 if path.parent.name == table.stem]  # fmt: skip
-        # as text: numbers come out as they went in
-        with atomic_write(table) as part:
-            pd.concat(parts).to_csv(part, index=False)
+        steps.collect([path for path in options.parts if path.parent.name == table.stem], table)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,27 @@
+"""Take in a detector that was trained elsewhere: check its weights, calibrate it on validation pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import steps
+from tff_core import training
+from tff_core.results import Store
+
+
+def main() -> None:
+    """Command line: writes the detector's weights and its description."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--detector", required=True, help="its name in the book")
+    parser.add_argument("--entry", type=json.loads, required=True, help="what the configuration says of it")
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--device", required=True)
+    options = parser.parse_args()
+    steps.one_thread()
+    where = steps.device(options.device)
+    training.adopt(options.detector, options.entry, Store(), dataset=options.dataset, device=where)
+
+
+if __name__ == "__main__":
+    steps.run(main)
