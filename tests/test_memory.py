@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tff_core import (
+    color,
     data,
     detectors,
     dropout,
@@ -21,10 +23,12 @@ from tff_core import (
     lrp,
     maxima,
     memory,
+    rankings,
     results,
     sensitivity,
     training,
 )
+from tff_core import pixels as pixel_study
 from tff_core.lrp.rules import Conv
 from tff_core.names import FeatureMap
 
@@ -255,3 +259,40 @@ def test_scores_are_those_of_smaller_batches(
     monkeypatch.setattr(dropout, "sweep", limited)
     assert np.array_equal(scores(8, tmp_path / "b"), expected)
     assert tried[:3] == [8, 4, 2] and tried.count(8) == 1
+
+
+def test_studies_are_those_of_smaller_batches(
+    net: lrp.Net, store: results.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = data.scan(store.data("miniature", "val", "progan"))
+    model = toy(3).float()
+    single = lrp.canonize(model)
+    maps = [FeatureMap(layer, 0, n) for layer, n in net.layers.items()]
+    pixels = torch.stack([data.read(path) for path in images.paths])
+    cases = [rankings.case(single, "a", 1, maps[:1]), rankings.case(single, "b", 1, maps[-1:])]
+
+    def study(size: int) -> list[np.ndarray]:
+        level = rankings.levels(net, X.split(size))
+        return [
+            color.probabilities(model, pixels, batch_size=size),
+            color.maximum_activations(net, X.split(size), maps),
+            pixel_study.relevance(net, X, batch_size=size).numpy(),
+            *(rankings.shares(net, X, of, batch_size=size) for of in get_args(rankings.Quantity)),
+            *(value.numpy() for value in level.mean.values()),
+            *(value.numpy() for value in level.magnitude.values()),
+            rankings.measure(single, images, cases, batch_size=size)["logit"].to_numpy(),
+        ]
+
+    expected = study(2)
+    forward = nn.Conv2d.forward
+    for rule_of in (net, single):
+        narrow(rule_of, monkeypatch, 2)
+
+    def limited(self: nn.Conv2d, x: Tensor) -> Tensor:
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("too much")
+        return forward(self, x)
+
+    monkeypatch.setattr(nn.Conv2d, "forward", limited)
+    for found, wanted in zip(study(8), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-9)

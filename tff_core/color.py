@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from torch import Tensor
 
-from tff_core import data, lrp, metrics
+from tff_core import data, lrp, memory, metrics
 from tff_core.lrp.canonize import Step
 from tff_core.names import FeatureMap
 
@@ -141,14 +141,20 @@ def probabilities(
     pixels: Tensor,
     batch_size: int = 50,
     device: str | torch.device = "cpu",
+    preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> Floats:
-    """Probability of being fake, (N,) float64, of uint8 pictures (N, 3, H, W); the network has one logit."""
+    """Probability of being fake, (N,) float64, of uint8 pictures (N, 3, H, W); the network has one logit.
+
+    The pictures are normalised as ``preprocessing`` says, and neither resized nor cropped.
+    """
     _check(pixels)
-    found = [
-        model(data.normalize(part.to(device)).contiguous(memory_format=torch.channels_last))[:, 0].double()
-        for part in pixels.split(batch_size)
-    ]
-    return torch.cat(found).sigmoid().cpu().numpy()
+
+    def run(part: Tensor) -> Tensor:
+        x = data.normalize(part.to(device), preprocessing).contiguous(memory_format=torch.channels_last)
+        return model(x)[:, 0].cpu().double()
+
+    parts = memory.Parts()
+    return torch.cat([parts.cat(run, part) for part in pixels.split(batch_size)]).sigmoid().numpy()
 
 
 def _check(pixels: Tensor) -> None:
@@ -317,18 +323,24 @@ def maximum_activations(
             )
         columns.setdefault(m.layer, []).append((count - 1, m.channel))
     places = {layer: torch.tensor(pairs).unbind(1) for layer, pairs in columns.items()}
+
+    def maxima(x: Tensor) -> Tensor:
+        rows = torch.empty(len(x), count)
+
+        def watch(step: Step, y: Tensor) -> None:
+            if step.layer and step.name in places:
+                column, channel = places[step.name]
+                rows[:, column] = y.amax((2, 3)).float().cpu()[:, channel]
+
+        net.forward(x, watch=watch)
+        return rows
+
     found: list[Tensor] = []
-
-    def watch(step: Step, y: Tensor) -> None:
-        if step.layer and step.name in places:
-            column, channel = places[step.name]
-            found[-1][:, column] = y.amax((2, 3)).float().cpu()[:, channel]
-
+    parts = memory.Parts()
     for batch in batches:
         x = batch if isinstance(batch, Tensor) else batch[0]
         net.check(x)
-        found.append(torch.empty(len(x), count))
-        net.forward(x, watch=watch)
+        found.append(parts.cat(maxima, x))
     if not found or not count:
         raise ValueError(f"{len(found)} batches of pictures and {count} maps: expected at least one of each")
     return torch.cat(found).numpy()

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from tff_core import data, lrp, maxima, metrics
+from tff_core import data, lrp, maxima, memory, metrics
 from tff_core.lrp.walk import walk_back
 
 Floats = NDArray[np.float64]
@@ -175,8 +175,8 @@ def relevance(net: lrp.Net, x: Tensor, batch_size: int = 25) -> Tensor:
     With one logit f, f(x) is explained where the network says fake and -f(x) where it says real; with
     several, the largest of each picture, or the one that ``net`` names (``canonize(model, target=...)``).
     """
-    found = []
-    for part in x.split(batch_size):
+
+    def of(part: Tensor) -> Tensor:
         net.check(part)
         tape: list[Any] = []
         y = net.forward(part, tape)
@@ -188,8 +188,10 @@ def relevance(net: lrp.Net, x: Tensor, batch_size: int = 25) -> Tensor:
             start[:, net.target or 0] = y[:, net.target or 0].abs()
         pixels = walk_back(net, start, tape, True, lambda layer, r: None)
         assert pixels is not None
-        found.append(pixels)
-    return torch.cat(found)
+        return pixels
+
+    parts = memory.Parts()
+    return torch.cat([parts.cat(of, part) for part in x.split(batch_size)])
 
 
 def heat(attribution: Tensor) -> Floats:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from tff_core import data, dropout, lrp, metrics
+from tff_core import data, dropout, lrp, memory, metrics
 from tff_core.ffrs import Omega
 from tff_core.lrp.canonize import Step
 from tff_core.lrp.rules import Passing
@@ -61,12 +61,12 @@ def shares(net: lrp.Net, x: Tensor, of: Quantity = "relevance", batch_size: int 
 
     Source: paper, section 4 (omega); the other two quantities are additions.
     """
-    found = []
-    for part in x.split(batch_size):
+
+    def of_some(part: Tensor) -> Tensor:
         net.check(part)
         rows: dict[str, Tensor] = {}
 
-        def collect(layer: str, q: Tensor, rows: dict[str, Tensor] = rows) -> None:
+        def collect(layer: str, q: Tensor) -> None:
             total = q.abs().sum((1, 2, 3))[:, None]
             rows[layer] = (q.clamp(min=0).sum((2, 3)) / total).nan_to_num(0.0, 0.0).float().cpu()
 
@@ -78,8 +78,10 @@ def shares(net: lrp.Net, x: Tensor, of: Quantity = "relevance", batch_size: int 
         else:
             for layer, (y, gradient) in _gradients(net, part).items():
                 collect(layer, y * gradient)
-        found.append(torch.cat([rows[layer] for layer in net.layers], 1))
-    return torch.cat(found).numpy()
+        return torch.cat([rows[layer] for layer in net.layers], 1)
+
+    parts = memory.Parts()
+    return torch.cat([parts.cat(of_some, part) for part in x.split(batch_size)]).numpy()
 
 
 def _gradients(net: lrp.Net, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -167,21 +169,35 @@ def levels(net: lrp.Net, batches: Iterable[Tensor | Sequence[Any]]) -> Levels:
     mean = {layer: torch.zeros(n, dtype=torch.float64) for layer, n in net.layers.items()}
     magnitude = {layer: torch.zeros(n, dtype=torch.float64) for layer, n in net.layers.items()}
 
-    def watch(step: Step, y: Tensor) -> None:
-        layer = place.get(id(step))
-        if layer is not None:
-            mean[layer] += y.mean((2, 3)).double().sum(0).cpu()
-            magnitude[layer] += y.abs().mean((2, 3)).double().sum(0).cpu()
+    def sums(x: Tensor, part: slice) -> dict[str, tuple[Tensor, Tensor]]:
+        found: dict[str, tuple[Tensor, Tensor]] = {}
 
+        def watch(step: Step, y: Tensor) -> None:
+            layer = place.get(id(step))
+            if layer is not None:
+                found[layer] = _total(y), _total(y.abs())
+
+        net.forward(x[part], watch=watch)
+        return found
+
+    parts = memory.Parts()
     count = 0
     for batch in batches:
         x = batch if isinstance(batch, Tensor) else batch[0]
         net.check(x)
-        net.forward(x, watch=watch)
+        for _, found in parts(partial(sums, x), len(x), memory.describe(x)):
+            for layer, (of_value, of_magnitude) in found.items():
+                mean[layer] += of_value
+                magnitude[layer] += of_magnitude
         count += len(x)
     if not count:
         raise ValueError("no pictures: expected at least one to average the feature maps over")
     return Levels({k: v / count for k, v in mean.items()}, {k: v / count for k, v in magnitude.items()})
+
+
+def _total(y: Tensor) -> Tensor:
+    """Sum over pictures of each map's mean, (C,) float64, on the CPU."""
+    return y.mean((2, 3)).cpu().double().sum(0)
 
 
 def magnitude_matched(
@@ -269,7 +285,13 @@ WHOLE = "whole detector"
 
 
 def measure(
-    net: lrp.Net, images: data.ImageSet, cases: Sequence[Case], *, batch_size: int = 60, rows: int = 128
+    net: lrp.Net,
+    images: data.ImageSet,
+    cases: Sequence[Case],
+    *,
+    batch_size: int = 60,
+    rows: int = 128,
+    preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> pd.DataFrame:
     """The logit of every picture in every case, and of the whole network (called `WHOLE`, k = 0).
 
@@ -278,9 +300,16 @@ def measure(
     """
     every = [Case(WHOLE, 0, {}, 0), *cases]
     logits = np.empty((len(every), len(images)))
-    for x, _, index in data.batches(images, batch_size, device=net.device):
-        for number, y in dropout.sweep(net, x, [c.plan for c in every], rows):
-            logits[number, index.numpy()] = y[:, net.target or 0].double().cpu().numpy()
+    plans, parts = [c.plan for c in every], memory.Parts()
+
+    def run(x: Tensor) -> Tensor:
+        found = torch.empty((len(x), len(plans)), dtype=torch.float64)
+        for number, y in dropout.sweep(net, x, plans, rows):
+            found[:, number] = y[:, net.target or 0].cpu().double()
+        return found
+
+    for x, _, index in data.batches(images, batch_size, device=net.device, preprocessing=preprocessing):
+        logits[:, index.numpy()] = parts.cat(run, x).numpy().T
     n = len(images)
     return pd.DataFrame(
         {
