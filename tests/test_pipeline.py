@@ -124,6 +124,7 @@ def test_a_detector_trained_elsewhere_has_one_seed_and_may_have_no_twin() -> Non
     first, second = (pages[f"{place}/08_color_robust"].parameters for place in ("notebooks", "detectors/own"))
     assert (first["seeds"], first["robust"], first["robust_seeds"]) == ([0], "wang-cr", [0])
     assert (second["seeds"], second["robust"]) == ([3, 4], "")
+    assert [name for name in pages if pages[name].lacks] == ["detectors/own/08_color_robust"]
     assert pages["notebooks/04_pixel_attribution"].parameters["classifier"] == "imagenet"
     apart = grid.apart(config, ROOT)
     assert "added/mine/wang/08_color_robust" in apart
@@ -228,6 +229,15 @@ def test_a_failing_notebook_is_told_in_one_message_and_leaves_no_output(tmp_path
     assert re.search(r"n\.py failed in code cell \d: ValueError: the pictures are gone", done.stderr)
     assert "raise ValueError" in done.stderr
     assert not output.exists()
+
+
+def test_a_notebook_that_cannot_run_here_is_shown_with_the_reason_and_without_results(tmp_path: Path) -> None:
+    done, output = _execute(tmp_path, "raise ValueError", "--lacks", "It has no twin.")
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
+    assert "It has no twin." in "".join(cells[1]["source"])
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    assert not any(cell.get("outputs") for cell in cells)
 
 
 # ---- steps as forks of a process with the libraries loaded

@@ -103,6 +103,9 @@ def main() -> int:
         "--parameters", type=json.loads, default={}, help="JSON object; undeclared ones are left out"
     )
     parser.add_argument(
+        "--lacks", default="", help="what it cannot run without, as a sentence: it is shown without results"
+    )
+    parser.add_argument(
         "--data", type=Path, nargs="*", default=[], help="manifests of the pictures that went in"
     )
     options = parser.parse_args()
@@ -110,6 +113,12 @@ def main() -> int:
         notebook = pairs.read(options.source)
         if options.title:
             pairs.set_title(notebook, options.title.replace("{title}", pairs.title(notebook)))
+        if options.lacks:
+            note = f"```{{admonition}} Not executed\n:class: note\n{options.lacks}\n```"
+            pairs.insert_below_title(notebook, note)
+            pairs.set_ids(notebook)
+            write_text(options.output, pairs.dumps(notebook))
+            return 0
         facts = run(notebook, options.parameters, options.source.resolve().parent)
     except PapermillExecutionError as error:
         print(explain(error, options.source), file=sys.stderr)

@@ -22,6 +22,10 @@ import pairs
 TEMPLATE = "notebooks/generator_page"
 ATLAS = "atlas"
 ALL_NEEDS = ("data", "detectors", "omega", "tables")
+_NO_TWIN = (
+    "This detector has no colour-robust twin: the workflow's settings name none under `robust`. "
+    "Below is the chapter's text, without results."
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Page:
     """One executed notebook: its name in the book, its source, its heading, its parameters, its inputs.
 
     ``parameters`` are those that the notebook declares, and no others. ``detector`` is empty where it speaks
-    of all detectors, ``generators`` are those that it speaks of.
+    of all detectors, ``generators`` are those that it speaks of. ``lacks`` says, in a sentence, what the
+    notebook would need and nobody can compute: then its text alone is shown.
     """
 
     docname: str
@@ -39,6 +44,7 @@ class Page:
     needs: tuple[str, ...]
     detector: str
     generators: tuple[str, ...]
+    lacks: str = ""
 
     @property
     def chapter(self) -> str:
@@ -117,7 +123,8 @@ def page(
         "device": config["device"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
-    return Page(name, source, title, own, needs, detector, chosen)
+    alone = "robust" in needs and detector not in config["robust"]
+    return Page(name, source, title, own, needs, detector, chosen, _NO_TWIN if alone else "")
 
 
 @cache
@@ -134,12 +141,7 @@ def apart(config: dict[str, Any], root: Path) -> dict[str, Page]:
             for source in listed:
                 name = f"added/{generator}/{detector}/{source.split('/')[-1]}"
                 found[name] = page(config, root, name, source, "{title}", detector, (generator,))
-    return {name: entry for name, entry in found.items() if has_twin(config, entry)}
-
-
-def has_twin(config: dict[str, Any], page: Page) -> bool:
-    """Whether what a notebook is about exists: a detector may have no colour-robust twin."""
-    return "robust" not in page.needs or page.detector in config["robust"]
+    return {name: entry for name, entry in found.items() if not entry.lacks}
 
 
 def about(config: dict[str, Any], pages: dict[str, Page], page: Page) -> list[str]:
@@ -150,7 +152,7 @@ def about(config: dict[str, Any], pages: dict[str, Page], page: Page) -> list[st
         if other.chapter in config["by_generator"]
         and other.detector == page.detector
         and set(page.generators) <= set(other.generators)
-        and has_twin(config, other)
+        and not other.lacks
     ]
 
 
