@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from lrp_nets import pictures, toy
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from tff_core import atlas, color, data, dropout, ffrs, lrp, maxima, metrics, patches
+from tff_core import atlas, color, data, dropout, explorer, ffrs, lrp, maxima, metrics, patches
 from tff_core.names import FeatureMap
 
 STATIC = Path(__file__).parents[1] / "book" / "static"
@@ -75,6 +76,9 @@ def test_omega_is_the_mean_of_its_samples() -> None:
     found = atlas.omega_samples(net, X, maps, omega.count, batch_size=2)
     assert found.shape == (omega.count, len(maps))
     np.testing.assert_allclose(found.mean(0), [omega[m] for m in maps], rtol=1e-9)
+    # pictures of several sizes come in several batches
+    parts = atlas.omega_samples(net, [X[:4], X[4:]], maps, omega.count)
+    np.testing.assert_allclose(parts, found, rtol=1e-9)
 
 
 def test_means_have_an_interval_that_shrinks_to_nothing_for_equal_pictures() -> None:
@@ -91,7 +95,7 @@ def test_means_have_an_interval_that_shrinks_to_nothing_for_equal_pictures() -> 
 def test_single_dropout_is_dropout_of_one_map_at_a_time() -> None:
     maps = all_maps(NET)[::4]
     labels = np.array([1, 0, 1, 0, 1, 0, 1, 0, 1])
-    found = atlas.single_dropout(NET, X, labels, maps, n=50)
+    found = atlas.single_dropout(NET, [(X, labels)], maps, n=50)
     whole = NET(X)[:, 0].detach().numpy()
     for row, m in zip(found.itertuples(), maps, strict=True):
         without = dropout.fold_dropout(NET, [m])(X)[:, 0].detach().numpy()
@@ -99,6 +103,8 @@ def test_single_dropout_is_dropout_of_one_map_at_a_time() -> None:
         apart = metrics.average_precision(labels, without) - metrics.average_precision(labels, whole)
         assert row.d_ap == pytest.approx(apart, abs=1e-9)
         assert row.effect_low <= row.effect <= row.effect_high
+    parts = atlas.single_dropout(NET, [(X[:4], labels[:4]), (X[4:], torch.tensor(labels[4:]))], maps, n=50)
+    pd.testing.assert_frame_equal(parts, found)
 
 
 # ----------------------------------------------------------------------------------------------- patches
@@ -136,6 +142,23 @@ def test_the_table_of_patches_names_the_picture_that_the_patch_is_from(images: d
     stored = patches.tidy(found, images.root)
     assert "patch" not in stored and set(stored["path"]) <= {f"1_fake/{i}.png" for i in range(5)}
     assert stored["box"][0] == " ".join(map(str, found["box"][0]))
+
+
+def test_patches_are_places_in_what_the_network_sees_of_a_picture(images: data.ImageSet) -> None:
+    net, square = lrp.canonize(toy(7).float()), data.Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, crop=24)
+    found = patches.find(net, images, all_maps(net)[::5], top=1, preprocessing=square)
+    for row in found.dropna(subset=["box"]).itertuples():
+        assert max(row.box) <= 24
+        x = data.normalize(square.cut(data.read(row.path))[None], square)
+        best = maxima.activation_max(net, [x], [FeatureMap.parse(row.map)], top=1)
+        assert row.activation == pytest.approx(best.value[0, 0], rel=1e-5)
+        look = explorer.look(net, data.read(row.path), FeatureMap.parse(row.map), preprocessing=square)
+        assert look.box == row.box and look.picture.shape == (24, 24, 3)
+        assert look.value == pytest.approx(row.activation, rel=1e-5)
+    inside = patches.measure(found, square).dropna(subset=["ratio"]).iloc[0]
+    chroma = color.ycbcr(square.cut(data.read(inside["path"]))[None])[0, 1:].norm(dim=0)
+    top, left, bottom, right = inside["box"]
+    assert inside["ratio"] == pytest.approx(float(chroma[top:bottom, left:right].mean() / chroma.mean()))
 
 
 def test_any_place_is_the_mean_over_all_places() -> None:

@@ -117,6 +117,12 @@ def test_probabilities_do_not_depend_on_the_batches(pixels):
     with torch.no_grad():
         logit = model(data.normalize(pixels))[:, 0]
     assert np.allclose(whole, 1 / (1 + np.exp(-logit.double().numpy())), atol=1e-7)
+    other = data.Preprocessing(mean=(0.5, 0.4, 0.3), std=(1.0, 2.0, 0.5))
+    with torch.no_grad():
+        logit = model(data.normalize(pixels, other))[:, 0]
+    own = color.probabilities(model, pixels, preprocessing=other)
+    assert np.allclose(own, 1 / (1 + np.exp(-logit.double().numpy())), atol=1e-7)
+    assert not np.allclose(own, whole, atol=1e-3)
 
 
 # ------------------------------------------------------------------------------------- median probability

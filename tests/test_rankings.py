@@ -280,6 +280,9 @@ def test_measure_is_the_dropped_network_on_every_picture(tmp_path: Path) -> None
         assert np.allclose(rows["logit"], expected, atol=1e-5)
         assert rows["label"].tolist() == list(images.labels)
     assert set(found["generator"]) == {"gan"} and set(found["draw"]) == {0, 1}
+    square = data.Preprocessing(crop=28)
+    cut = rankings.measure(net, images, [], preprocessing=square)
+    assert np.allclose(cut["logit"], net(x[..., 2:30, 2:30])[:, 0], atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------- stability

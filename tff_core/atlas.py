@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from tff_core import dropout, lrp, metrics, sheets
+from tff_core import data, dropout, lrp, metrics, sheets
 from tff_core.color import ALPHA
 from tff_core.names import FeatureMap
 
@@ -53,30 +53,37 @@ def link(m: FeatureMap, folder: str = "") -> str:
 
 @torch.no_grad()
 def omega_samples(
-    net: lrp.Net, x: Tensor, maps: Sequence[FeatureMap], count: int | None = None, batch_size: int = 25
+    net: lrp.Net,
+    batches: Sequence[Tensor] | data.Batches | Tensor,
+    maps: Sequence[FeatureMap],
+    count: int | None = None,
+    batch_size: int = 25,
 ) -> Floats:
     """Omega before its mean over pictures, (N, M), for some maps: their shares of their layers' relevance.
 
     Args:
         net: with one logit, which speaks for fake.
-        x: fakes (N, 3, H, W), normalised.
+        batches: fakes (N, 3, H, W), normalised, or batches of them, which are gone through twice.
         maps: feature maps of ``net``.
         count: only so many pictures count, those that the network is most sure are fake; all by default. As
             omega counts pictures above a confidence, this finds the same ones from their number.
-        batch_size: pictures at a time.
+        batch_size: pictures at a time, at most.
 
     Returns one row for each picture that counts and has relevance in every layer asked for.
     Source: paper, section 4, algorithm 1.
     """
-    x = x.contiguous(memory_format=torch.channels_last)
-    parts = x.split(batch_size)
-    logits = torch.cat([net(part)[:, net.target or 0] for part in parts])
-    chosen = logits.argsort(descending=True, stable=True)[:count].sort().values
+    logits = torch.cat([net(part)[:, net.target or 0] for part in _parts(batches, batch_size)])
+    chosen = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    chosen[logits.argsort(descending=True, stable=True)[:count]] = True
     layers: dict[str, list[int]] = {}
     for column, m in enumerate(maps):
         layers.setdefault(m.layer, []).append(column)
-    rows = []
-    for part in x[chosen].split(batch_size):
+    rows, seen = [], 0
+    for whole in _parts(batches, batch_size):
+        part = whole[chosen[seen : seen + len(whole)]]
+        seen += len(whole)
+        if not len(part):
+            continue
         out = np.full((len(part), len(maps)), np.nan)
 
         def collect(layer: str, r: Tensor, out: Floats = out) -> None:
@@ -95,6 +102,12 @@ def omega_samples(
     return found[np.isfinite(found).all(1)]
 
 
+def _parts(batches: Sequence[Tensor] | data.Batches | Tensor, size: int) -> Iterator[Tensor]:
+    for batch in [batches] if isinstance(batches, Tensor) else batches:
+        x = batch if isinstance(batch, Tensor) else batch[0]
+        yield from x.contiguous(memory_format=torch.channels_last).split(size)
+
+
 def means(values: ArrayLike, n: int = 1000, seed: int = 0) -> Floats:
     """Mean over pictures with a 95 % bootstrap interval for many maps at once: (M, 3) from (N, M).
 
@@ -111,14 +124,15 @@ def means(values: ArrayLike, n: int = 1000, seed: int = 0) -> Floats:
 
 @torch.no_grad()
 def single_dropout(
-    net: lrp.Net, x: Tensor, labels: ArrayLike, maps: Sequence[FeatureMap], n: int = 1000
+    net: lrp.Net, batches: Iterable[Sequence[Any]], maps: Sequence[FeatureMap], n: int = 1000
 ) -> pd.DataFrame:
     """What the detector loses when one map alone is dropped, map by map.
 
     Parameters
     ----------
     net: with one logit, which speaks for fake.
-    x: pictures (N, 3, H, W), normalised; labels (N,), 1 fake and 0 real, both present.
+    batches: tuples that begin with pictures (N, 3, H, W), normalised, and their labels (N,), 1 fake and 0
+        real; both labels are present.
     maps: each is dropped alone, as in `dropout.fold_dropout`.
     n: bootstrap resamples.
 
@@ -128,12 +142,16 @@ def single_dropout(
     changes on average (below zero: without the map they look less fake), with an interval over the fakes; and
     ``d_ap``, by how much the AP over all pictures changes.
     """
-    y = np.asarray(labels)
     plans = [dropout.plan(net, [m]) for m in maps]
-    whole = net(x)[:, net.target or 0].double().cpu().numpy()
-    logits = np.empty((len(maps), len(y)))
-    for number, found in dropout.sweep(net, x, plans):
-        logits[number] = found[:, net.target or 0].double().cpu().numpy()
+    labels, before, after = [], [], []
+    for x, some, *_ in batches:
+        own = np.empty((len(maps), len(x)))
+        for number, found in dropout.sweep(net, x, plans):
+            own[number] = found[:, net.target or 0].double().cpu().numpy()
+        labels.append(torch.as_tensor(some).cpu().numpy())
+        before.append(net(x)[:, net.target or 0].double().cpu().numpy())
+        after.append(own)
+    y, whole, logits = np.concatenate(labels), np.concatenate(before), np.concatenate(after, axis=1)
     ap = metrics.average_precision(y, whole)
     table = means((logits - whole)[:, y == 1].T, n)
     result = pd.DataFrame(table, columns=["effect", "effect_low", "effect_high"])

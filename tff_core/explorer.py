@@ -73,12 +73,20 @@ class Look:
         )
 
 
-def look(net: lrp.Net, picture: torch.Tensor, m: FeatureMap, device: str | torch.device = "cpu") -> Look:
+def look(
+    net: lrp.Net,
+    picture: torch.Tensor,
+    m: FeatureMap,
+    device: str | torch.device = "cpu",
+    preprocessing: data.Preprocessing = data.IMAGENET,
+) -> Look:
     """Where in a picture, uint8 (3, H, W), a feature map is most excited, and by what.
 
-    Raises ValueError where the network has no such map, or the picture is too small for it.
+    ``preprocessing`` is what the network wants; what it makes of the picture is what is shown. Raises
+    ValueError where the network has no such map, or the picture is too small for it.
     """
-    x = data.normalize(picture[None]).to(device)
+    picture = preprocessing.cut(picture)
+    x = data.normalize(picture[None], preprocessing).to(device)
     best = maxima.activation_max(net, [x], [m], top=1)
     patch = maxima.lrp_max(net, best)[0]
     shown = picture.permute(1, 2, 0).contiguous().numpy()
@@ -120,6 +128,7 @@ def widget(
     pictures: Mapping[str, Path],
     start: Sequence[FeatureMap],
     device: str | torch.device = "cpu",
+    preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> Any:
     """Choose a picture, or give one, and a feature map; see its relevance and its patch. An ipywidgets box.
 
@@ -129,6 +138,7 @@ def widget(
     pictures: names and paths to choose from.
     start: maps worth a look, the first one is shown first; any other can be chosen by layer and channel.
     device: where ``net`` is.
+    preprocessing: what ``net`` wants done to a picture.
 
     Raises ValueError where there is no picture or no map.
     """
@@ -168,7 +178,7 @@ def widget(
             else:
                 out.value = "Give a picture with the button above."
                 return
-            out.value = drawn(look(net, picture, m, device))
+            out.value = drawn(look(net, picture, m, device, preprocessing))
         except (ValueError, OSError, RuntimeError) as error:
             out.value = f"<b>{html.escape(str(error))}</b>"
 

@@ -33,6 +33,7 @@ def find(
     keep: Collection[FeatureMap] = (),
     device: str | torch.device = "cpu",
     batch_size: int = 50,
+    preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> pd.DataFrame:
     """Where each map is most active, and the patch that it sees there; one row per map and rank.
 
@@ -45,6 +46,7 @@ def find(
     maps: feature maps of ``net``.
     top: how many pictures of each map; fewer where there are fewer.
     keep: maps whose `maxima.Patch`, with its relevance, stays in the column ``patch``.
+    preprocessing: what the network wants done to a picture; boxes are places in what it makes of it.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def find(
 
     Raises ValueError as `maxima.activation_max`.
     """
-    batches = data.batches(images, batch_size, device=device)
+    batches = data.batches(images, batch_size, device=device, preprocessing=preprocessing)
     best = maxima.activation_max(net, batches, maps, top=top)
     order = torch.cat([index for *_, index in batches]).tolist()  # a batch holds pictures of one size
     kept = set(keep)
@@ -88,17 +90,17 @@ def anywhere(chroma: NDArray[np.float64], size: tuple[int, int]) -> float:
     return float(inside.mean() / (height * width))
 
 
-def measure(found: pd.DataFrame) -> pd.DataFrame:
+def measure(found: pd.DataFrame, preprocessing: data.Preprocessing = data.IMAGENET) -> pd.DataFrame:
     """Each patch's chroma as a multiple of its picture's, and that of a box of its size at any place.
 
-    Adds the columns ``ratio`` and ``anywhere``, NaN where there is no patch or the picture has no colour.
-    Chroma is the length of (Cb, Cr), see `color.ycbcr`.
+    ``preprocessing`` as for `find`. Adds the columns ``ratio`` and ``anywhere``, NaN where there is no patch
+    or the picture has no colour. Chroma is the length of (Cb, Cr), see `color.ycbcr`.
     """
     known: dict[Path, NDArray[np.float64]] = {}
     ratios, places = [], []
     for path, box in zip(found["path"], found["box"], strict=True):
         if path not in known:
-            known[path] = color.ycbcr(data.read(path)[None])[0, 1:].norm(dim=0).numpy()
+            known[path] = color.ycbcr(preprocessing.cut(data.read(path))[None])[0, 1:].norm(dim=0).numpy()
         chroma = known[path]
         whole = float(chroma.mean())
         if box is None or whole <= 1e-6:  # less than rounding makes

@@ -44,7 +44,9 @@ def feature_maps(net: lrp.Net) -> list[FeatureMap]:
     return [FeatureMap(layer, c, n) for layer, n in net.layers.items() for c in range(n)]
 
 
-def shares(net: lrp.Net, x: Tensor, of: Quantity = "relevance", batch_size: int = 25) -> NDArray[np.float32]:
+def shares(
+    net: lrp.Net, batches: data.Pictures, of: Quantity = "relevance", batch_size: int = 25
+) -> NDArray[np.float32]:
     """Each map's share of its layer in each picture, (N, M), columns as in `feature_maps`.
 
     Omega before its mean over pictures: with a quantity Q on the maps of a layer, the sum of its positive
@@ -53,11 +55,11 @@ def shares(net: lrp.Net, x: Tensor, of: Quantity = "relevance", batch_size: int 
 
     Args:
         net: with one logit, which speaks for fake.
-        x: pictures (N, 3, H, W), normalised.
+        batches: pictures (N, 3, H, W), normalised, or batches of them; rows are in their order.
         of: what Q is. "relevance": that of the logit, as for omega of fakes; "activation": the output of the
             convolution after its batch normalisation, where relevance is read too; "gradient": that output
             times the gradient of the logit with respect to it.
-        batch_size: pictures at a time; the gradient keeps all their activations.
+        batch_size: pictures at a time, at most; the gradient keeps all their activations.
 
     Source: paper, section 4 (omega); the other two quantities are additions.
     """
@@ -81,7 +83,8 @@ def shares(net: lrp.Net, x: Tensor, of: Quantity = "relevance", batch_size: int 
         return torch.cat([rows[layer] for layer in net.layers], 1)
 
     parts = memory.Parts()
-    return torch.cat([parts.cat(of_some, part) for part in x.split(batch_size)]).numpy()
+    found = [parts.cat(of_some, part) for x in data.pictures(batches) for part in x.split(batch_size)]
+    return torch.cat(found).numpy()
 
 
 def _gradients(net: lrp.Net, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -115,18 +118,24 @@ def ranking(net: lrp.Net, values: NDArray[np.floating], count: int = 1) -> Omega
     return Omega(dict(zip(net.layers, parts, strict=True)), count=count)
 
 
-def ablation(net: lrp.Net, x: Tensor, maps: Iterable[FeatureMap], rows: int = 128) -> dict[FeatureMap, float]:
+def ablation(
+    net: lrp.Net, batches: data.Pictures, maps: Iterable[FeatureMap], rows: int = 128
+) -> dict[FeatureMap, float]:
     """By how much the mean logit of pictures (N, 3, H, W) falls when one map alone is dropped, for each map.
 
-    Large: the network needs the map to call them fake. Maps of a layer share everything before it.
+    Large: the network needs the map to call them fake. Maps of a layer share everything before it. The
+    pictures may come in batches, such as those of one size each; ``rows`` as in `dropout.sweep`.
     """
     chosen = list(maps)
-    whole = float(net(x)[:, net.target or 0].double().mean())
     plans = [dropout.plan(net, [m]) for m in chosen]
-    found = dict.fromkeys(chosen, 0.0)
-    for number, y in dropout.sweep(net, x, plans, rows):
-        found[chosen[number]] = whole - float(y[:, net.target or 0].double().mean())
-    return found
+    whole: list[Tensor] = []
+    without: list[list[Tensor]] = [[] for _ in chosen]
+    for x in data.pictures(batches):
+        whole.append(net(x)[:, net.target or 0].double())
+        for number, y in dropout.sweep(net, x, plans, rows):
+            without[number].append(y[:, net.target or 0].double())
+    mean = float(torch.cat(whole).mean())
+    return {m: mean - float(torch.cat(own).mean()) for m, own in zip(chosen, without, strict=True)}
 
 
 def candidates(rankings: Iterable[Omega], n: int) -> list[FeatureMap]:
