@@ -33,6 +33,9 @@ def test_shares_of_relevance_average_to_omega() -> None:
     mean = rankings.ranking(net, share.mean(0), len(x))
     for layer, values in omega.values.items():
         assert np.allclose(mean.values[layer], values, atol=1e-6)
+    # of one size as one tensor, of several in batches
+    parts = rankings.shares(net, [x[:1], (x[1:], None)], "relevance")
+    np.testing.assert_allclose(parts, share, atol=1e-6)
 
 
 def test_shares_of_activation_and_gradient_are_what_autograd_and_hooks_say() -> None:
@@ -80,6 +83,12 @@ def test_ablation_is_the_fall_of_the_mean_logit() -> None:
     for m in chosen:
         expected = float((NET(X) - dropout.fold_dropout(NET, [m])(X)).mean())
         assert found[m] == pytest.approx(expected, abs=1e-10)
+    small = pictures(3, 24)
+    mixed = rankings.ablation(NET, [(X, None), small], chosen[:2])
+    for m in chosen[:2]:
+        gone = dropout.fold_dropout(NET, [m])
+        falls = torch.cat([NET(X) - gone(X), NET(small) - gone(small)])
+        assert mixed[m] == pytest.approx(float(falls.mean()), abs=1e-10)
 
 
 def made_up(seed: int = 0) -> ffrs.Omega:

@@ -337,8 +337,7 @@ def maximum_activations(
 
     found: list[Tensor] = []
     parts = memory.Parts()
-    for batch in batches:
-        x = batch if isinstance(batch, Tensor) else batch[0]
+    for x in data.pictures(batches):
         net.check(x)
         found.append(parts.cat(maxima, x))
     if not found or not count:

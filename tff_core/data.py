@@ -11,7 +11,7 @@ import itertools
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -448,6 +448,16 @@ def batches(
     declares. Up to 1 GiB of decoded pictures is kept for the next pass over the same object.
     """
     return Batches(images, batch_size, device, transform, preprocessing)
+
+
+Pictures = torch.Tensor | Iterable[torch.Tensor | Sequence[Any]]
+"""Pictures (N, 3, H, W), or batches of them, or tuples that start with such batches, as from `batches`."""
+
+
+def pictures(batches: Pictures) -> Iterator[torch.Tensor]:
+    """The pictures alone, batch by batch; those of one size may also come as a single tensor."""
+    for batch in [batches] if isinstance(batches, torch.Tensor) else batches:
+        yield batch if isinstance(batch, torch.Tensor) else batch[0]
 
 
 def _header_size(path: Path) -> tuple[int, int]:

@@ -191,8 +191,7 @@ def levels(net: lrp.Net, batches: Iterable[Tensor | Sequence[Any]]) -> Levels:
 
     parts = memory.Parts()
     count = 0
-    for batch in batches:
-        x = batch if isinstance(batch, Tensor) else batch[0]
+    for x in data.pictures(batches):
         net.check(x)
         for _, found in parts(partial(sums, x), len(x), memory.describe(x)):
             for layer, (of_value, of_magnitude) in found.items():
