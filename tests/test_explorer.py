@@ -125,6 +125,20 @@ def test_the_widget_takes_the_readers_own_picture_and_tells_what_is_wrong_with_i
     assert "&lt;b&gt;.png cannot be read" in out.value
 
 
+def test_the_widget_shows_what_a_network_with_its_own_preprocessing_sees(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(png())
+    own = data.Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, resize=48, crop=40)
+    box = explorer.widget(NET, {"first": tmp_path / "0.png"}, MAPS, preprocessing=own)
+    upload, out = box.children[0].children[1], box.children[-1]
+    assert out.value == explorer.drawn(explorer.look(NET, picture(), MAPS[0], preprocessing=own))
+    assert out.value != explorer.drawn(explorer.look(NET, picture(), MAPS[0]))
+    large = {"height": 700, "width": 600}
+    given = {"type": "image/png", "size": 1, "last_modified": datetime.datetime.now(tz=datetime.UTC)}
+    upload.set_trait("value", ({"name": "a.png", "content": memoryview(png(5, **large)), **given},))
+    # resized as a whole, not its middle
+    assert out.value == explorer.drawn(explorer.look(NET, picture(5, **large), MAPS[0], preprocessing=own))
+
+
 def test_nothing_to_choose_from_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one of each"):
         explorer.widget(NET, {}, MAPS)

@@ -80,6 +80,17 @@ def test_large_pictures_are_refused_or_cropped(
     assert np.array_equal(found.picture, np.asarray(Image.open(path))[6:26, 6:26])
 
 
+def test_what_the_network_sees_of_a_picture_is_explained(tmp_path: Path, net: lrp.Net) -> None:
+    path = save(tmp_path / "a.png", 40)
+    own = data.Preprocessing(mean=(0.5,) * 3, std=(0.25,) * 3, resize=32, crop=24)
+    found = report.explain(net, path, RULE, crop=36, preprocessing=own)
+    seen = own.cut(data.read(path)[:, 2:38, 2:38])
+    assert seen.shape == (3, 24, 24)
+    assert np.array_equal(found.picture, seen.permute(1, 2, 0)) and found.heat.shape == (24, 24, 3)
+    assert found.logit == pytest.approx(float(net((seen[None] / 255 - 0.5) / 0.25)[0, 0]), abs=1e-5)
+    assert found.logit != pytest.approx(report.explain(net, path, RULE, crop=36).logit, abs=1e-3)
+
+
 class Reader(HTMLParser):
     """Counts tags, and gathers attributes and text."""
 

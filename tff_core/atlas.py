@@ -54,7 +54,7 @@ def link(m: FeatureMap, folder: str = "") -> str:
 @torch.no_grad()
 def omega_samples(
     net: lrp.Net,
-    batches: Sequence[Tensor] | data.Batches | Tensor,
+    batches: data.Pictures,
     maps: Sequence[FeatureMap],
     count: int | None = None,
     batch_size: int = 25,
@@ -102,9 +102,8 @@ def omega_samples(
     return found[np.isfinite(found).all(1)]
 
 
-def _parts(batches: Sequence[Tensor] | data.Batches | Tensor, size: int) -> Iterator[Tensor]:
-    for batch in [batches] if isinstance(batches, Tensor) else batches:
-        x = batch if isinstance(batch, Tensor) else batch[0]
+def _parts(batches: data.Pictures, size: int) -> Iterator[Tensor]:
+    for x in data.pictures(batches):
         yield from x.contiguous(memory_format=torch.channels_last).split(size)
 
 

@@ -109,8 +109,12 @@ def rows(looks: Sequence[Look], side: int = 64) -> NDArray[np.uint8]:
     return out
 
 
-def uploaded(content: bytes | memoryview, name: str = "upload") -> torch.Tensor:
+def uploaded(
+    content: bytes | memoryview, name: str = "upload", largest: int | None = LARGEST
+) -> torch.Tensor:
     """A picture from the bytes of a file, uint8 (3, H, W), checked as `data.read` checks; large ones cropped.
+
+    None for ``largest`` crops none, for a network that has its pictures resized or cropped in its own way.
 
     Raises `data.PictureError`, which names the file by its own name, where the bytes are no picture.
     """
@@ -118,7 +122,8 @@ def uploaded(content: bytes | memoryview, name: str = "upload") -> torch.Tensor:
         path = Path(folder) / "picture"
         path.write_bytes(content)
         try:
-            return pixels.middle(data.read(path), LARGEST)
+            whole = data.read(path)
+            return whole if largest is None else pixels.middle(whole, largest)
         except data.PictureError as error:
             raise data.PictureError(str(error).replace(str(path), name)) from error
 
@@ -163,6 +168,8 @@ def widget(
         style=style,
         layout=ipywidgets.Layout(width="170px"),
     )
+    # the network's own resize is of the whole picture
+    largest = None if preprocessing.resize or preprocessing.crop else LARGEST
     out = ipywidgets.HTML()
     moving = False  # while one control sets another
 
@@ -174,7 +181,7 @@ def widget(
             if choice.value != _OWN:
                 picture = data.read(pictures[choice.value])
             elif upload.value:
-                picture = uploaded(upload.value[0]["content"], upload.value[0]["name"])
+                picture = uploaded(upload.value[0]["content"], upload.value[0]["name"], largest)
             else:
                 out.value = "Give a picture with the button above."
                 return

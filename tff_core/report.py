@@ -71,24 +71,27 @@ def explain(
     maps: int = 8,
     crop: int | None = None,
     device: str | torch.device = "cpu",
+    preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> Explanation:
     """Relevance of one picture's pixels and feature maps, and LRP-max patches of the strongest maps.
 
     Explained is the side of the threshold: f(x) at or above it, -f(x) below it. The strongest maps are those
     with the largest share of positive relevance in their layer, on this picture alone. ``crop`` takes a
-    square of at most that side from the middle.
+    square of at most that side from the middle; ``preprocessing`` is what the network wants then, and what it
+    makes of the picture is shown.
 
     Raises PictureError as `data.read`, and ValueError where the picture is too large.
     """
     whole = data.read(path)
     if crop:
         whole = pixels.middle(whole, crop)
+    whole = preprocessing.cut(whole)
     if whole[0].numel() > MOST_PIXELS:
         raise ValueError(
             f"{path} has {whole.shape[2]}x{whole.shape[1]} pixels: an explanation keeps all activations and "
             f"takes at most {MOST_PIXELS}; explain its middle with --crop 1024, or resize it"
         )
-    x = data.normalize(whole[None].to(device))
+    x = data.normalize(whole[None].to(device), preprocessing)
     gathered = ffrs.Accumulator(net.layers)
     keep = torch.ones(1, dtype=torch.bool)
     out = net(x)[:, :1]
