@@ -416,6 +416,11 @@ class Batches:
     def __len__(self) -> int:
         return len(self._indices)
 
+    @property
+    def order(self) -> list[int]:
+        """Which picture of ``images`` comes when: the indices of all batches, one after the other."""
+        return [i for indices in self._indices for i in indices]
+
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         for number, indices in enumerate(self._indices):
             if self._kept is not None and number < len(self._kept):

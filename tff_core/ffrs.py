@@ -260,9 +260,9 @@ def ff_rs(
             0 real; with labels, only the pictures of ``label`` count.
         label: "fake" explains f(x), "real" explains -f(x).
         confidence: a picture counts if the network gives its label at least this probability, in [0.5, 1).
-        checkpoint: where the sums are kept on the way. If it has some, the batches that they are of are
-            passed over, and omega is the same to the last bit as that of one undisturbed run; its key must
-            tell network, batches, label and confidence.
+        checkpoint: where the sums are kept on the way, and at the end until the caller deletes them. If it
+            has some, the batches that they are of are passed over, and omega is the same to the last bit as
+            that of one undisturbed run; its key must tell network, batches, label and confidence.
 
     Returns:
         `Omega`, which also counts what was left out and why.
@@ -280,19 +280,21 @@ def ff_rs(
             f"confidence is {confidence}: expected a probability from 0.5 up to, not including, 1"
         )
     accumulator, parts = Accumulator(net.layers), memory.Parts()
-    done = seen = count = 0
+    done = seen = count = complete = 0
     if checkpoint is not None and (saved := checkpoint.read()):
         accumulator.restore(saved)
-        done, seen, count = saved["place"].tolist()
+        done, seen, count, complete = saved["place"].tolist()
     number = 0
-    for batch in batches:
-        number += 1  # noqa: SIM113  (enumerate() would keep the last batch alive)
+    for batch in batches if not complete else ():
+        number += 1  # not by enumerate(), which would keep the last batch alive
         if number > done:
             here = _add_batch(net, batch, label, confidence, accumulator, parts)
             seen, count = seen + here[0], count + here[1]
             if checkpoint is not None and checkpoint.due:
-                checkpoint.write({**accumulator.arrays(), "place": np.array([number, seen, count])})
+                checkpoint.write({**accumulator.arrays(), "place": np.array([number, seen, count, 0])})
         del batch  # freed before the next one is made
+    if checkpoint is not None and not complete:
+        checkpoint.write({**accumulator.arrays(), "place": np.array([number, seen, count, 1])})
     if not count:
         raise ValueError(
             f"none of {seen} {label} pictures has probability {confidence} or more of being {label}: omega "

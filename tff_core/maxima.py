@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tff_core import lrp, memory
-from tff_core.checkpoint import Checkpoint
+from tff_core.checkpoint import Arrays, Checkpoint
 from tff_core.lrp.canonize import Step
 from tff_core.lrp.rules import Reach
 from tff_core.lrp.walk import one_hot, walk_back
@@ -112,8 +112,8 @@ def activation_max(
             the device runs out.
         maps: feature maps of ``net``.
         top: how many pictures to keep for each map; fewer where there are fewer pictures.
-        checkpoint: where the maxima are kept on the way; the batches that they are of are passed over. Its
-            key must tell network, batches, maps and ``top``.
+        checkpoint: where the maxima are kept on the way, and at the end until the caller deletes them; the
+            batches that they are of are passed over. Its key must tell network, batches, maps and ``top``.
 
     Raises ValueError where the network has no such map, or there is no picture, and memory.OutOfMemory where
     a single picture does not fit.
@@ -130,12 +130,17 @@ def activation_max(
     channels = {k: torch.tensor([maps[i].channel for i in rows]) for k, rows in layers.items()}
     # value, image, row, column of the best so far
     best = {k: torch.empty((4, len(v), 0), dtype=torch.float64) for k, v in layers.items()}
-    done = seen = 0
+    done = seen = complete = number = 0
     if checkpoint is not None and (saved := checkpoint.read()):
         best = {k: torch.from_numpy(saved[f"best.{k}"]) for k in layers}
-        done, seen = saved["place"].tolist()
+        done, seen, complete = saved["place"].tolist()
+
+    def state(complete: bool) -> Arrays:
+        place = np.array([number + 1, seen, complete])
+        return {"place": place, **{f"best.{k}": v.numpy() for k, v in best.items()}}
+
     parts = memory.Parts()
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(batches if not complete else ()):
         if number >= done:
             x = _pictures(batch)
             net.check(x)
@@ -147,8 +152,9 @@ def activation_max(
                     best[layer] = both.gather(2, order.expand(4, -1, -1))
             seen += len(x)
             if checkpoint is not None and checkpoint.due:
-                kept = {f"best.{k}": v.numpy() for k, v in best.items()}
-                checkpoint.write({**kept, "place": np.array([number + 1, seen])})
+                checkpoint.write(state(False))
+    if checkpoint is not None and not complete:
+        checkpoint.write(state(True))
     if not seen:
         raise ValueError("no pictures: expected at least one batch")
     table = np.empty((4, len(maps), min(top, seen)))

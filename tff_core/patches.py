@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from tff_core import color, data, lrp, maxima, metrics
+from tff_core.checkpoint import Checkpoint
 from tff_core.names import FeatureMap
 
 ANYWHERE = "any place"
@@ -34,6 +35,7 @@ def find(
     device: str | torch.device = "cpu",
     batch_size: int = 50,
     preprocessing: data.Preprocessing = data.IMAGENET,
+    checkpoint: Path | None = None,
 ) -> pd.DataFrame:
     """Where each map is most active, and the patch that it sees there; one row per map and rank.
 
@@ -47,6 +49,8 @@ def find(
     top: how many pictures of each map; fewer where there are fewer.
     keep: maps whose `maxima.Patch`, with its relevance, stays in the column ``patch``.
     preprocessing: what the network wants done to a picture; boxes are places in what it makes of it.
+    checkpoint: file for the positions found so far, from which an ended search continues to the same bits;
+        the caller deletes it once the table is safe.
 
     Returns
     -------
@@ -57,8 +61,13 @@ def find(
     Raises ValueError as `maxima.activation_max`.
     """
     batches = data.batches(images, batch_size, device=device, preprocessing=preprocessing)
-    best = maxima.activation_max(net, batches, maps, top=top)
-    order = torch.cat([index for *_, index in batches]).tolist()  # a batch holds pictures of one size
+    begun = None
+    if checkpoint is not None:
+        shown = [data.content_hash(images), batch_size, repr(preprocessing)]
+        wanted = [[str(m) for m in maps], top]
+        begun = Checkpoint(checkpoint, [net.fingerprint(), shown, wanted, str(device), torch.__version__])
+    best = maxima.activation_max(net, batches, maps, top=top, checkpoint=begun)
+    order = batches.order  # a batch holds pictures of one size
     kept = set(keep)
     rows = []
     for patch, row, col in zip(maxima.lrp_max(net, best), best.row.ravel(), best.col.ravel(), strict=True):

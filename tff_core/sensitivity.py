@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tff_core import data, detectors, dropout, ffrs, lrp, memory, metrics
-from tff_core.checkpoint import Arrays, read_arrays, write_arrays
+from tff_core.checkpoint import Arrays, Checkpoint, read_arrays, write_arrays
 from tff_core.names import FeatureMap
 from tff_core.results import Store, fingerprint, write_json
 
@@ -40,6 +40,7 @@ CONTRASTS = (  # what is compared with what
     ("random-k", "baseline"),
     ("low-k", "baseline"),
 )
+LABELS: tuple[ffrs.Label, ffrs.Label] = ("real", "fake")  # by their code
 FEW = 50  # confident pictures below which omega is said to be shaky
 _SCORES = ["detector", "generator", "seed", "condition", "draw", "k", "image", "label", "logit"]
 
@@ -100,9 +101,10 @@ def scores(
     """
     store = store or Store()
     device = torch.device(device) if device is not None else detectors.default_device()
-    k = k or detectors.get(detector).k
+    spec = detectors.get(detector, store)
+    k = k or spec.k
     content = data.content_hash(images)
-    batches = data.batches(images, batch_size, device=device)
+    batches = data.batches(images, batch_size, device=device, preprocessing=spec.preprocessing)
     names = [path.relative_to(images.root).as_posix() for path in images.paths]
     frames = []
     for seed in seeds:
@@ -123,6 +125,8 @@ def scores(
             device.type,
             torch.__version__.split("+")[0],
         ]
+        if spec.preprocessing != data.IMAGENET:
+            shared.append(repr(spec.preprocessing))
         keys = [fingerprint([shared, sorted(map(str, case.maps))]) for case in todo]
         plans = {key: dropout.plan(net, case.maps) for key, case in zip(keys, todo, strict=True)}
         _fill(net, batches, plans, kept, f"{detector} s{seed} on {images.root.name}", progress)
@@ -424,8 +428,7 @@ def rank(
     Only pictures count that the detector calls by their label with at least ``confidence`` (paper, section
     4); ``n`` is how many per label it is shown (all by default). ``calibrated`` counts that probability from
     the calibrated threshold: a hardly trained detector may call every picture by one label. Each ranking is
-    written in the published format, with a ``.json`` beside it that says how many pictures counted. Says so
-    where these are few.
+    written as by `rank_pictures`. Says so where the pictures that count are few.
 
     Raises FileNotFoundError where the detector is not trained, ValueError where no picture is confident.
     """
@@ -436,13 +439,12 @@ def rank(
     if calibrated:
         last = [module for module in trained.model.modules() if isinstance(module, torch.nn.Linear)][-1]
         last.bias.data.sub_(trained.threshold)
-    net = lrp.canonize(trained.model)
-    found = {}
-    for code, label in enumerate(("real", "fake")):
-        chosen = images.where(label=code, first=n)
-        batches: Sequence[Any] | Iterable[Any] = data.batches(chosen, batch_size, device=device)
-        shown = tqdm(batches, desc=f"{detector} s{seed}, {label}", unit="batch", disable=not progress)
-        omega = ffrs.ff_rs(net, shown, label=label, confidence=confidence)  # type: ignore[arg-type]
+    paths = {label: store.omega(detector, seed, label) for label in LABELS}
+    found = rank_pictures(
+        trained, images, paths, n, confidence,
+        device=device, batch_size=batch_size, progress=progress, title=f"{detector} s{seed}",
+    )  # fmt: skip
+    for label, omega in found.items():
         if omega.count < FEW:
             print(
                 f"{detector} seed {seed}: only {omega.count} of {omega.seen} {label} pictures have "
@@ -450,17 +452,55 @@ def rank(
                 "train further or lower the confidence",
                 file=sys.stderr,
             )
-        path = store.omega(detector, seed, label)
-        omega.to_csv(path)
-        write_json(
-            path.with_suffix(".json"),
+    return found
+
+
+def rank_pictures(
+    trained: detectors.Detector,
+    images: data.ImageSet,
+    paths: Mapping[ffrs.Label, Path],
+    n: int | None = None,
+    confidence: float = 0.9,
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 50,
+    progress: bool = True,
+    title: str = "",
+) -> dict[str, ffrs.Omega]:
+    """Omega of a detector on the reals and on the fakes of a set of pictures, of any sizes.
+
+    ``paths`` says for each of `LABELS` where its ranking is written, in the published format, with a
+    ``.json`` beside it that says how many pictures counted. ``n`` is how many pictures of a label are shown
+    (None: all). The sums lie beside it too while they grow (``.part.npz``), so that a run that was ended
+    continues to the same bits.
+
+    Raises ValueError as `ffrs.ff_rs`.
+    """
+    net, preprocessing = lrp.canonize(trained.model), trained.spec.preprocessing
+    found: dict[str, ffrs.Omega] = {}
+    begun: list[Checkpoint] = []
+    for code, label in enumerate(LABELS):
+        path, chosen = paths[label], images.where(label=code, first=n)
+        content = data.content_hash(chosen)
+        sums = Checkpoint(
+            path.with_suffix(".part.npz"),
             {
-                "count": omega.count,
-                "seen": omega.seen,
-                "unsure": omega.unsure,
+                "network": net.fingerprint(),
+                "pictures": content,
+                "label": label,
                 "confidence": confidence,
-                "data": data.content_hash(chosen),
+                "batches": [batch_size, repr(preprocessing)],
+                "device": [torch.device(device).type, torch.__version__],
             },
         )
+        batches: Any = data.batches(chosen, batch_size, device=device, preprocessing=preprocessing)
+        shown = tqdm(batches, desc=f"{title}, {label}", unit="batch", disable=not progress)
+        omega = ffrs.ff_rs(net, shown, label, confidence, checkpoint=sums)
+        omega.to_csv(path)
+        counted = {"count": omega.count, "seen": omega.seen, "unsure": omega.unsure}
+        write_json(path.with_suffix(".json"), {**counted, "confidence": confidence, "data": content})
+        begun.append(sums)
         found[label] = omega
+    for sums in begun:  # not before both are done: a second call has only the rest to do
+        sums.delete()
     return found
