@@ -51,7 +51,16 @@ def run(options: argparse.Namespace) -> int:
     for path in tqdm(chosen, desc="pictures", unit="picture", disable=not common.bar(options)):
         try:
             explained.append(
-                report.explain(net, path, rule, omega, maps=options.maps, crop=options.crop, device=where)
+                report.explain(
+                    net,
+                    path,
+                    rule,
+                    omega,
+                    maps=options.maps,
+                    crop=options.crop,
+                    device=where,
+                    preprocessing=trained.spec.preprocessing,
+                )
             )
         except (data.PictureError, FileNotFoundError) as error:
             broken.append(str(error))
