@@ -52,7 +52,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
     """The grid's configuration: config.yaml, over it config.<name>.yaml, and over both config.local.yaml.
 
     The local file is the user's own and ignored by git; `tff add` writes it. Settings that are mappings are
-    merged, others replaced.
+    merged, and an entry that is null is taken away; others are replaced.
     """
     folder = ROOT / "workflow"
     config = read_yaml(folder / "config.yaml")
@@ -73,18 +73,65 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
         for key, value in own.items():
             if isinstance(config[key], dict) and not isinstance(value, dict):
                 raise BuildError(f"{path}: {key} is {value!r}; expected settings, one `name: value` a line")
-            config[key] = {**config[key], **value} if isinstance(config[key], dict) else value
+            if isinstance(config[key], dict):
+                value = {name: one for name, one in {**config[key], **value}.items() if one is not None}
+            if key == "external":  # nor is one that was taken away anybody's twin
+                gone = set(config[key]) - set(value)
+                config["robust"] = {name: twin for name, twin in config["robust"].items() if twin not in gone}
+            config[key] = value
     if everything:
         config["detectors"] = config["all_detectors"]
     for key in ("detectors", "generators", "seeds"):
         if not isinstance(config[key], list) or not config[key]:
             raise BuildError(f"workflow configuration: {key} is {config[key]!r}; expected a list, not empty")
+    check_external(config)
     check_sources(config)
     return config
 
 
+def on_disk(path: object) -> str:
+    """A path of the configuration: below the project unless it begins elsewhere, `$TFF_ASSETS` filled in."""
+    assets = os.environ.get("TFF_ASSETS") or str(ROOT / "assets")
+    found = Path(str(path).replace("$TFF_ASSETS", assets)).expanduser()
+    return str(ROOT / found)
+
+
+def check_external(config: dict[str, Any]) -> None:
+    """Give detectors that were trained elsewhere their place; BuildError where weights are not there.
+
+    Those that the configuration does not place (as `tff add` writes them) get the last chapters.
+    """
+    placed = {*config["detectors"], *config["all_detectors"], *config["robust"].values()}
+    for name, entry in config["external"].items():
+        if not isinstance(entry, dict) or "weights" not in entry:
+            raise BuildError(
+                f"workflow configuration: the external detector {name!r} is {entry!r}; expected settings, "
+                "weights: FILE and arch: NETWORK"
+            )
+        entry["weights"] = on_disk(entry["weights"])
+        used = name not in placed or name in config["detectors"]
+        used |= any(config["robust"].get(other) == name for other in config["detectors"])
+        if used and not Path(entry["weights"]).is_file():
+            raise BuildError(
+                f"the weights of {name!r} are not there: {entry['weights']} is no file; put them there, "
+                f"correct the path under `external`, or take it out in workflow/config.local.yaml (external: "
+                f"{{{name}: null}}); the book's page on assets says who has published weights"
+            )
+        if name not in placed:
+            config["detectors"] = [*config["detectors"], name]
+
+
 def check_sources(config: dict[str, Any]) -> None:
-    """BuildError where an added generator has no pictures, or a folder of pictures is not there."""
+    """BuildError where a generator has no pictures, or a folder of pictures is not there."""
+    if config["dataset"] != "miniature":
+        for name in config["generators"]:
+            parts = ("test", "val") if name == "progan" else ("test",)
+            for part in parts:
+                if part not in (config["sources"].get(name) or {}):
+                    raise BuildError(
+                        f"workflow configuration: {config['dataset']} has no {part} pictures of {name!r}; "
+                        f"expected sources: {{{name}: {{{part}: /path/to/its/folder}}}}"
+                    )
     for name in config["added"]:
         if name in config["generators"]:
             raise BuildError(f"workflow configuration: generator {name!r} is listed twice; take one away")
@@ -97,10 +144,11 @@ def check_sources(config: dict[str, Any]) -> None:
         for part, folder in (parts or {}).items():
             if part not in ("train", "val", "test"):
                 raise BuildError(f"sources of {name!r}: unknown part {part!r}; expected train, val or test")
+            folder = parts[part] = on_disk(folder)
             if not Path(folder).expanduser().is_dir():
                 raise BuildError(
                     f"the {part} pictures of {name!r} are not there: {folder} is no folder; correct the path "
-                    "under `sources`, or take the generator out"
+                    "under `sources`, or take the generator out; the book's page on assets says who has which"
                 )
 
 
