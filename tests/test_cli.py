@@ -411,27 +411,37 @@ def test_add_registers_a_detector_that_is_what_it_claims(
 ) -> None:
     path = tmp_path / "blur_jpg_prob0.5.pth"
     torch.save({"model": tiny().state_dict(), "total_steps": 3}, path)
-    base = checkout / "workflow" / "config.yaml"
-    settings = yaml.safe_load(base.read_text(encoding="utf-8"))
-    settings.pop("external", None)
-    base.write_text(yaml.safe_dump(settings))
-    # a workflow that does not know the setting would refuse to build at all
-    assert main(["add", "wang05", "--weights", str(path), "--arch", "tiny"]) == 2
-    assert "has no setting 'external'" in capsys.readouterr().err
-    assert not (checkout / "workflow" / "config.local.yaml").exists()
-    base.write_text(yaml.safe_dump(settings | {"external": {}}))
     assert main(["add", "wang05", "--weights", str(path), "--arch", "tiny"]) == 0
     local = yaml.safe_load((checkout / "workflow" / "config.local.yaml").read_text())
     assert local == {
         "external": {"wang05": {"weights": str(path), "arch": "tiny", "k": 3}},
         "names": {"wang05": "wang05"},
     }
-    assert main(["add", "wang06", "--weights", str(path), "--arch", "resnet50"]) == 2
-    assert "another network" in capsys.readouterr().err
-    assert main(["add", "wang06", "--weights", str(path)]) == 2
-    common.register(checkout)
-    assert detectors.get("wang05").arch == "tiny"
-    detectors._REGISTRY.pop("wang05")
+    added = (checkout / "workflow" / "config.local.yaml").read_bytes()
+    shape = "{resize: 24, crop: 16, mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}"
+    for arguments, reason in (
+        (["--arch", "resnet50"], "another network"),
+        ([], "needs --arch"),
+        (["--arch", "vgg"], "unknown network 'vgg'"),
+        (["--arch", f"{__name__}:tiny"], "k is missing"),
+        (["--arch", f"{__name__}:unruly", "--k", "2"], "no LRP rule for node"),
+        (["--arch", "tiny", "--preprocessing", "{crop: 0}"], "crop is 0"),
+    ):
+        assert main(["add", "wang06", "--weights", str(path), *arguments]) == 2
+        assert reason in capsys.readouterr().err
+        assert (checkout / "workflow" / "config.local.yaml").read_bytes() == added
+    arguments = ["--arch", f"{__name__}:tiny", "--k", "2", "--preprocessing", shape]
+    assert main(["add", "wang06", "--weights", str(path), *arguments]) == 0
+    entry = yaml.safe_load((checkout / "workflow" / "config.local.yaml").read_text())["external"]["wang06"]
+    assert entry == {"weights": str(path), "arch": f"{__name__}:tiny", "k": 2,
+                     "preprocessing": yaml.safe_load(shape)}  # fmt: skip
+    # the very entry that `make` takes in
+    assert detectors.external("wang06", entry).preprocessing.crop == 16
+
+
+def unruly() -> torch.nn.Module:
+    """A network of the same weights with an operation that has no rule."""
+    return torch.nn.Sequential(*tiny(), torch.nn.Tanh())
 
 
 def test_a_damaged_local_configuration_is_named(

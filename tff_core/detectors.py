@@ -125,13 +125,22 @@ class Spec:
 
     @property
     def k(self) -> int:
-        """Its number of top feature maps; the paper's for this network where it has none of its own."""
-        return self.top or architecture(self.arch).k
+        """Its number of top feature maps; the paper's for this network where it has none of its own.
+
+        ValueError where neither is known.
+        """
+        found = self.top or architecture(self.arch).k
+        if not found:
+            raise ValueError(
+                f"{self.name}: how many top feature maps of {self.arch}? Expected a number; give it with --k"
+            )
+        return found
 
     @property
     def title(self) -> str:
-        """The network's name."""
-        return architecture(self.arch).title
+        """The network's name; of an external detector with its own, since there may be several."""
+        title = architecture(self.arch).title
+        return f"{title} ({self.name})" if self.external else title
 
 
 PUBLISHED = ("resnet50", "efb0", "cr-resnet50", "cr-efb0")  # the paper's detectors, colour-robust ones last

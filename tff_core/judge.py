@@ -58,26 +58,37 @@ def rule(detector: detectors.Detector) -> Rule:
     return Rule(threshold, float(low), float(high), "validation pictures of its training")
 
 
-def calibrate(forward: Forward, images: data.ImageSet, batch_size: int, device: torch.device) -> Rule:
+def calibrate(
+    forward: Forward,
+    images: data.ImageSet,
+    batch_size: int,
+    device: torch.device,
+    preprocessing: data.Preprocessing = data.IMAGENET,
+) -> Rule:
     """The rule that separates the reals and fakes of a folder best, with its interval; see `metrics`."""
-    logits = detectors.logits(forward, data.batches(images, batch_size, device=device))
+    batches = data.batches(images, batch_size, device=device, preprocessing=preprocessing)
+    logits = detectors.logits(forward, batches)
     found = metrics.threshold_interval(images.labels, logits)
     return Rule(found.value, found.low, found.high, f"calibrated on {images.root}")
 
 
 @torch.inference_mode()
 def logits_of(
-    forward: Forward, pixels: Tensor, device: torch.device, parts: memory.Parts | None = None
+    forward: Forward,
+    pixels: Tensor,
+    device: torch.device,
+    parts: memory.Parts | None = None,
+    preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> np.ndarray:
-    """Logits (N,) of uint8 pictures (N, 3, H, W) of one size.
+    """Logits (N,) of uint8 pictures (N, 3, H, W) of one size, as they are before any preprocessing.
 
     In halves where the device's memory runs out; ``parts`` remembers that from one call to the next. Raises
     memory.OutOfMemory where a single picture does not fit.
     """
 
     def run(pixels: Tensor) -> Tensor:
-        x = data.normalize(pixels.to(device)).contiguous(memory_format=torch.channels_last)
-        return forward(x)[:, 0].float().cpu()
+        x = data.normalize(preprocessing.cut(pixels.to(device)), preprocessing)
+        return forward(x.contiguous(memory_format=torch.channels_last))[:, 0].float().cpu()
 
     out = (parts or memory.Parts()).cat(run, pixels).numpy()
     if not np.isfinite(out).all():
@@ -102,6 +113,7 @@ def judge(
     batch_size: int = 64,
     stability: bool = False,
     progress: bool = False,
+    preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> pd.DataFrame:
     """One row for each picture, in the order of ``paths``; pictures are decoded while the network works.
 
@@ -117,11 +129,12 @@ def judge(
     parts = memory.Parts()
     with bar:
         for places, pixels in data.stream(paths, batch_size, broken=broken):
-            logits = logits_of(forward, pixels, device, parts)
+            logits = logits_of(forward, pixels, device, parts, preprocessing)
             again = {}
             if stability:
                 for quality in QUALITIES:
-                    again[quality] = logits_of(forward, reencoded(pixels, quality), device, parts)
+                    pressed = reencoded(pixels, quality)
+                    again[quality] = logits_of(forward, pressed, device, parts, preprocessing)
             for n, place in enumerate(places):
                 rows[place] |= {
                     "decision": decide.decide(logits[n]),

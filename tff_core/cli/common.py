@@ -57,10 +57,37 @@ def add_detector(to: argparse.ArgumentParser, weights: bool = True) -> None:
         to.add_argument(
             "--weights", type=Path, metavar="FILE", help="published weights instead: .pth or .safetensors"
         )
-        to.add_argument("--arch", help="network of --weights: resnet50 or efb0")
+        add_network(to)
     add_build(to)
     to.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: what is there)")
     to.add_argument("--batch-size", type=positive, default=64, metavar="N", help="default: %(default)s")
+
+
+def add_network(to: argparse.ArgumentParser) -> None:
+    """What kind of network the weights are of, and what it wants done to a picture."""
+    to.add_argument(
+        "--arch", help="network of --weights: resnet50, efb0, or an import path package.module:function"
+    )
+    to.add_argument(
+        "--preprocessing",
+        type=settings,
+        metavar="YAML",
+        help="what it wants done to a picture, such as '{resize: 256, crop: 224}', or mean and std of red, "
+        "green, blue (default: ImageNet's, no resize, no crop)",
+    )
+
+
+def settings(text: str) -> dict[str, Any]:
+    """An option that is a YAML mapping."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{text}: expected settings, such as '{{resize: 256, crop: 224}}'")
+    return found
 
 
 def add_pictures(to: argparse.ArgumentParser) -> None:
@@ -161,18 +188,9 @@ def device(name: str) -> torch.device:
     return chosen
 
 
-def register(root: Path | None) -> None:
-    """Make the detectors known that ``tff add --weights`` has put into the configuration."""
-    from tff_core import detectors
-
-    for name, entry in local_config(root).get("external", {}).items():
-        if name not in detectors.names() and isinstance(entry, Mapping):
-            detectors.register(detectors.Spec(str(name), str(entry.get("arch"))))
-
-
 def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device, Store]:
     """The detector that the options name, on its device, and the store."""
-    from tff_core import detectors
+    from tff_core import data, detectors
     from tff_core.results import Store
 
     store, where = Store(options.build), device(options.device)
@@ -182,16 +200,18 @@ def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device,
                 f"--weights {options.weights} needs --arch: which network is it, "
                 f"{' or '.join(detectors.ARCHITECTURES)}?"
             )
+        spec = detectors.Spec(
+            options.weights.stem,
+            options.arch,
+            dataset="unknown",
+            preprocessing=data.Preprocessing.of(options.preprocessing or {}),
+            external=True,
+        )
         model = detectors.load_weights(detectors.build(options.arch), options.weights)
-        model.requires_grad_(False)
-        import torch
-
-        model = model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        spec = detectors.Spec(options.weights.stem, options.arch, dataset="unknown")
-        return detectors.Detector(model, math.nan, spec, {}), where, store
-    if getattr(options, "arch", None):
-        raise ValueError("--arch belongs to --weights FILE: a registered detector knows its network")
-    register(project())
+        return detectors.Detector(detectors.ready(model, where), math.nan, spec, {}), where, store
+    for name in ("arch", "preprocessing"):
+        if getattr(options, name, None):
+            raise ValueError(f"--{name} belongs to --weights FILE: a detector of the store has its own")
     trained = detectors.load(options.detector, options.seed, store, where)
     if trained.spec.classes:
         raise ValueError(

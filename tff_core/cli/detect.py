@@ -49,7 +49,13 @@ def run(options: argparse.Namespace) -> int:
     trained, where, _ = common.load(options)
     rule = judge.rule(trained)
     if options.calibrate:
-        rule = judge.calibrate(trained.model, data.scan(options.calibrate), options.batch_size, where)
+        rule = judge.calibrate(
+            trained.model,
+            data.scan(options.calibrate),
+            options.batch_size,
+            where,
+            trained.spec.preprocessing,
+        )
     stability = len(paths) <= FEW if options.stability is None else options.stability
     frame = judge.judge(
         trained.model,
@@ -59,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         stability=stability,
         progress=common.bar(options),
+        preprocessing=trained.spec.preprocessing,
     )
     counts = {name: int(n) for name, n in frame["decision"].value_counts().items()}
     unstable = int((frame["stable"] == False).sum()) if stability else None  # noqa: E712  (may be missing)

@@ -72,9 +72,8 @@ def examine(build: Path | None = None) -> dict[str, Any]:
         broken.append(f"{space['free_gb']} GB are free at {store.root}, about {_SPACE_GB:.0f} are needed")
     if not space["writable"]:
         broken.append(f"{store.root} cannot be written: choose another folder with TFF_BUILD or --build")
-    common.register(project)
     local = common.local_config(project)
-    names = [*detectors.names(), *detectors.classifiers()]
+    names = [*detectors.names(), *detectors.classifiers(), *map(str, local.get("external", {}))]
     trained = {
         name: sorted(
             int(path.name.removeprefix(f"{name}.s").removesuffix(".safetensors"))

@@ -15,6 +15,7 @@ _RUN = """  tff run 05 -p detector efb0-miniature -p n 20
 Values are read as YAML: 20 is a number, [a, b] a list. A chapter reads what `make` has computed."""
 _ADD = """  tff add mygan pictures/mygan --title "My GAN"
   tff add wang05 --weights blur_jpg_prob0.5.pth --arch resnet50
+  tff add mine --weights mine.pth --arch torchvision.models:resnet18 --k 20
 Then run make: it adds the pages, table rows and verdicts. What was added
 stands in workflow/config.local.yaml, which git ignores; delete it there to take it back."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -29,7 +30,7 @@ def add_to(commands: Any) -> None:
     adding.add_argument("name", metavar="NAME", help="letters, digits, - and _")
     adding.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="its test pictures")
     adding.add_argument("--weights", type=Path, metavar="FILE", help="add a detector: its weights")
-    adding.add_argument("--arch", help="network of --weights: resnet50 or efb0")
+    common.add_network(adding)
     adding.add_argument("--k", type=common.positive, help="its number of top feature maps (default: paper's)")
     adding.add_argument("--title", help="its name on the pages (default: NAME)")
 
@@ -68,8 +69,7 @@ def add(options: argparse.Namespace) -> int:
     if unknown:
         raise ValueError(
             f"{root / 'workflow' / 'config.yaml'} has no setting {unknown[0]!r}, so make could not take "
-            f"{name} in, and nothing was written: "
-            + ("use its --weights with the other commands" if options.weights else "update the checkout")
+            f"{name} in, and nothing was written: update the checkout"
         )
     path = write(root, config)
     if options.json:
@@ -110,8 +110,8 @@ def _base(root: Path) -> dict[str, Any]:
 def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any]:
     from tff_core import audit, data
 
-    if options.arch or options.k:
-        raise ValueError("--arch and --k belong to --weights: a folder of pictures has neither")
+    if options.arch or options.k or options.preprocessing:
+        raise ValueError("--arch, --k and --preprocessing belong to --weights, not to a folder of pictures")
     folder = options.folder.expanduser().resolve()
     data.scan(folder)  # one generator, with both labels
     found = audit.audit(folder, progress=common.bar(options))
@@ -130,17 +130,24 @@ def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str,
 
 
 def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any]:
-    from tff_core import detectors
+    from tff_core import detectors, lrp
 
-    if options.arch not in detectors.ARCHITECTURES:
+    if not options.arch:
         raise ValueError(
-            f"--arch {options.arch}: expected the network of the weights, one of "
-            f"{', '.join(detectors.ARCHITECTURES)}"
+            f"--weights {options.weights} needs --arch: which network is it, "
+            f"{', '.join(detectors.ARCHITECTURES)}, or an import path such as torchvision.models:resnet18?"
         )
     path = options.weights.expanduser().resolve()
-    detectors.load_weights(detectors.build(options.arch), path)  # refuses what it is not
-    k = options.k or detectors.ARCHITECTURES[options.arch].k
-    entry = {"weights": str(path), "arch": options.arch, "k": k}
+    entry = {"weights": str(path), "arch": options.arch, "k": options.k}
+    if options.preprocessing:
+        entry["preprocessing"] = options.preprocessing
+    spec = detectors.external(options.name, entry)
+    model = detectors.load_weights(detectors.build(spec.arch), path)  # refuses what it is not
+    try:
+        lrp.canonize(model)
+    except lrp.NoRule as error:
+        raise ValueError(f"{options.arch} was not added: {error}") from error
+    entry["k"] = spec.k
     config["external"] = dict(config.get("external", {})) | {options.name: entry}
     return {"detector": entry}
 
