@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from tff_core.cli import common
 
 if TYPE_CHECKING:
-    from tff_core import detectors, ffrs, lrp
+    import torch
+
+    from tff_core import data, detectors, ffrs, lrp
     from tff_core.results import Store
 
 _TRAIN = """  tff train --detector resnet50-miniature --seed 0
@@ -102,42 +104,36 @@ def train(options: argparse.Namespace) -> int:
 def rank(options: argparse.Namespace) -> int:
     """Omega of every map, for fakes and for reals."""
     import pandas as pd
-    from tqdm import tqdm
 
-    from tff_core import data, ffrs, lrp
-    from tff_core.results import write_json
+    from tff_core import sensitivity as study
+    from tff_core.results import read_json
 
     trained, where, store = common.load(options)
     found = common.images(options, store, trained.spec.dataset, part="val")
-    net = lrp.canonize(trained.model)
+    if options.out or options.weights:
+        folder = options.out or Path()
+        paths = {label: folder / f"{trained.spec.name}-{label}.csv" for label in study.LABELS}
+    elif options.data:
+        raise ValueError("--data needs --out DIR: the build's own ranking is not replaced by another's")
+    else:
+        paths = {label: store.omega(trained.spec.name, options.seed, label) for label in study.LABELS}
+    omegas = study.rank_pictures(
+        trained,
+        found,
+        paths,
+        options.n,
+        options.confidence,
+        device=where,
+        batch_size=options.batch_size,
+        progress=common.bar(options),
+        title=trained.spec.name,
+    )
     k = options.k or trained.spec.k
     facts: dict[str, Any] = {"detector": trained.spec.name}
     rows = []
-    for code, label in enumerate(("real", "fake")):
-        chosen = found.where(label=code, first=options.n)
-        batches = tqdm(
-            data.batches(chosen, options.batch_size, device=where),  # type: ignore[call-overload]
-            desc=f"{trained.spec.name}, {label}",
-            unit="batch",
-            disable=not common.bar(options),
-        )
-        omega = ffrs.ff_rs(net, batches, label="fake" if code else "real", confidence=options.confidence)
-        if options.out or options.weights:
-            path = (options.out or Path()) / f"{trained.spec.name}-{label}.csv"
-        elif options.data:
-            raise ValueError("--data needs --out DIR: the build's own ranking is not replaced by another's")
-        else:
-            path = store.omega(trained.spec.name, options.seed, label)
-        omega.to_csv(path)
-        counted = {
-            "count": omega.count,
-            "seen": omega.seen,
-            "unsure": omega.unsure,
-            "confidence": options.confidence,
-            "data": data.content_hash(chosen),
-        }
-        write_json(path.with_suffix(".json"), counted)
-        facts[label] = {"table": str(path), **counted}
+    for label, path in paths.items():
+        omega = omegas[label]
+        facts[label] = {"table": str(path), **read_json(path.with_suffix(".json"))}
         common.note(
             options, f"{common.shown(path)}: mean over {omega.count} of {omega.seen} {label} pictures"
         )
@@ -183,34 +179,43 @@ def sensitivity(options: argparse.Namespace) -> int:
 
 def patches(options: argparse.Namespace) -> int:
     """LRP-max patches of the top maps as a page."""
-    from tff_core import data, lrp, maxima, pixels, report
+    from tff_core import data, lrp, pixels, report
+    from tff_core import patches as study
     from tff_core.results import provenance, write_text
 
     trained, where, store = common.load(options)
-    net = lrp.canonize(trained.model)
+    preprocessing = trained.spec.preprocessing
+    net = lrp.canonize(trained.model, bounds=preprocessing.bounds)
     omega = _omega(options, store, trained, net)
     chosen = common.images(options, store, trained.spec.dataset).where(label=1, first=options.n or 100)
-    batches = data.batches(chosen, options.batch_size, device=where)
-    order = [i for _, _, index in batches for i in index.tolist()]  # pictures of one size stand together
-    maps = omega.top(min(options.k or 20, len(omega)))
-    best = maxima.activation_max(net, batches, maps, top=options.ranks)
-    rows: dict[str, list[tuple[Any, str]]] = {}
+    begun = options.out.with_suffix(".part.npz")
+    found = study.find(
+        net,
+        chosen,
+        omega.top(min(options.k or 20, len(omega))),
+        options.ranks,
+        device=where,
+        batch_size=options.batch_size,
+        preprocessing=preprocessing,
+        checkpoint=begun,
+    )
+    shown: dict[str, list[tuple[Any, str]]] = {}
     told = []
-    for patch in maxima.lrp_max(net, best):
-        path, box = chosen.paths[order[patch.image]], patch.window()
-        name = path.relative_to(chosen.root).as_posix()
+    rows: Any = found.itertuples()
+    for row in rows:
+        name = row.path.relative_to(chosen.root).as_posix()
         picture = None
-        if box is not None:
-            whole = data.read(path).permute(1, 2, 0).numpy()
-            picture = pixels.enlarge(whole, box, 96)
-        rows.setdefault(str(patch.map), []).append((picture, f"{name}, activation {patch.value:.2f}"))
+        if row.box is not None:
+            whole = preprocessing.cut(data.read(row.path)).permute(1, 2, 0).numpy()
+            picture = pixels.enlarge(whole, row.box, 96)
+        shown.setdefault(row.map, []).append((picture, f"{name}, activation {row.activation:.2f}"))
         told.append(
             {
-                "map": str(patch.map),
-                "rank": patch.rank,
+                "map": row.map,
+                "rank": row.rank,
                 "picture": name,
-                "activation": patch.value,
-                "box": list(box) if box else None,
+                "activation": row.activation,
+                "box": list(row.box) if row.box is not None else None,
             }
         )
     facts = {
@@ -218,8 +223,9 @@ def patches(options: argparse.Namespace) -> int:
         "pictures": f"{len(chosen)} fakes of {chosen.root}",
         **report.made_by(provenance(device=str(where))),
     }
-    title = f"What the first {len(rows)} feature maps look for"
-    write_text(options.out, report.collage(rows, facts, title))
+    title = f"What the first {len(shown)} feature maps look for"
+    write_text(options.out, report.collage(shown, facts, title))
+    begun.unlink(missing_ok=True)
     _say(options, {"report": str(options.out), "patches": told}, common.shown(options.out))
     return 0
 
@@ -229,18 +235,13 @@ def color(options: argparse.Namespace) -> int:
     from scipy.special import expit
 
     from tff_core import color as study
-    from tff_core import data, detectors, judge
+    from tff_core import detectors, judge
 
     trained, where, store = common.load(options)
     chosen = common.images(options, store, trained.spec.dataset).where(first=options.n or sys.maxsize)
     probability = [
-        expit(
-            detectors.logits(
-                trained.model,
-                data.batches(chosen, options.batch_size, device=where, transform=transform),
-            ).astype(float)
-        )
-        for transform in (None, data.grayscale)
+        expit(detectors.logits(trained.model, batches).astype(float))
+        for batches in _colour_and_gray(options, trained, chosen, where)
     ]
     threshold = float(expit(judge.rule(trained).threshold))
     table = study.ablation(probability[0], probability[1], chosen.labels, threshold)
@@ -252,24 +253,18 @@ def color(options: argparse.Namespace) -> int:
 def median(options: argparse.Namespace) -> int:
     """Tests of colour-conditional maps."""
     from tff_core import color as study
-    from tff_core import data, lrp
+    from tff_core import lrp
 
     trained, where, store = common.load(options)
     net = lrp.canonize(trained.model)
     omega = _omega(options, store, trained, net)
     k = options.k or trained.spec.k
     groups = {"top-k": [omega.top(k)], "matched-k": [omega.matched(k, seed=0)]}
-    maps = [*groups["top-k"][0], *groups["matched-k"][0]]
     chosen = common.images(options, store, trained.spec.dataset).where(
         label=1, first=options.n or sys.maxsize
     )
-    seen = [
-        study.maximum_activations(
-            net, data.batches(chosen, options.batch_size, device=where, transform=transform), maps
-        )
-        for transform in (None, data.grayscale)
-    ]
-    tests = study.conditional(seen[0], seen[1], maps)
+    sample = study.sample(net, *_colour_and_gray(options, trained, chosen, where), groups)
+    tests = study.conditional(sample.color, sample.gray, sample.maps)
     shares = study.shares(tests, groups)
     top = {str(m) for m in groups["top-k"][0]}
     tests.insert(0, "group", ["top-k" if name in top else "matched-k" for name in tests["map"]])
@@ -282,6 +277,25 @@ def median(options: argparse.Namespace) -> int:
             f"{row.share_wilcoxon:.1%} by Wilcoxon's, over {row.n} fakes",
         )
     return 0
+
+
+def _colour_and_gray(
+    options: argparse.Namespace, trained: detectors.Detector, chosen: data.ImageSet, device: torch.device
+) -> tuple[data.Batches, data.Batches]:
+    """The same pictures twice, as they are and without colour."""
+    from tff_core import data
+
+    plain, gray = (
+        data.batches(
+            chosen,
+            options.batch_size,
+            device=device,
+            transform=transform,
+            preprocessing=trained.spec.preprocessing,
+        )
+        for transform in (None, data.grayscale)
+    )
+    return plain, gray
 
 
 def _omega(
