@@ -120,7 +120,7 @@ def page(
     values = {
         **of_detector(config, detector or config["detectors"][0]), "detectors_shown": config["detectors"],
         "generator": chosen[0], "generators": list(chosen), "n": config["n_test"] or None,
-        "device": config["device"],
+        "device": config["device"], "dataset": config["dataset"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
     alone = "robust" in needs and detector not in config["robust"]
