@@ -294,6 +294,26 @@ def test_measure_is_the_dropped_network_on_every_picture(tmp_path: Path) -> None
     assert np.allclose(cut["logit"], net(x[..., 2:30, 2:30])[:, 0], atol=1e-5)
 
 
+def test_measure_takes_pictures_of_several_sizes_with_and_without_class_folders(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for folder in ("plain", "classes/cat", "classes/dog"):
+        for name in data.LABELS:
+            (tmp_path / folder / name).mkdir(parents=True)
+            for i, (height, width) in enumerate([(32, 40), (24, 24), (32, 40), (37, 29)]):
+                noise = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+                Image.fromarray(noise).save(tmp_path / folder / name / f"{i}.png")
+    net = NET.to(dtype=torch.float32)
+    for folder in ("plain", "classes"):
+        images = data.scan(tmp_path / folder)
+        found = rankings.measure(net, images, [rankings.case(net, "some", 3, MAPS[:3])])
+        gone = dropout.fold_dropout(net, MAPS[:3])
+        for name, own in ((rankings.WHOLE, net), ("some", gone)):
+            rows = found[found["name"] == name].sort_values("image")
+            expected = [float(own(data.normalize(data.read(path)[None]))[0, 0]) for path in images.paths]
+            np.testing.assert_allclose(rows["logit"], expected, atol=1e-5)
+            assert rows["label"].tolist() == list(images.labels)
+
+
 # ---------------------------------------------------------------------------------------------- stability
 
 

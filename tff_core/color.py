@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from torch import Tensor
 
-from tff_core import data, lrp, memory, metrics
+from tff_core import data, lrp, maxima, memory, metrics
 from tff_core.lrp.canonize import Step
 from tff_core.names import FeatureMap
 
@@ -313,19 +313,15 @@ def maximum_activations(
 
     Raises ValueError where the network has no such map, or there is no picture.
     """
+    wanted = tuple(maps)
+    maxima.known(net, wanted)
     columns: dict[str, list[tuple[int, int]]] = {}
-    count = 0
-    for count, m in enumerate(maps, start=1):
-        if net.layers.get(m.layer) != m.channels:
-            raise ValueError(
-                f"the network has no feature map {str(m)!r}: expected a map of one of its {len(net.layers)} "
-                "layers, see net.layers"
-            )
-        columns.setdefault(m.layer, []).append((count - 1, m.channel))
+    for column, m in enumerate(wanted):
+        columns.setdefault(m.layer, []).append((column, m.channel))
     places = {layer: torch.tensor(pairs).unbind(1) for layer, pairs in columns.items()}
 
-    def maxima(x: Tensor) -> Tensor:
-        rows = torch.empty(len(x), count)
+    def largest(x: Tensor) -> Tensor:
+        rows = torch.empty(len(x), len(wanted))
 
         def watch(step: Step, y: Tensor) -> None:
             if step.layer and step.name in places:
@@ -339,9 +335,11 @@ def maximum_activations(
     parts = memory.Parts()
     for x in data.pictures(batches):
         net.check(x)
-        found.append(parts.cat(maxima, x))
-    if not found or not count:
-        raise ValueError(f"{len(found)} batches of pictures and {count} maps: expected at least one of each")
+        found.append(parts.cat(largest, x))
+    if not found or not wanted:
+        raise ValueError(
+            f"{len(found)} batches of pictures and {len(wanted)} maps: expected at least one of each"
+        )
     return torch.cat(found).numpy()
 
 

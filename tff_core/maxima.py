@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tff_core import lrp, memory
+from tff_core import data, lrp, memory
 from tff_core.checkpoint import Arrays, Checkpoint
 from tff_core.lrp.canonize import Step
 from tff_core.lrp.rules import Reach
@@ -82,11 +82,8 @@ class Patch:
         return int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1
 
 
-def _pictures(batch: Tensor | Sequence[Any]) -> Tensor:
-    return batch if isinstance(batch, Tensor) else batch[0]
-
-
-def _known(net: lrp.Net, maps: Iterable[FeatureMap]) -> None:
+def known(net: lrp.Net, maps: Iterable[FeatureMap]) -> None:
+    """Raises ValueError that names the first of ``maps`` which the network does not have."""
     for m in maps:
         if net.layers.get(m.layer) != m.channels:
             raise ValueError(
@@ -119,7 +116,7 @@ def activation_max(
     a single picture does not fit.
     """
     maps = tuple(maps)
-    _known(net, maps)
+    known(net, maps)
     layers: dict[str, list[int]] = {}
     for i, m in enumerate(maps):
         layers.setdefault(m.layer, []).append(i)
@@ -140,9 +137,8 @@ def activation_max(
         return {"place": place, **{f"best.{k}": v.numpy() for k, v in best.items()}}
 
     parts = memory.Parts()
-    for number, batch in enumerate(batches if not complete else ()):
+    for number, x in enumerate(data.pictures(batches if not complete else ())):
         if number >= done:
-            x = _pictures(batch)
             net.check(x)
             for part, found in parts(partial(_peaks, net, x, channels), len(x), memory.describe(x)):
                 for layer, peaks in found.items():
@@ -201,7 +197,7 @@ def lrp_max(net: lrp.Net, best: Maxima, batches: Batches | None = None) -> list[
     Returns one `Patch` for each map and rank, in that order. Raises ValueError where the network is another,
     or the pictures cannot be read a second time or are not the same in number.
     """
-    _known(net, best.maps)
+    known(net, best.maps)
     batches = best.batches if batches is None else batches
     if isinstance(batches, Iterator):
         raise ValueError(
@@ -211,8 +207,7 @@ def lrp_max(net: lrp.Net, best: Maxima, batches: Batches | None = None) -> list[
     done: dict[Entry, Patch] = {}
     parts = memory.Parts()
     seen = 0
-    for batch in batches:
-        x = _pictures(batch)
+    for x in data.pictures(batches):
         net.check(x)
         done.update(_of_batch(net, best, x, seen, parts))
         seen += len(x)
