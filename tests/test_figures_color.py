@@ -5,15 +5,22 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly
 import plotly.graph_objects as go
 import pytest
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
-from tff_core import color, figures
+from tff_core import book, color, figures
 
+STATIC = Path(__file__).parents[1] / "book" / "static"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 GENERATORS = ["progan", "gaugan"]
 
 
@@ -156,3 +163,47 @@ def test_a_collage_keeps_every_pixel_and_leaves_empty_cells_clear() -> None:
     assert (sheet[:, :4] == [7, 7, 7, 255]).all() and not sheet[:, 4:].any()
     with pytest.raises(ValueError, match="expected one shape"):
         figures.collage({"1": cells, "2": cells[:, :1]}, {}, {}, [], "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prefix", ["rank ", ""])
+def test_a_collage_leaves_no_height_empty_on_a_telephone(tmp_path: Path, prefix: str) -> None:
+    if CHROMIUM is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium on this machine: install one to have figures read in a browser")
+    cells = np.random.default_rng(3).integers(1, 256, size=(5, 7, 8, 8, 3), dtype=np.uint8)
+    maps, columns = [f"layer1.0.conv1.#{i}(T=64)" for i in range(5)], [f"Generator{i}" for i in range(7)]
+    words = [[""] * 7] * 5
+    figure = figures.collage({"1": cells}, {"1": words}, {"1": maps}, columns, "Some.", prefix)
+    library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    style, script = ((STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "book.js"))
+    (tmp_path / "page.html").write_text(
+        f'<!doctype html><meta charset="utf-8"><style>{style}</style>'
+        f'<script src="{library.as_uri()}"></script>'
+        f"{book.figure_html(json.loads(figure.to_json()))}<script>{script}</script>",
+        encoding="utf-8",
+    )
+    measure = """() => {
+        const box = document.querySelector(".tff-figure"), top = box.getBoundingClientRect().top;
+        const at = (mark) => { const r = box.querySelector(mark).getBoundingClientRect();
+                               return [r.top - top, r.bottom - top, r.width]; };
+        return { height: box.clientHeight, image: at("image"), names: at(".xaxislayer-above"),
+                 menu: box.querySelector(".updatemenu-header") ? at(".updatemenu-header") : null }; }"""
+    found = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width in (390, 1280):
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.set_default_timeout(120_000)
+            page.goto((tmp_path / "page.html").as_uri())
+            page.wait_for_function("document.documentElement.dataset.figures === 'done'")
+            found[width] = page.evaluate(measure)
+        browser.close()
+    assert found[1280]["height"] == figure.layout.height
+    narrow = found[390]
+    top, bottom, across = narrow["image"]
+    assert across > 100 and bottom - top == pytest.approx(across * 5 / 7, rel=0.1)
+    chrome = figure.layout.height - 5 * 76  # slider or menu, and margins
+    names = narrow["names"]
+    assert narrow["height"] <= bottom - top + chrome + names[1] - names[0] + 2 < figure.layout.height
+    # the names of the columns stand above the pictures, inside the figure, and below the menu
+    assert names[0] >= (narrow["menu"][1] if narrow["menu"] else 0) and names[1] <= top + 1

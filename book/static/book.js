@@ -8,6 +8,20 @@ window.addEventListener("load", async () => {
   if (window.MathJax && window.MathJax.startup) {
     await window.MathJax.startup.promise;
   }
+  // a sheet of pictures is only as high as its width lets it be: what it leaves empty on a narrow screen goes,
+  // but for the room that the names of its columns take, which are turned there
+  const lower = async (box) => {
+    const { xaxis: x, yaxis: y, xaxis2: second, height, _size: size } = box._fullLayout;
+    if (!size || second || !y || !y.visible || y.scaleanchor !== "x") return;
+    const [across, down] = [x, y].map((axis) => Math.abs(axis.range[1] - axis.range[0]));
+    const names = box.querySelector(".xaxislayer-above");
+    const room = names ? names.getBoundingClientRect().height : 0;
+    const empty = Math.floor(size.h - (size.w * down) / across - room);
+    if (empty > 0) {
+      box.style.minHeight = `${height - empty}px`;
+      await Plotly.relayout(box, { height: height - empty, "yaxis.constraintoward": "bottom" });
+    }
+  };
   const narrow = window.matchMedia("(max-width: 640px)").matches;
   const jobs = [...document.querySelectorAll("script[data-plotly]")].map(async (script) => {
     const box = document.getElementById(script.dataset.plotly);
@@ -24,6 +38,9 @@ window.addEventListener("load", async () => {
       layout.margin = { l: 48, r: 12, ...(layout.margin || {}) };
     }
     await Plotly.newPlot(box, figure.data || [], layout, { responsive: true, displaylogo: false });
+    if (narrow) {
+      await lower(box);
+    }
     if (figure.frames) {
       await Plotly.addFrames(box, figure.frames);
     }
