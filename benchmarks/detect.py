@@ -1,6 +1,7 @@
 """How fast `tff detect` is beside a plain forward pass on pictures in memory: one process, interleaved.
 
-    python benchmarks/detect.py                       1,000 pictures of 64 pixels, ResNet-50
+    python benchmarks/detect.py                       1,000 pictures of 64 pixels, both networks
+    python benchmarks/detect.py --page book/performance.md
     python benchmarks/detect.py --arch efb0 --n 500 --json out.json
     python benchmarks/detect.py --data pictures/      your own pictures, of one size
 
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from marks import write_page
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
@@ -89,32 +91,46 @@ def measure(arch: str, folder: Path, n: int | None, batch: int, repeats: int) ->
     }
 
 
+def table(found: list[dict[str, Any]]) -> str:
+    """The rows of all networks as Markdown."""
+    lines = [
+        "| what | pictures/s | share of forward (of min) | (of median) | (processor) |",
+        "|---|---|---|---|---|",
+    ]
+    for one in found:
+        for row in one["rows"]:
+            shares = f"{row['ratio_of_min']:.2f} | {row['ratio_of_median']:.2f} | {row['ratio_of_cpu']:.2f}"
+            lines.append(f"| {one['arch']} {row['what']} | {row['pictures_per_second']:.0f} | {shares} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--arch", choices=list(detectors.ARCHITECTURES), default="resnet50")
+    every = list(detectors.ARCHITECTURES)
+    parser.add_argument("--arch", choices=every, nargs="+", default=every)
     parser.add_argument("--data", type=Path, help="folder of pictures of one size")
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path, help="put the table into this page, between its marks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         if options.data is None:
             pictures(Path(made), options.n, options.size)
-        found = measure(
-            options.arch, options.data or Path(made), options.n, options.batch_size, options.repeats
-        )
-    print("| what | pictures/s | share of forward (of min) | (of median) | (processor) |")
-    print("|---|---|---|---|---|")
-    for row in found["rows"]:
-        shares = f"{row['ratio_of_min']:.2f} | {row['ratio_of_median']:.2f} | {row['ratio_of_cpu']:.2f}"
-        print(f"| {found['arch']} {row['what']} | {row['pictures_per_second']:.0f} | {shares} |")
+        found = [
+            measure(arch, options.data or Path(made), options.n, options.batch_size, options.repeats)
+            for arch in options.arch
+        ]
+    print(table(found))
+    if options.page:
+        write_page(options.page, {"detect": table(found)})
     if options.json:
-        results.write_json(options.json, {**found, "provenance": results.provenance()})
+        results.write_json(options.json, {"networks": found, "provenance": results.provenance()})
 
 
 if __name__ == "__main__":

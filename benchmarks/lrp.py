@@ -26,6 +26,7 @@ from typing import Any
 import torch
 import torchvision
 from efficientnet_pytorch import EfficientNet
+from marks import write_page
 from torch import Tensor, nn
 
 from tff_core import ffrs, lrp, maxima, results
@@ -292,18 +293,6 @@ def table(found: list[Row]) -> str:
             f"| {row['min_ms']:.0f} to {row['max_ms']:.0f} | {row['ratio_of_min']:.2f} | {error} |"
         )
     return "\n".join(lines)
-
-
-def write_page(page: Path, tables: dict[str, str]) -> None:
-    """Put each table between its marks on the page, ``<!-- table: NAME -->`` and ``<!-- end -->``."""
-    text = page.read_text(encoding="utf-8")
-    for name, content in tables.items():
-        begin = f"<!-- table: {name} -->\n"
-        if begin not in text:
-            raise ValueError(f"{page} has no line {begin.strip()!r}: expected one where that table goes")
-        before, rest = text.split(begin)
-        text = f"{before}{begin}{content}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
-    results.write_text(page, text)
 
 
 BESIDE = ("half", "compiled", "others")
