@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from lrp_nets import toy
 from PIL import Image
 from scipy import stats
 from sklearn.metrics import average_precision_score
@@ -401,6 +402,24 @@ def test_a_sample_holds_every_map_of_its_groups_once(pixels):
     assert [m.tolist() for m in found.members["matched-k"]] == [[1, 2], [0]]
     assert np.array_equal(found.color, color.maximum_activations(net, [x], some))
     assert np.array_equal(found.gray, color.maximum_activations(net, [gray], some))
+
+
+def test_a_sample_pairs_colour_and_gray_of_pictures_of_several_sizes(tmp_path):
+    net = lrp.canonize(toy(7).float())
+    some = [FeatureMap("conv1", c, 4) for c in (3, 0)]
+    rng = np.random.default_rng(1)
+    for label in data.LABELS:
+        (tmp_path / label).mkdir()
+        for i, size in enumerate([(40, 24, 3), (32, 32, 3), (40, 24, 3), (29, 37, 3)]):
+            Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(tmp_path / label / f"{i}.png")
+    images, own = data.scan(tmp_path), data.Preprocessing(mean=(0.5,) * 3, std=(0.25,) * 3)
+    both = [data.batches(images, 3, transform=t, preprocessing=own) for t in (None, data.grayscale)]
+    found = color.sample(net, *both, {"top-k": [some]})
+    order = [i for *_, index in both[0] for i in index.tolist()]
+    for values, turned in ((found.color, lambda x: x), (found.gray, data.grayscale)):
+        for row, i in zip(values, order, strict=True):
+            x = data.normalize(turned(data.read(images.paths[i]))[None], own)
+            assert np.allclose(row, color.maximum_activations(net, [x], some)[0], atol=1e-5)
 
 
 def logits(rng, labels, seeds, strength):
