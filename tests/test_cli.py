@@ -348,6 +348,22 @@ def test_doctor(store: results.Store, capsys: pytest.CaptureFixture[str]) -> Non
     assert "what is missing, and how to get it" in text and "torch" in text
 
 
+def test_doctor_knows_which_files_of_the_paper_are_there(
+    store: results.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TFF_ASSETS", str(tmp_path / "assets"))
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["paper"]) == 12 and not any(found["paper"].values())
+    assert found["runs"]["make CONFIG=paper"] == "needs files of the paper"
+    assert any(one["what"].startswith("12 of 12 files of the paper's grid") for one in found["missing"])
+    for path in map(Path, found["paper"]):
+        assert path.is_relative_to(tmp_path / "assets")
+        path.mkdir(parents=True)
+    assert main(["doctor"]) == 0
+    assert "  make CONFIG=paper: yes" in capsys.readouterr().out
+
+
 # -------------------------------------------------------------------------------------------- add and run
 
 

@@ -105,6 +105,7 @@ def examine(build: Path | None = None) -> dict[str, Any]:
         "detectors": trained,
         "rankings": ranked,
         "imagenet_weights": imagenet,
+        "paper": _paper(project),
         "added_generators": list(local.get("added", [])),
         "added_detectors": external,
     }
@@ -120,6 +121,21 @@ def _space(folder: Path) -> dict[str, Any]:
         "free_gb": round(shutil.disk_usage(there).free / 1e9, 1),
         "writable": os.access(there, os.W_OK),
     }
+
+
+def _paper(project: Path | None) -> dict[str, bool]:
+    """The files of the paper that its own grid is made of, and whether each is there; none in no checkout."""
+    import yaml
+
+    grid = project / "workflow" / "config.paper.yaml" if project else None
+    if grid is None or not grid.is_file():
+        return {}
+    settings = yaml.safe_load(grid.read_text(encoding="utf-8"))
+    named = [folder for parts in settings["sources"].values() for folder in parts.values()]
+    named += [entry["weights"] for entry in settings["external"].values()]
+    assets = os.environ.get("TFF_ASSETS") or str(project / "assets")
+    paths = [Path(name.replace("$TFF_ASSETS", assets)).expanduser() for name in named]
+    return {str(path): path.exists() for path in paths}
 
 
 def _counts(manifest: Path) -> str:
@@ -163,6 +179,10 @@ def _abilities(found: dict[str, Any]) -> tuple[list[dict[str, str]], dict[str, s
             missing.append({"what": f"weights of {name}", "get": f"put them at {file}"})
     if not found["imagenet_weights"]:
         missing.append({"what": "ImageNet weights (optional)", "get": "see the page on real assets"})
+    absent = [path for path, there in found["paper"].items() if not there]
+    if absent:
+        told = f"{len(absent)} of {len(found['paper'])} files of the paper's grid (optional)"
+        missing.append({"what": told, "get": f"the page on real assets says where; the first: {absent[0]}"})
     trained = any(seeds for name, seeds in found["detectors"].items() if "scenes" not in name)
     ranked = bool(found["rankings"])
     detector = "yes" if trained else "needs a detector, or published weights with --weights and --arch"
@@ -174,6 +194,7 @@ def _abilities(found: dict[str, Any]) -> tuple[list[dict[str, str]], dict[str, s
         "sensitivity, patches, median": "yes" if trained and ranked else "needs a detector and its ranking",
         "color": detector,
         "run, add, make": "yes" if found["checkout"] else "needs a checkout of the project",
+        "make CONFIG=paper": "needs files of the paper" if absent or not found["paper"] else "yes",
     }
     return missing, runs
 
@@ -202,7 +223,10 @@ def text(found: dict[str, Any]) -> str:
         lines += [f"rankings    {len(found['rankings'])} tables of omega"]
         lines += [f"added       {common.shown(name)} (generator)" for name in found["added_generators"]]
         lines += ["", "what runs"]
-        lines += [f"  tff {name}: {state}" for name, state in found["runs"].items()]
+        lines += [
+            f"  {name if name.startswith('make') else f'tff {name}'}: {state}"
+            for name, state in found["runs"].items()
+        ]
         if found["missing"]:
             lines += ["", "what is missing, and how to get it"]
             lines += [f"  {one['what']}: {common.shown(one['get'])}" for one in found["missing"]]
