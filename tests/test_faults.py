@@ -6,8 +6,11 @@ import json
 import os
 import pickle
 import re
+import shutil
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tff_core import audit, data, detectors, judge
+from tff_core import audit, data, detectors, judge, results
 from tff_core.cli import main
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+import build  # noqa: E402
+import grid  # noqa: E402
+import link as linking  # noqa: E402
+import steps  # noqa: E402
 
 RULE = judge.Rule(0.0, 0.0, 0.0, "")
 
@@ -168,6 +178,27 @@ def test_nothing_is_judged_twice(tmp_path: Path) -> None:
     assert judge.find([path, tmp_path, path])[0] == [path]
 
 
+def test_equal_names_are_different_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    for group in ("car", "cat"):
+        for label in data.LABELS:
+            (tmp_path / group / label).mkdir(parents=True)
+            for name in ("1.png", "1.jpg", "1 (1).png"):
+                picture = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+                picture.save(tmp_path / group / label / name)
+    images = data.scan(tmp_path)
+    assert images.counts == (6, 6)
+    assert len({path.relative_to(images.root).as_posix() for path in images.paths}) == 12  # as in the tables
+    assert [row["path"] for row in judged(*images.paths)] == [str(path) for path in images.paths]
+    # a copy under another name is another matter: it is counted, and said
+    (tmp_path / "cat" / "1_fake" / "copy.png").write_bytes(
+        (tmp_path / "cat" / "1_fake" / "1.png").read_bytes()
+    )
+    assert main(["check", str(tmp_path), "--json"]) == 0
+    said = [one for one in json.loads(capsys.readouterr().out)["findings"] if one["what"] == "duplicates"]
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize(("missing", "kept"), [("1_fake", "0_real"), ("0_real", "1_fake")])
 def test_a_folder_with_one_label(
     tmp_path: Path, missing: str, kept: str, capsys: pytest.CaptureFixture[str]
@@ -197,6 +228,126 @@ def test_an_answer_that_cannot_be_written_is_a_failure(
     assert "no space left on the disk" in capsys.readouterr().err and not out.exists()
     (tmp_path / "file").touch()
     assert main(["check", str(tmp_path / "set"), "--out", str(tmp_path / "file" / "x.csv")]) in (1, 2)
+
+
+# ------------------------------------------------------------------------------------ disks, folders, devices
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB; only root may make one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no small disk can be mounted here: only root may")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_is_full_in_earnest_keeps_the_old_file(small_disk: Path) -> None:
+    results.write_text(small_disk / "x.csv", "old")
+    with pytest.raises(OSError, match=r"no space left on the disk of .*free some and run again"):
+        results.write_text(small_disk / "x.csv", "new" * 40_000)
+    assert [path.name for path in small_disk.iterdir()] == ["x.csv"]
+    assert (small_disk / "x.csv").read_text() == "old"
+
+
+def build_with(variables: dict[str, str], *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPTS / "build.py"), "--config", "tiny", *more],
+        env={**os.environ, **variables}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="a folder in which root may not write is needed")
+def test_output_that_may_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = "/sys/kernel/tff"
+    done = build_with({"TFF_BUILD": nowhere})
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.fullmatch(
+        rf"make: {nowhere} cannot be written \(.*\); choose another folder with TFF_BUILD\n", done.stderr
+    )
+    with pytest.raises(OSError, match="cannot be written: expected a folder you may write to"):
+        results.write_text(Path(nowhere) / "x.csv", "x")
+    for label, color in zip(data.LABELS, ("red", "blue"), strict=True):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "0.png").write_bytes(encoded("PNG", Image.new("RGB", (4, 4), color)))
+    assert main(["check", str(tmp_path), "--out", f"{nowhere}/x.csv"]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_disk_too_small_for_the_book_is_said_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TFF_BUILD", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["build.py", "--config", "tiny"])
+    monkeypatch.setattr(build.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - 5, 5))
+    assert build.main() == 1
+    assert re.match(
+        r"make: 0\.0 GB are free on the disk of .*, the book needs about 2", capsys.readouterr().err
+    )
+    assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a driver")
+def test_a_gpu_that_is_asked_for_and_not_there() -> None:
+    assert steps.device("auto").type in ("cpu", "mps")
+    with pytest.raises(ValueError, match="device: cuda:1: no GPU with a working driver was found"):
+        steps.device("cuda:1")
+
+
+@pytest.fixture
+def link(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path, Path], str]:
+    """Run the step that brings a folder into the book; what it said on failing, "" where it did not fail."""
+
+    def run(source: Path, out: Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["link.py", "--source", str(source), "--out", str(out)])
+        try:
+            steps.run(linking.main)
+        except SystemExit as end:
+            assert end.code == 1
+            return capsys.readouterr().err
+        return ""
+
+    return run
+
+
+def test_pictures_of_ones_own_come_into_the_book_with_all_their_faults_told(
+    tmp_path: Path, link: Callable[[Path, Path], str]
+) -> None:
+    source, out = tmp_path / 'it\'s "mine" <b>', tmp_path / "out"
+    for label in data.LABELS:
+        (source / label).mkdir(parents=True)
+        for name in ("with space.png", "ünïcödé 漢字 🦊.png", "<img src=x onerror=alert(1)>.png", "-rf.png"):
+            (source / label / name).write_bytes(encoded("PNG"))
+    (source / "0_real" / "notes.txt").write_text("x")
+    (source / "1_fake" / "up").symlink_to(source)
+    before = grid.listing(str(source))
+    assert link(source, out) == ""
+    manifest = results.read_json(out / data.MANIFEST)
+    assert manifest["pictures"] == {"real": 4, "fake": 4}
+    assert manifest["left_out"] == ["0_real/notes.txt", "1_fake/up"]
+    assert data.scan(out).counts == (4, 4)
+    (source / "1_fake" / "one more.png").write_bytes(encoded("PNG"))
+    assert grid.listing(str(source)) != before  # so that the book takes it in
+    shutil.rmtree(source / "1_fake")
+    assert re.match(r"error: .*1_fake", link(source, tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_name_that_is_no_text_does_not_come_into_the_book(
+    tmp_path: Path, link: Callable[[Path, Path], str]
+) -> None:
+    for label in data.LABELS:
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "0.png").write_bytes(encoded("PNG"))
+    try:
+        (tmp_path / "1_fake" / os.fsdecode(b"\xff.png")).write_bytes(encoded("PNG"))
+    except OSError:
+        pytest.skip("this file system takes names of text only")
+    assert grid.listing(str(tmp_path))
+    assert r"\udcff.png: its name is not text in UTF-8" in link(tmp_path, tmp_path / "out")
 
 
 # -------------------------------------------------------------------------------------------- checkpoints

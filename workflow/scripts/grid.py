@@ -183,7 +183,8 @@ def listing(folder: str) -> str:
         for path in sorted(root.rglob("*"))
         if path.is_file()
     ]
-    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+    # names of files may be bytes that are no text
+    return hashlib.sha256("\n".join(found).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def resolved_toc(config: dict[str, Any], root: Path) -> dict[str, Any]:

@@ -19,6 +19,12 @@ def main() -> None:
     options = parser.parse_args()
     source = options.source.expanduser().resolve()
     images = data.scan(source)
+    for path in images.paths:
+        told = str(path).encode(errors="backslashreplace").decode()
+        if told != str(path):
+            raise ValueError(
+                f"{told}: its name is not text in UTF-8, as the result tables need it; rename the file"
+            )
     if options.out.is_symlink() or options.out.is_file():
         options.out.unlink()
     shutil.rmtree(options.out, ignore_errors=True)

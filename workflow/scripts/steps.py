@@ -19,12 +19,19 @@ GZIP = {"method": "gzip", "mtime": 1}  # without the time of day, so that equal 
 
 
 def device(name: str) -> torch.device:
-    """The device to compute on; "auto" takes the accelerator that is there."""
+    """The device to compute on; "auto" takes what is there. ValueError where it is not there."""
     import torch
 
     from tff_core import detectors
 
-    return detectors.default_device() if name == "auto" else torch.device(name)
+    if name == "auto":
+        return detectors.default_device()
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device: {name}: no GPU with a working driver was found; set device: cpu, or auto, in "
+            "workflow/config.local.yaml, or install the driver"
+        )
+    return torch.device(name)
 
 
 def one_thread() -> None:
