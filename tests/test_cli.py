@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -273,6 +274,29 @@ def test_explain_writes_a_report(
     text = out.read_text(encoding="utf-8")
     assert "<b>x</b>" not in text and text.count("<section>") == 4 and "miniature pictures" in text
     assert main(["explain", str(folder / "0_real" / "broken.png"), "--out", str(out)]) == 2
+
+
+def test_explain_shows_a_network_its_pictures_as_it_wants_them(
+    store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = pictures(tmp_path / "set", n=1) / "0_real" / "0.png"
+    torch.save(tiny().state_dict(), tmp_path / "other.pth")
+    own = data.Preprocessing(mean=(0.5, 0.4, 0.6), std=(0.5, 0.5, 0.5), crop=12)
+    bounds, canonize = [], lrp.canonize
+
+    def noted(model: nn.Module, **options: Any) -> lrp.Net:
+        bounds.append(options.get("bounds"))
+        return canonize(model, **options)
+
+    monkeypatch.setattr(lrp, "canonize", noted)
+    arguments = ["--weights", str(tmp_path / "other.pth"), "--arch", "tiny", "--json"]
+    arguments += ["--preprocessing", "{mean: [0.5, 0.4, 0.6], std: [0.5, 0.5, 0.5], crop: 12}"]
+    assert main(["explain", str(picture), "--out", str(tmp_path / "r.html"), *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)["pictures"][0]
+    x = data.normalize(own.cut(data.read(picture))[None], own)
+    with torch.no_grad():
+        assert found["logit"] == pytest.approx(float(tiny().eval()(x)[0, 0]), abs=1e-5)
+    assert bounds == [own.bounds] and "12x12 pixels" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_rank_then_the_studies(

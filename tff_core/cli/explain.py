@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     paths, _ = judge.find(options.paths)
     chosen = paths[: options.n]
     trained, where, store = common.load(options)
-    net = lrp.canonize(trained.model)
+    net = lrp.canonize(trained.model, bounds=trained.spec.preprocessing.bounds)
     ranked = store.omega(options.detector, options.seed)
     omega = None
     if not options.weights and ranked.is_file():
