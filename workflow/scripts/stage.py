@@ -55,6 +55,10 @@ def stage(config: dict[str, Any], folder: Path, executed: Path, preview: bool) -
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
         if path.is_file() and inside not in wanted and inside.parts[0] != "_build":
+            # Sphinx leaves the page of a source that is gone where it was
+            site = folder / "_build" / "html"
+            for page in (site / inside.with_suffix(".html"), site / "_sources" / inside):
+                page.unlink(missing_ok=True)
             path.unlink()
     for inside, content in wanted.items():
         target = folder / inside
