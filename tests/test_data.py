@@ -117,6 +117,20 @@ def test_pictures_of_mixed_sizes_share_batches_by_size(tmp_path: Path) -> None:
             seen.append(i)
     assert sorted(seen) == [0, 1, 2, 3, 4]
     assert len(data.batches(images, 50)) == 3
+    assert data.batches(images, 50).order == seen
+
+
+def test_a_batch_of_large_pictures_has_fewer_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i, size in enumerate([(8, 8)] * 5 + [(16, 8)] * 3 + [(30, 30)] * 2):
+        picture(tmp_path / "0_real" / f"{i}.png", size, seed=i)
+    picture(tmp_path / "1_fake" / "0.png", (8, 8))
+    images = data.scan(tmp_path)
+    assert [len(x) for x, _, _ in data.batches(images, 4)] == [4, 2, 3, 2]
+    monkeypatch.setattr(data, "_BATCH_PIXELS", 2 * 16 * 8)
+    assert [tuple(x.shape) for x, _, _ in data.batches(images, 3)] == [
+        (3, 3, 8, 8), (3, 3, 8, 8), (2, 3, 8, 16), (1, 3, 8, 16), (1, 3, 30, 30), (1, 3, 30, 30),
+    ]  # fmt: skip
+    assert [len(x) for _, x in data.stream(images.paths, 3)].count(3) == 2
 
 
 @pytest.mark.parametrize(

@@ -373,7 +373,7 @@ def stream(
                 members = by_size.setdefault(picture.shape, [])
                 members.append((i, picture))
                 held += picture.numel()
-                if len(members) >= min(batch_size, max(1, 3 * _BATCH_PIXELS // picture.numel())):
+                if len(members) >= _at_once(batch_size, picture.shape[1] * picture.shape[2]):
                     yield together(picture.shape)
                 elif held > _AHEAD_BYTES:  # many sizes: the one with the most pictures goes first
                     yield together(max(by_size, key=lambda size: len(by_size[size])))
@@ -381,6 +381,11 @@ def stream(
                 yield together(next(iter(by_size)))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _at_once(batch_size: int, pixels: int) -> int:
+    """Pictures in a batch of such of so many pixels: at most ``batch_size``, fewer where they are large."""
+    return min(batch_size, max(1, _BATCH_PIXELS // pixels))
 
 
 class Batches:
@@ -404,11 +409,10 @@ class Batches:
         by_size: dict[tuple[int, int], list[int]] = {}
         for i, path in enumerate(images.paths):
             by_size.setdefault(_header_size(path), []).append(i)
-        self._indices = [
-            members[start : start + batch_size]
-            for _, members in sorted(by_size.items())
-            for start in range(0, len(members), batch_size)
-        ]
+        self._indices: list[list[int]] = []
+        for (width, height), members in sorted(by_size.items()):
+            some = _at_once(batch_size, width * height)
+            self._indices += [members[start : start + some] for start in range(0, len(members), some)]
         total = sum(3 * w * h * len(members) for (w, h), members in by_size.items())
         if total > _KEEP_BYTES:
             self._kept = None
@@ -447,7 +451,8 @@ def batches(
 ) -> Batches:
     """Normalised batches ``(x, y, index)``: x float32 (N, 3, H, W), y and index int64 (N,).
 
-    Pictures of one size share a batch, so mixed sizes need no crop (the paper uses none); ``index`` says
+    Pictures of one size share a batch, so mixed sizes need no crop (the paper uses none), and a batch of
+    large ones has fewer than ``batch_size``: 4 million pixels, or 64 pictures of 256 x 256. ``index`` says
     which pictures of ``images`` a batch holds. ``transform`` maps the uint8 batch before it is normalised,
     for example `grayscale`; ``preprocessing`` is what the network wants, the one that a detector's ``Spec``
     declares. Up to 1 GiB of decoded pictures is kept for the next pass over the same object.
