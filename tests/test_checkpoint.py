@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -248,6 +250,54 @@ def test_a_run_over_ten_thousand_pictures_survives(tmp_path: Path, monkeypatch: 
             rank(store)
     assert rank(store) == expected
     assert sum(walked) - len(stops) == 200  # each batch of fifty once
+
+
+def in_its_own_process(root: Path) -> None:
+    """A ranking that writes its sums after every batch and takes its time."""
+    torch.set_num_threads(1)
+    detectors.ARCHITECTURES["tiny"] = detectors.Architecture("Tiny", 2, tiny)
+    detectors._REGISTRY["tiny-test"] = detectors.Spec("tiny-test", "tiny")
+    of_batch, every = ffrs._add_batch, Checkpoint.__init__
+
+    def slow(*args: object) -> tuple[int, int]:
+        time.sleep(0.02)
+        return of_batch(*args)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ffrs, "_add_batch", slow)
+        patch.setattr(Checkpoint, "__init__", lambda self, path, key: every(self, path, key, every=0.0))
+        rank(results.Store(root), batch_size=2)
+
+
+@pytest.mark.slow
+def test_a_ranking_that_is_killed_at_any_moment_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = made(tmp_path / "build", monkeypatch, 60)
+    expected = rank(store, batch_size=2)
+    folder = store.omega("tiny-test", 0).parent
+    for name in expected:
+        (folder / name).unlink()
+    processes, dice = multiprocessing.get_context("forkserver"), random.Random(0)
+    processes.set_forkserver_preload(["tff_core.sensitivity", "lrp_nets"])
+    kills = resumed = 0
+    for _ in range(8):
+        sums = list(folder.glob("*.part.npz"))
+        resumed += bool(sums)
+        child = processes.Process(target=in_its_own_process, args=(store.root,))
+        child.start()
+        deadline = time.monotonic() + 60
+        while child.is_alive() and not list(folder.glob("*.part.npz")) and time.monotonic() < deadline:
+            time.sleep(0.01)  # the first one is killed once it has written something
+        child.join(dice.uniform(0.05, 0.5))
+        if child.exitcode is not None:
+            assert child.exitcode == 0
+            break
+        child.kill()
+        child.join()
+        kills += 1
+    assert kills >= 2 and resumed >= 1
+    assert rank(store, batch_size=2) == expected
 
 
 def test_patches_continue_to_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
