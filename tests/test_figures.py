@@ -244,9 +244,11 @@ def test_finding_draws_the_numbers_of_the_table_in_percent() -> None:
         assert list(np.argsort(trace.y)[::-1]) == [0, 1, 2]  # the first generator stands on top
 
 
-def test_finding_marks_chance_at_the_share_of_fakes() -> None:
-    figure = figures.finding(verdicts.summarize(sensitivity()))
-    assert any(shape.x0 == shape.x1 == pytest.approx(60.0) for shape in figure.layout.shapes)
+def test_finding_marks_chance_where_the_verdicts_have_it() -> None:
+    summary = verdicts.summarize(sensitivity()).assign(n_real=20, n_fake=30)
+    figure, chance = figures.finding(summary), 100 * verdicts.chance(20, 30)
+    assert chance > 61  # a little above the share of fakes
+    assert any(shape.x0 == shape.x1 == pytest.approx(chance) for shape in figure.layout.shapes)
 
 
 def test_the_switch_to_the_paper_shows_only_published_numbers() -> None:
@@ -269,6 +271,18 @@ def test_histograms_count_every_picture_also_the_outermost() -> None:
     assert len(bars) == 2 * len(GENERATORS)
     for trace in bars:
         assert sum(trace.y) == pytest.approx(100, abs=0.1)
+
+
+def test_the_caption_of_histograms_counts_pictures_not_scores() -> None:
+    table = scores()
+    assert "on 50 reals and 50 fakes, the outermost" in figures.caption(
+        figures.histograms(table, "generator")
+    )
+    drawn = pd.concat(
+        [table.assign(image=[f"{i % 100}.png" for i in range(len(table))], draw=d) for d in range(3)]
+    )
+    text = figures.caption(figures.histograms(drawn, "generator"))
+    assert "on 50 reals and 50 fakes" in text and "Every picture has 3 scores" in text
 
 
 def test_histograms_without_scores_say_so() -> None:

@@ -55,6 +55,8 @@ def stored(folder: Path, tables: dict[str, pd.DataFrame]) -> Store:
 def test_the_papers_own_numbers_agree_with_themselves(tmp_path: Path) -> None:
     table = reproduction.compare(stored(tmp_path, as_published()), CLAIMED, GENERATORS)
     assert tuple(table.columns) == reproduction.COLUMNS
+    assert reproduction.twins(Store(tmp_path), ["wang"]) == ["wang-cr"]
+    assert reproduction.twins(Store(tmp_path / "empty"), ["wang"]) == []
     assert table["difference"].abs().max() == pytest.approx(0.0, abs=1e-12)
     assert table["within"].all()
     assert not table["doubtful"].any()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import digamma
 from sklearn.metrics import roc_curve
 
 RESAMPLES = 2000
@@ -34,6 +35,18 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """
     y, s = _checked(labels, scores)
     return float(resampled_ap(y, s, np.ones((len(y), 1)))[0])
+
+
+def chance(n_real: int, n_fake: int) -> float:
+    """AP that a random order of so many reals and fakes has on average: a little above the share of fakes.
+
+    With N pictures, F of them fake, q = (F - 1) / (N - 1) and the harmonic number H: q + (1 - q) H_N / N.
+    """
+    total = n_real + n_fake
+    if n_fake < 1 or total < 2:
+        raise ValueError(f"{n_real} reals and {n_fake} fakes: expected at least one fake and two pictures")
+    q = (n_fake - 1) / (total - 1)
+    return float(q + (1 - q) * (digamma(total + 1) + np.euler_gamma) / total)
 
 
 def gmean_threshold(labels: ArrayLike, scores: ArrayLike) -> float:

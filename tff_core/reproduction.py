@@ -103,6 +103,7 @@ def _beside(paper: pd.DataFrame, measured: pd.DataFrame, quantity: str, detector
 
 def _sensitivity(store: Store, name: str, arch: str) -> pd.DataFrame:
     paper = verdicts.paper(arch)
+    assert paper is not None  # it was asked whether the paper has this network
     rows = _rows(store, "sensitivity", detector=name, threshold_source="test")
     if len(rows):
         rows = rows[(rows["condition"] == "baseline") | (rows["k"] == published.K[arch])]
@@ -159,6 +160,13 @@ def _twin(store: Store, name: str, which: str, claimed: Mapping[str, str]) -> pd
         ],
         ignore_index=True,
     )
+
+
+def twins(store: Store, detectors: Sequence[str]) -> list[str]:
+    """Names of the colour-robust twins that these detectors were compared with in the result tables."""
+    rows = _rows(store, "color_robust")
+    rows = rows[rows["detector"].isin(list(detectors))] if "detector" in rows else rows
+    return list(dict.fromkeys(rows["twin"].dropna())) if "twin" in rows else []
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:

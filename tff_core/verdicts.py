@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.special import digamma
 
 from tff_core import published
 from tff_core.figures import generator_name
+from tff_core.metrics import chance
 from tff_core.results import Store
 
 MATCHED = "top-k - matched-k"
@@ -76,12 +76,14 @@ def read(store: Store, table: str, detector: str, generators: Sequence[str]) -> 
     return rows.sort_values("generator", key=lambda column: column.map(rank), kind="stable")
 
 
-def paper(arch: str) -> pd.DataFrame:
+def paper(arch: str) -> pd.DataFrame | None:
     """The paper's sensitivity table of one network, its conditions called as they are here.
 
     Its random-k is one AP of the mean probability of five dropped networks: `random-k-ensemble` in this
-    project. Raises ValueError where the paper has no such network.
+    project. None where the paper has no such network.
     """
+    if arch not in published.K:
+        return None
     return published.sensitivity(arch).replace({"condition": {"random-k": "random-k-ensemble"}})
 
 
@@ -207,18 +209,6 @@ def luck(speak_for: int, generators: int, level: float = 0.95) -> float:
     they share the trained detectors: a hint, not a p-value.
     """
     return float(stats.binom.sf(speak_for - 1, generators, (1 - level) / 2))
-
-
-def chance(n_real: int, n_fake: int) -> float:
-    """AP that a random order of so many reals and fakes has on average: a little above the share of fakes.
-
-    With N pictures, F of them fake, q = (F - 1) / (N - 1) and the harmonic number H: q + (1 - q) H_N / N.
-    """
-    total = n_real + n_fake
-    if n_fake < 1 or total < 2:
-        raise ValueError(f"{n_real} reals and {n_fake} fakes: expected at least one fake and two pictures")
-    q = (n_fake - 1) / (total - 1)
-    return float(q + (1 - q) * (digamma(total + 1) + np.euler_gamma) / total)
 
 
 # ---------------------------------------------------------------------------------------------- the claims

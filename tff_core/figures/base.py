@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from tff_core import metrics
+
 INK = "#777777"
 GRID = "rgba(128,128,128,0.25)"
 LINE = "rgba(128,128,128,0.7)"
@@ -243,6 +245,12 @@ def counts_text(table: pd.DataFrame) -> str:
     if "n_real" not in table:
         return ""
     return f"Per generator {span_text(table['n_real'])} reals and {span_text(table['n_fake'])} fakes."
+
+
+def chance_of(table: pd.DataFrame) -> float:
+    """AP of a random order of so many reals and fakes, mean over the rows: where a figure marks chance."""
+    counts = zip(table["n_real"], table["n_fake"], strict=True)
+    return float(np.mean([metrics.chance(int(real), int(fake)) for real, fake in counts]))
 
 
 def span_text(values: Any) -> str:

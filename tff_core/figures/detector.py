@@ -236,14 +236,24 @@ def histograms(
     figure.update_layout(barmode="overlay", bargap=0)
     figure.update_xaxes(title="logit (right: fake)")
     figure.update_yaxes(title="share of the pictures, %", range=[0, 107 * top], rangemode="tozero")
-    counts = {label: [int((rows["label"] == label).sum()) for rows in groups.values()] for label in (0, 1)}
+    scored = {label: [rows[rows["label"] == label] for rows in groups.values()] for label in (0, 1)}
+    # without names every score is that of another picture
+    counts = {
+        label: [rows["image"].nunique() if "image" in rows else len(rows) for rows in some]
+        for label, some in scored.items()
+    }
+    times = [
+        len(rows) / n for label in counts for rows, n in zip(scored[label], counts[label], strict=True) if n
+    ]
     described = "; ".join(
         f"{names[v]}: median logit of reals {r.loc[r['label'] == 0, 'logit'].median():.1f}, "
         f"of fakes {r.loc[r['label'] == 1, 'logit'].median():.1f}"
         for v, r in groups.items()
     )
     text = (
-        "Distribution of the logit on real and fake pictures ("
-        f"{span_text(counts[0])} and {span_text(counts[1])} scores per panel, the outermost in the end bins)."
+        f"Distribution of the logit on {span_text(counts[0])} reals and {span_text(counts[1])} fakes, the "
+        "outermost in the end bins."
     )
+    if max(times) > 1:
+        text += f" Every picture has {span_text(times)} scores, one for each detector seed and draw."
     return finish(figure, 420, text, f"Histograms. {described}.", menu=len(groups) > 1)

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from tff_core.figures.base import (
     LINE,
     add_menu,
+    chance_of,
     counts_text,
     error_bars,
     finish,
@@ -125,14 +126,14 @@ def robust_ap(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figu
             "The paper": [i >= measured for i in range(total)],
         }
         add_menu(figure, shown)
-    chance = float((table["n_fake"] / (table["n_fake"] + table["n_real"])).mean())
+    chance = chance_of(table)
     figure.add_vline(x=100 * chance, line={"color": LINE, "dash": "dot", "width": 1})
     figure.update_xaxes(title="average precision (AP), %", range=[min(38.0, 100 * chance - 12), 101.5])
     generator_axis(figure, generators)
     text = (
         "Average precision of the universal detector and of its colour-robust twin on the same pictures in "
         f"colour (filled) and in gray (open). {counts_text(table)} Bars: 95 % intervals over pictures and "
-        "detector seeds; small dots are the seeds; dotted line: chance."
+        "detector seeds; small dots are the seeds; dotted line: a random order, on average."
     )
     ap = {(r.generator, r.model, r.input): r.ap for r in records(table[table["seed"] == "all"])}
     described = "; ".join(

@@ -14,6 +14,7 @@ from tff_core.figures.base import (
     SEED_COLOURS,
     add_menu,
     alt_ap,
+    chance_of,
     cloud,
     counts_text,
     dots,
@@ -69,7 +70,7 @@ def finding(summary: pd.DataFrame, paper: pd.DataFrame | None = None, k: int | N
                 "The paper": [i >= measured for i in range(total)],
             },
         )
-    chance = float((summary["n_fake"] / (summary["n_fake"] + summary["n_real"])).mean())
+    chance = chance_of(summary)
     figure.add_vline(x=100 * chance, line={"color": LINE, "dash": "dot", "width": 1})
     figure.update_xaxes(title="average precision (AP), %", range=[min(38.0, 100 * chance - 8), 101.5])
     generator_axis(figure, generators)
@@ -77,7 +78,7 @@ def finding(summary: pd.DataFrame, paper: pd.DataFrame | None = None, k: int | N
     text = (
         f"Average precision on each generator, with the whole detector and with {what} held constant. "
         f"{counts_text(summary)} Whiskers: lowest to highest bound of the seeds' 95 % intervals; "
-        "faint dots: single seeds and draws; dotted line: chance."
+        "faint dots: single seeds and draws; dotted line: a random order, on average."
     )
     if paper is not None:
         text += " The paper reports one detector, no intervals and no layer-matched control."
