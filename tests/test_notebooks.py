@@ -85,6 +85,16 @@ def test_imports_only_what_the_environment_has_and_defines_little(path: Path) ->
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_cells_about_some_parameters_name_one_that_there_is(path: Path) -> None:
+    cells = read(path).cells
+    (parameters,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    names = {target.id for s in ast.parse(parameters.source).body for target in s.targets}  # type: ignore[attr-defined]
+    for tag in {tag for cell in cells for tag in cell.metadata.get("tags", []) if tag.startswith("only-if")}:
+        match = re.fullmatch(r"only-if:(\w+)!?=\S+", tag)
+        assert match and match[1] in names, tag
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_words_of_a_verdict_come_from_the_rule(path: Path) -> None:
     tree = ast.parse("\n".join(cell.source for cell in code(read(path))))
     words = {verdicts.HOLDS, verdicts.IN_PART, verdicts.NOT}

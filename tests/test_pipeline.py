@@ -87,7 +87,7 @@ def _config(**changes: Any) -> dict[str, Any]:
 
 def test_a_page_is_told_what_its_notebook_declares_and_nothing_else() -> None:
     pages = grid.pages(_config(n_test=0), ROOT)
-    assert set(pages["notebooks/data_card"].parameters) == {"generators", "n"}
+    assert set(pages["notebooks/data_card"].parameters) == {"dataset", "generators", "n"}
     assert pages["notebooks/05_lrp_max"].parameters["n"] is None  # 0: all pictures
     one = pages["generators/resnet50-miniature.gaugan"].parameters
     assert one["generator"] == "gaugan"
@@ -221,6 +221,17 @@ def test_an_executed_notebook_has_its_parameters_title_and_provenance(tmp_path: 
         assert word in footer
     assert "o = 1" not in footer
     assert not any("papermill" in cell["metadata"] for cell in cells)
+
+
+def test_cells_about_other_parameters_are_left_out(tmp_path: Path) -> None:
+    code = "print('always')\n\n"
+    for tag in ("k=7", "k!=7", "k=1", "k!=1", "o=1"):
+        code += f"# %% tags=[\"only-if:{tag}\"]\nprint('{tag}')\n\n"
+    done, output = _execute(tmp_path, code)
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
+    said = ["".join(out["text"]).strip() for cell in cells for out in cell.get("outputs", [])]
+    assert said == ["always", "k=7", "k!=1"]  # the notebook has no parameter o
 
 
 def test_a_failing_notebook_is_told_in_one_message_and_leaves_no_output(tmp_path: Path) -> None:

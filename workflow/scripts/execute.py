@@ -7,6 +7,7 @@ leaves no output, exits 1 and prints one readable message with the failing cell.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import re
@@ -27,6 +28,28 @@ from tff_core.results import fingerprint, read_json, write_text
 _PROBE = "import json\nfrom tff_core.results import provenance\nprint(json.dumps(provenance()))"
 
 
+def relevant(cells: list[NotebookNode], values: dict[str, Any]) -> list[NotebookNode]:
+    """The cells that are about these values of the parameters.
+
+    A cell with the tag ``only-if:NAME=VALUE``, or ``only-if:NAME!=VALUE``, is left out where that is not so.
+    """
+
+    def fits(tag: str) -> bool:
+        match = re.fullmatch(r"only-if:(\w+)(!?=)(.*)", tag)
+        return match is None or (str(values.get(match[1])) == match[3]) == (match[2] == "=")
+
+    return [cell for cell in cells if all(map(fits, cell.metadata.get("tags", [])))]
+
+
+def defaults(notebook: NotebookNode) -> dict[str, Any]:
+    """The values in the cell tagged ``parameters``."""
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            found = [s for s in ast.parse(cell.source).body if isinstance(s, ast.Assign)]
+            return {ast.unparse(s.targets[0]): ast.literal_eval(s.value) for s in found}
+    return {}
+
+
 def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Execute ``notebook`` in place with those of ``parameters`` that it declares.
 
@@ -34,6 +57,7 @@ def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dic
     """
     os.environ["TFF_STATIC"] = "1"  # controls without a kernel: nobody is there to move a live one
     used = {key: value for key, value in parameters.items() if key in pairs.declared(notebook)}
+    notebook.cells = relevant(notebook.cells, {**defaults(notebook), **used})
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
     begin = time.monotonic()
     done = papermill.execute_notebook(
