@@ -6,7 +6,7 @@ network with one logit per class of scene: it says what a picture shows, and is 
 are compared with. Weights are read without running code: safetensors, or a checkpoint as Wang et al. publish
 it (a dict with key ``model``) under ``torch.load(weights_only=True)``.
 
-A detector that was trained elsewhere is *external*: `tff_core.training.adopt` takes its weights into the
+A detector that was trained elsewhere is *external*: `tff_core.adoption.adopt` takes its weights into the
 store, and with them the description by which `get` knows it from then on.
 """
 

@@ -16,7 +16,6 @@ import hashlib
 import pickle
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from torch import nn
 from torchvision.transforms.v2 import functional as tv
 from tqdm import tqdm
 
-from tff_core import data, detectors, lrp, memory, metrics
+from tff_core import data, detectors, memory, metrics
 from tff_core.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
 
 _RECIPE = 2  # raised when a change to this module changes the weights that it makes
@@ -119,8 +118,8 @@ def train(
     """
     settings = settings or config(spec)
     device = torch.device(device) if device is not None else detectors.default_device()
-    images = _pictures(spec, store, "train", settings.n)
-    held_out = _pictures(spec, store, "val", settings.n_val)
+    images = pictures(spec, store, "train", settings.n)
+    held_out = pictures(spec, store, "val", settings.n_val)
     identity = {
         "recipe": _RECIPE,
         "network": spec.arch,
@@ -135,7 +134,7 @@ def train(
         identity["classes"] = list(spec.classes)
     key = fingerprint(identity)
     path = store.detector(spec.name, seed)
-    if _is_there(path, key):
+    if is_there(path, key):
         return path
     run = _Run(spec, seed, settings, device, images, held_out, key, path.with_suffix(".part.pt"))
     run.to_the_end(progress)
@@ -143,7 +142,7 @@ def train(
     content = safetensors.torch.save(weights)
     with atomic_write(path) as part:
         part.write_bytes(content)
-    judged = _judge(run.model, held_out, spec.classes, device)
+    judged = judge(run.model, held_out, spec.classes, device)
     info = {
         **judged,
         "detector": spec.name,
@@ -164,76 +163,11 @@ def train(
     return path
 
 
-def adopt(
-    name: str,
-    entry: Mapping[str, Any],
-    store: Store,
-    *,
-    dataset: str = "miniature",
-    n_val: int = 0,
-    device: str | torch.device | None = None,
-) -> Path:
-    """Take a detector that was trained elsewhere into the store, unless it is there; the path of its weights.
+def pictures(spec: detectors.Spec, store: Store, part: str, n: int) -> data.ImageSet:
+    """The pictures of one part that a detector is trained or calibrated on, ``n`` of each label (0: all).
 
-    ``entry`` as in `tff_core.detectors.external`. Its weights are checked against its network, the network
-    against the rules of relevance, and its threshold is calibrated on the validation pictures of ``dataset``
-    (``n_val`` per label, 0: all there are). Beside the weights, ``.json`` has the threshold with its
-    interval, how well it does on these pictures, the entry, and where the weights came from. It is written
-    last, and an external detector has the one seed 0.
-
-    Raises ValueError where the entry makes no sense, the network has not one logit or a layer without a rule
-    for relevance, WeightsError as in
-    `tff_core.detectors.load_weights`, and what `train` raises about pictures.
+    Of a classifier the reals of its classes. FileNotFoundError or ValueError where they are not there.
     """
-    spec = detectors.external(name, entry, dataset)
-    device = torch.device(device) if device is not None else detectors.default_device()
-    source = Path(entry["weights"]).expanduser()
-    held_out = _pictures(spec, store, "val", n_val)
-    model = detectors.load_weights(detectors.build(spec.arch), source)
-    identity = {
-        "adopted": {key: value for key, value in entry.items() if key != "weights"},
-        "dataset": dataset,
-        "weights": hashlib.sha256(source.read_bytes()).hexdigest(),
-        "val": data.content_hash(held_out),
-        "torch": torch.__version__.split("+")[0],
-    }
-    key, path = fingerprint(identity), store.detector(name, 0)
-    if _is_there(path, key):
-        return path
-    try:
-        lrp.canonize(model)
-    except lrp.NoRule as error:
-        raise ValueError(f"external detector {name!r}: {error}") from error
-    content = safetensors.torch.save({name: value.contiguous() for name, value in model.state_dict().items()})
-    with torch.inference_mode():
-        first = data.normalize(data.load(held_out.take([0]), spec.preprocessing), spec.preprocessing)
-        shape = tuple(model(first).shape)
-    if shape != (1, 1):
-        raise ValueError(
-            f"external detector {name!r}: its network answers one picture with the shape {shape}; expected "
-            "(1, 1), one logit that is positive for fakes"
-        )
-    with atomic_write(path) as part:
-        part.write_bytes(content)
-    model = detectors.ready(model, device)
-    info = {
-        **_judge(model, held_out, (), device, spec.preprocessing),
-        "detector": name,
-        "seed": 0,
-        "network": spec.arch,
-        "dataset": dataset,
-        "external": {**entry, "weights": str(source)},
-        "key": key,
-        "identity": identity,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "n_train": None,
-        "provenance": provenance(data=identity["val"], device=str(device)),
-    }
-    write_json(path.with_suffix(".json"), info)
-    return path
-
-
-def _pictures(spec: detectors.Spec, store: Store, part: str, n: int) -> data.ImageSet:
     root = store.data(spec.dataset, part, "progan")
     if not root.is_dir():
         raise FileNotFoundError(
@@ -268,7 +202,8 @@ def _labels(images: data.ImageSet, classes: tuple[str, ...]) -> torch.Tensor:
     return torch.tensor(images.labels, dtype=torch.float32)
 
 
-def _is_there(path: Path, key: str) -> bool:
+def is_there(path: Path, key: str) -> bool:
+    """Whether weights with their description are whole and were made from what ``key`` stands for."""
     description = path.with_suffix(".json")
     if not (path.is_file() and description.is_file()):
         return False
@@ -456,13 +391,14 @@ def _right(model: nn.Module, batches: data.Batches, classes: tuple[str, ...]) ->
     ]
 
 
-def _judge(
+def judge(
     model: nn.Module,
     images: data.ImageSet,
     classes: tuple[str, ...],
     device: torch.device,
     preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> dict[str, Any]:
+    """What stands beside the weights: the threshold and how well the detector does, or the classifier."""
     if classes:
         right = _right(model, data.batches(images, device=device), classes)
         interval = binomtest(sum(right), len(right)).proportion_ci(method="wilson")

@@ -127,9 +127,9 @@ def _paper(project: Path | None) -> dict[str, bool]:
     """The files of the paper that its own grid is made of, and whether each is there; none in no checkout."""
     import yaml
 
-    grid = project / "workflow" / "config.paper.yaml" if project else None
-    if grid is None or not grid.is_file():
+    if project is None or not (project / "workflow" / "config.paper.yaml").is_file():
         return {}
+    grid = project / "workflow" / "config.paper.yaml"
     settings = yaml.safe_load(grid.read_text(encoding="utf-8"))
     named = [folder for parts in settings["sources"].values() for folder in parts.values()]
     named += [entry["weights"] for entry in settings["external"].values()]

@@ -6,7 +6,7 @@ import argparse
 import json
 
 import steps
-from tff_core import training
+from tff_core import adoption
 from tff_core.results import Store
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
     steps.one_thread()
     where = steps.device(options.device)
-    training.adopt(options.detector, options.entry, Store(), dataset=options.dataset, device=where)
+    adoption.adopt(options.detector, options.entry, Store(), dataset=options.dataset, device=where)
 
 
 if __name__ == "__main__":
