@@ -1,4 +1,4 @@
-"""Detectors that were trained elsewhere: refused unless they are detectors, and calibrated on what they see."""
+"""Detectors trained elsewhere: refused unless they are detectors, and calibrated on what they see."""
 
 from collections.abc import Callable
 from pathlib import Path
