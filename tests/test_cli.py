@@ -526,6 +526,7 @@ def test_run_executes_a_notebook(
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [
         nbformat.v4.new_code_cell('n = 1\nnames = ["a"]', metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("print('one')", metadata={"tags": ["only-if:n=1"]}),
         nbformat.v4.new_code_cell("print(n + 1, names)\nassert n < 9, 'too large'"),
     ]
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}

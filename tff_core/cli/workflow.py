@@ -179,6 +179,7 @@ def chapter(options: argparse.Namespace) -> int:
     import yaml
     from papermill.exceptions import PapermillExecutionError
 
+    from tff_core.notebooks import defaults, relevant
     from tff_core.results import Store, write_text
 
     known = papermill.inspect_notebook(str(source))
@@ -197,9 +198,11 @@ def chapter(options: argparse.Namespace) -> int:
         values.setdefault("build", str(store.root))
     out = (options.out or store.root / "runs" / f"{source.stem}.ipynb").resolve()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
+    notebook.cells = relevant(notebook.cells, {**defaults(notebook), **values})
     try:
         done = papermill.execute_notebook(
-            nbformat.read(source, as_version=4),  # type: ignore[no-untyped-call]
+            notebook,
             None,
             parameters=values,
             kernel_name="python3",

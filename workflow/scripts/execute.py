@@ -7,7 +7,6 @@ leaves no output, exits 1 and prints one readable message with the failing cell.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import re
@@ -22,32 +21,11 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 import pairs
+from tff_core.notebooks import defaults, relevant
 from tff_core.results import fingerprint, read_json, write_text
 
 # runs in the kernel of the notebook, so that it tells the truth about the device used
 _PROBE = "import json\nfrom tff_core.results import provenance\nprint(json.dumps(provenance()))"
-
-
-def relevant(cells: list[NotebookNode], values: dict[str, Any]) -> list[NotebookNode]:
-    """The cells that are about these values of the parameters.
-
-    A cell with the tag ``only-if:NAME=VALUE``, or ``only-if:NAME!=VALUE``, is left out where that is not so.
-    """
-
-    def fits(tag: str) -> bool:
-        match = re.fullmatch(r"only-if:(\w+)(!?=)(.*)", tag)
-        return match is None or (str(values.get(match[1])) == match[3]) == (match[2] == "=")
-
-    return [cell for cell in cells if all(map(fits, cell.metadata.get("tags", [])))]
-
-
-def defaults(notebook: NotebookNode) -> dict[str, Any]:
-    """The values in the cell tagged ``parameters``."""
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            found = [s for s in ast.parse(cell.source).body if isinstance(s, ast.Assign)]
-            return {ast.unparse(s.targets[0]): ast.literal_eval(s.value) for s in found}
-    return {}
 
 
 def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dict[str, Any]:
