@@ -434,6 +434,41 @@ def test_links_to_the_repository_need_a_public_address(tmp_path: Path) -> None:
     assert stage.public_origin(tmp_path) is None
 
 
+def test_what_changes_elsewhere_or_during_a_build_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, pictures = tmp_path / "project", tmp_path / "pictures"
+    (root / "workflow").mkdir(parents=True)
+    pictures.mkdir()
+    base = (ROOT / "workflow" / "config.yaml").read_text(encoding="utf-8")
+    (root / "workflow" / "config.yaml").write_text(
+        base.replace("sources: {} ", f"sources: {{a: {{test: {pictures}}}}} ")
+    )
+    # in place of the workflow: it builds a book, and somebody edits a source meanwhile
+    edit = tmp_path / "edit"
+    workflow = (
+        "import pathlib; folder = pathlib.Path('html'); folder.mkdir(exist_ok=True);"
+        f"open({str(tmp_path / 'runs')!r}, 'a').write('.'); (folder / '.complete').touch();"
+        f"pathlib.Path({str(edit)!r}).exists() and pathlib.Path({str(root / '_toc.yml')!r}).write_text('x')"
+    )
+    monkeypatch.setattr(build, "ROOT", root)
+    monkeypatch.setattr(build, "command", lambda *_: [sys.executable, "-c", workflow])
+    monkeypatch.setattr(build, "warm", lambda _, variables, *__: contextlib.nullcontext(variables))
+    monkeypatch.setattr(sys, "argv", ["build.py"])
+    monkeypatch.setenv("TFF_BUILD", str(tmp_path / "build"))
+
+    def runs() -> int:
+        assert build.main() == 0
+        return len((tmp_path / "runs").read_text())
+
+    assert [runs(), runs()] == [1, 1]
+    (pictures / "one more.png").touch()
+    assert [runs(), runs()] == [2, 2]
+    (root / "_config.yml").write_text("y")
+    edit.touch()
+    assert [runs(), runs(), runs()] == [3, 4, 4]  # _toc.yml was edited while the third was at work
+
+
 # ---- the tiny book
 
 

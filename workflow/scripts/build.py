@@ -28,6 +28,8 @@ from typing import IO, Any
 import psutil
 import yaml
 
+import grid
+
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED_GB = 2.0
 ORPHANS_END = 60.0  # seconds that the steps of a killed build may take to end
@@ -244,16 +246,33 @@ def environment(folder: Path, threads: int) -> dict[str, str]:
     }
 
 
-def state(folder: Path, config: str) -> str:
-    """A fingerprint of the sources, the configuration and the files made from them.
+def sources(config: dict[str, Any]) -> str:
+    """A fingerprint of what a build is made from.
 
-    Equal to that of the last finished build, it says that nothing has to be done: as sure as the workflow's
-    own check, which looks at the same files, and faster. Sources count by content, results by size and time.
+    The configuration and the project's own files count by content, pictures and weights that lie elsewhere by
+    size and time.
     """
-    total = hashlib.sha256(config.encode())
+    total = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for path in sorted(path for name in _SOURCES for path in ROOT.glob(name) if path.is_file()):
         if "__pycache__" not in path.parts:
             total.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    for parts in config["sources"].values():
+        for folder in (parts or {}).values():
+            total.update(grid.listing(folder).encode())
+    for entry in config["external"].values():
+        path = Path(entry["weights"])
+        facts = path.stat() if path.is_file() else None  # of a detector that is not used
+        total.update(f"{path} {facts and (facts.st_size, facts.st_mtime_ns)}\n".encode())
+    return total.hexdigest()
+
+
+def state(folder: Path, made_from: str) -> str:
+    """A fingerprint of what a build is made from (see `sources`) and of the files in its folder.
+
+    Equal to that of the last finished build, it says that nothing has to be done: as sure as the workflow's
+    own check, which looks at the same files, and faster. Results count by size and time.
+    """
+    total = hashlib.sha256(made_from.encode())
     for path in sorted(path for name in _RESULTS for path in folder.glob(name) if path.is_file()):
         facts = path.stat()
         total.update(f"{path.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
@@ -517,12 +536,12 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     text = json.dumps(config, indent=1, sort_keys=True)
     if not resolved.is_file() or resolved.read_text() != text:
         resolved.write_text(text)
-    stamp = folder / ".state"
+    stamp, made_from = folder / ".state", sources(config)
     if (
         not options.snakemake
         and complete.is_file()
         and stamp.is_file()
-        and stamp.read_text() == state(folder, text)
+        and stamp.read_text() == state(folder, made_from)
     ):
         print(f"nothing has changed since the last build\nthe book: {address(folder)}")
         return 0
@@ -557,7 +576,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         full = f"\nonly {free:.0f} MB are free on the disk of {folder}: free some, then run again"
         raise BuildError(told + (full if free < 100 else ""))
     if not options.snakemake:
-        stamp.write_text(state(folder, text))
+        stamp.write_text(state(folder, made_from))  # of the sources as they were when it began
     if idle:
         print(f"nothing was run; what would be, and why: {report}")
         return 0
