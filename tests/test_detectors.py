@@ -1,7 +1,9 @@
 """The registry, and weights that are refused unless they are what they claim."""
 
+import hashlib
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +205,39 @@ def test_imagenet_weights_are_those_of_this_machine(tmp_path: Path, monkeypatch:
     found = detectors.imagenet("tiny")
     x = torch.randn(2, 3, 8, 8)
     assert torch.equal(found(x), source.eval()(x)) and not any(p.requires_grad for p in found.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arch", "begins", "library"),
+    [("resnet50", "resnet50-", "pytorch.org"), ("efb0", "efficientnet-b0-", "EfficientNet-PyTorch")],
+)
+def test_imagenet_weights_come_from_where_the_library_gets_them(
+    arch: str, begins: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = detectors.ARCHITECTURES[arch]
+    assert network.imagenet.rsplit("/", 1)[-1].startswith(begins) and library in network.imagenet
+    torch.manual_seed(0)
+    (tmp_path / "theirs").mkdir()
+    made = tmp_path / "theirs" / "weights.pth"
+    torch.save(network.make(1000).state_dict(), made)
+    digest = hashlib.sha256(made.read_bytes()).hexdigest()[:8]
+    there = made.rename(made.with_name(f"{begins}{digest}.pth"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setitem(detectors.ARCHITECTURES, arch, replace(network, imagenet=there.as_uri()))
+    with pytest.raises(FileNotFoundError, match=f"no ImageNet weights {begins}"):
+        detectors.imagenet(arch)
+    found = detectors.imagenet(arch, download=True)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(found.state_dict().values(), torch.load(there).values(), strict=True)
+    )
+    there.unlink()
+    detectors.imagenet(arch)  # kept
+    wrong = there.with_name(f"{begins}00000000.pth")
+    wrong.write_bytes(b"another file")
+    monkeypatch.setitem(detectors.ARCHITECTURES, arch, replace(network, imagenet=wrong.as_uri()))
+    with pytest.raises(ConnectionError, match=r"could not be fetched from .*hash"):
+        detectors.imagenet(arch, download=True)
 
 
 def two_logits() -> nn.Module:

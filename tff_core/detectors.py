@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +24,11 @@ from typing import Any
 import numpy as np
 import torch
 from efficientnet_pytorch import EfficientNet
+from efficientnet_pytorch.utils import url_map
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
-from torchvision.models import resnet50
+from torchvision.models import ResNet50_Weights, resnet50
 
 from tff_core import data, memory
 from tff_core.results import Store, read_json
@@ -40,12 +42,13 @@ class WeightsError(ValueError):
 class Architecture:
     """How to build a network untrained, and the paper's number of top feature maps.
 
-    ``make()`` has one logit, ``make(n)`` has n.
+    ``make()`` has one logit, ``make(n)`` has n. ``imagenet`` is where its library gets ImageNet weights.
     """
 
     title: str
     k: int
     make: Callable[..., nn.Module]
+    imagenet: str = ""
 
 
 def _resnet50(logits: int = 1) -> nn.Module:
@@ -63,8 +66,8 @@ def _efficientnet_b0(logits: int = 1) -> nn.Module:
 
 
 ARCHITECTURES = {
-    "resnet50": Architecture("ResNet-50", 114, _resnet50),
-    "efb0": Architecture("EfficientNet-B0", 27, _efficientnet_b0),
+    "resnet50": Architecture("ResNet-50", 114, _resnet50, ResNet50_Weights.IMAGENET1K_V1.url),
+    "efb0": Architecture("EfficientNet-B0", 27, _efficientnet_b0, url_map["efficientnet-b0"]),
 }
 
 
@@ -367,17 +370,29 @@ def ready(model: nn.Module, device: str | torch.device) -> nn.Module:
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def imagenet(arch: str) -> nn.Module:
-    """The network with ImageNet's 1,000 classes, from weights on this machine; nothing is downloaded.
+def imagenet(arch: str, download: bool = False) -> nn.Module:
+    """The network with ImageNet's 1,000 classes, in evaluation mode, on the CPU.
 
-    In evaluation mode, on the CPU. Weights are looked for where torch keeps what it downloaded, under the
-    names that torchvision and efficientnet_pytorch give them. Raises FileNotFoundError where there are none,
-    and as `read_weights` and `load_weights`.
+    The weights are those of its library (torchvision, efficientnet_pytorch), from where torch keeps what it
+    downloads. With ``download`` they are fetched from the library's address first, if they are not there, and
+    checked against the hash in their name; otherwise nothing is fetched. Raises FileNotFoundError where there
+    are none, ConnectionError where they cannot be fetched, and as `read_weights` and `load_weights`.
     """
     model = build(arch, [str(number) for number in range(1000)])
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    pattern = {"resnet50": "resnet50-*.pth", "efb0": "efficientnet-b0-*.pth"}.get(arch, f"{arch}-*.pth")
-    files = sorted(folder.glob(pattern)) if folder.is_dir() else []
+    url = architecture(arch).imagenet
+    folder, name = Path(torch.hub.get_dir()) / "checkpoints", url.rsplit("/", 1)[-1]
+    if url and download and not (folder / name).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        match = re.search(r"-([0-9a-f]{8,})\.", name)
+        try:
+            # the libraries' own loaders would unpickle what they fetch
+            torch.hub.download_url_to_file(url, str(folder / name), match[1] if match else None)
+        except (OSError, RuntimeError) as error:  # no network, or not the file that its name promises
+            raise ConnectionError(
+                f"ImageNet weights could not be fetched from {url} ({error}): put the file into {folder}"
+            ) from error
+    pattern = f"{name.rpartition('-')[0] or arch}-*.pth"
+    files = sorted(folder.glob(pattern), key=lambda path: path.name == name) if folder.is_dir() else []
     if not files:
         raise FileNotFoundError(
             f"no ImageNet weights {pattern} in {folder}: put them there, or use a classifier of scenes "
