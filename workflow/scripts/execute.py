@@ -118,6 +118,7 @@ def main() -> int:
         if options.lacks:
             note = f"```{{admonition}} Not executed\n:class: note\n{options.lacks}\n```"
             pairs.insert_below_title(notebook, note)
+            notebook.cells = relevant(notebook.cells, {**defaults(notebook), **options.parameters})
             pairs.set_ids(notebook)
             write_text(options.output, pairs.dumps(notebook))
             return 0
