@@ -26,7 +26,7 @@ from tff_core import detectors, figures, verdicts
 from tff_core.results import Store
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 k = k or spec.k
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
 contrast = verdicts.read(store, "contrast", detector, generators)
@@ -36,7 +36,7 @@ paper = verdicts.paper(spec.arch)
 # ## The finding in one figure
 #
 # Average precision (AP) says how well a detector sorts fakes above reals, whatever the threshold: 100 % is
-# perfect, chance is the share of fakes. The figure shows it for the whole detector and with *k* feature
+# perfect, chance is about the share of fakes. The figure shows it for the whole detector and with *k* feature
 # maps held constant: the *k* with the most relevance (**top-k**), the *k* with the least (**low-k**), *k*
 # drawn at random from all the others (**random-k**), and, this book's addition, *k* drawn at random **in
 # the same layers** as the top-k (**layer-matched**).
@@ -47,7 +47,8 @@ figures.show(figures.finding(summary, paper, k))
 
 # %% [markdown]
 # A marker is a mean over the trained detectors, and over the draws of a random set. Switch to the published
-# numbers with the buttons, hover a marker for its numbers, click a legend entry to hide it.
+# numbers with the buttons (where the paper has this network), hover a marker for its numbers, click a legend
+# entry to hide it.
 
 # %% tags=["hide-input"]
 strict = verdicts.verdict(contrast)
@@ -63,10 +64,10 @@ display(
 
 # %% [markdown]
 # The rule behind these sentences: the difference of AP, top-k minus control, is pooled over the detectors
-# trained from different seeds, with a 95 % bootstrap interval over pictures and over draws of the control.
-# On a generator the claim holds if that whole interval lies below zero. Over all generators the word is
-# *holds* (everywhere), *holds in part* (somewhere) or *does not hold* (nowhere). {doc}`The third chapter
-# </notebooks/03_sensitivity>` shows the intervals.
+# trained from different seeds (where there are several), with a 95 % bootstrap interval over pictures and
+# over draws of the control. On a generator the claim holds if that whole interval lies below zero. Over all
+# generators the word is *holds* (everywhere), *holds in part* (somewhere) or *does not hold* (nowhere).
+# {doc}`The third chapter </notebooks/03_sensitivity>` shows the intervals.
 
 # %% [markdown]
 # ```{admonition} What these pictures are, and are not
@@ -80,6 +81,17 @@ display(
 # does not refute it. The {doc}`data card </notebooks/data_card>` shows the pictures and tells what was put
 # in by construction.
 # ```
+
+# %% tags=["hide-input"]
+if spec.dataset != "miniature":
+    text = (
+        f"**Here it is otherwise.** This book was made with the data set `{spec.dataset}`, whose pictures "
+        "lie on disk and were not made by the project"
+        + (", and with a detector that was trained elsewhere" if spec.external else "")
+        + ". The names of the generators are those of its folders. {doc}`The data card "
+        "</notebooks/data_card>` shows what is in them."
+    )
+    display(Markdown(text))
 
 # %% [markdown]
 # ## Every claim of the paper, and its verdict
@@ -95,7 +107,7 @@ if table is not None:
     shown = list(dict.fromkeys([detector, *table["detector"]]))
     careful = table["why"].str.contains(verdicts.CAUTION).map({True: ", with a caution", False: ""})
     word = table.assign(word=table["verdict"] + careful).set_index(["claim", "detector"])["word"]
-    titles = " | ".join(detectors.get(name).title for name in shown)
+    titles = " | ".join(detectors.get(name, store).title for name in shown)
     lines = [f"| | claim | {titles} |", "|---|---|" + "---|" * len(shown)]
     for claim in verdicts.CLAIMS:
         cells = [word.get((claim.key, name), verdicts.UNTESTED) for name in shown]
@@ -126,13 +138,18 @@ for generator in generators:
         for row in (rows.loc[(c, generator)] for c in ("baseline", "top-k", "matched-k"))
     ]
     lines.append("| " + " | ".join([figures.generator_name(generator), *cells]) + " |")
-first = summary.iloc[0]
+reals, fakes = (figures.base.span_text(summary[column]) for column in ("n_real", "n_fake"))
+whiskers = (
+    "In brackets the whiskers of the figure: from the lowest to the highest end of the seeds' intervals, "
+    "wider than the pooled intervals of the chapters."
+    if len(seeds) > 1
+    else "In brackets 95 % intervals over pictures."
+)
 display(
     Markdown(
-        f"**The same in numbers.** AP in percent for {spec.title}, k = {k}, {len(seeds)} detector seeds; "
-        f"{first.n_real} reals and {first.n_fake} fakes per generator. In brackets the whiskers of the "
-        f"figure: from the lowest to the highest end of the seeds' intervals, wider than the pooled "
-        f"intervals of the chapters.\n\n" + "\n".join(lines)
+        f"**The same in numbers.** AP in percent for {spec.title}, k = {k}, {len(seeds)} detector "
+        f"seed{'s' * (len(seeds) > 1)}; {reals} reals and {fakes} fakes per generator. {whiskers}\n\n"
+        + "\n".join(lines)
     )
 )
 

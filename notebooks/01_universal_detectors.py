@@ -12,18 +12,18 @@ generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan"
 k = None  # not used here: no feature map is dropped in this chapter
 seeds = [0, 1, 2]
 n = None  # pictures per label; here always all that were scored
-device = "auto"  # not used here: the scores were computed beforehand
+device = "auto"  # of the validation pictures that a detector from elsewhere is shown
 build = ""  # where the results are; "": the project's build folder
 
 # %% tags=["hide-input"]
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tff_core import detectors, figures, metrics, verdicts
+from tff_core import data, detectors, figures, metrics, verdicts
 from tff_core.results import Store, read_json
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 transfer = verdicts.read(store, "transfer", detector, generators)
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
 paper = verdicts.paper(spec.arch)
@@ -44,47 +44,75 @@ paper = verdicts.paper(spec.arch)
 # The logit is the network's answer before it becomes a probability: above zero it leans to fake, below to
 # real.
 #
-# **Code.** `python -m tff_core.training --detector NAME --seed 0`, once for each seed. What it wrote down
-# beside the weights:
+# **Code.** `python -m tff_core.training --detector NAME --seed 0`, once for each seed; a detector that was
+# trained elsewhere is checked and calibrated instead. What was written down beside the weights:
 
 # %%
 info = {seed: read_json(store.detector(detector, seed).with_suffix(".json")) for seed in seeds}
-settings = info[seeds[0]]["identity"]["settings"]
+judged = {seed: info[seed]["validation"] for seed in seeds}
 curves = []
-for seed in seeds:
+for seed in [] if spec.external else seeds:
     loss = pd.Series(info[seed]["history"]["loss"]).rolling(20, min_periods=1).mean()
     curves.append(pd.DataFrame({"seed": seed, "step": loss.index + 1, "loss": loss}))
     curves.append(pd.DataFrame(info[seed]["history"]["validation"]).assign(seed=seed))
-history = pd.concat(curves)
 
 # %% tags=["hide-input"]
-figures.show(
-    figures.training_curves(
-        history, {"loss": "loss, mean of 20 steps", "ap": "AP on held-out ProGAN-like pictures"}
-    )
-)
+if spec.external:  # its training is not known, what it says of validation pictures is
+    held_out = data.scan(store.data(spec.dataset, "val", "progan")).where(first=200)
+    where = detectors.default_device() if device == "auto" else device
+    trained = detectors.load(detector, seeds[0], store, where)
+    batches = data.batches(held_out, device=where, preprocessing=spec.preprocessing)
+    logits = detectors.logits(trained.model, batches)
+    seen = pd.DataFrame({"label": held_out.labels, "logit": logits, "generator": "progan"})
+    low, high = trained.info["abstain"]
+    cuts = {"threshold": trained.threshold, "safe below": low, "safe above": high}
+    figures.show(figures.histograms(seen, "generator", cuts, {"progan": "ProGAN, validation"}))
+else:
+    measures = {"loss": "loss, mean of 20 steps", "ap": "AP on held-out pictures of ProGAN"}
+    figures.show(figures.training_curves(pd.concat(curves), measures))
 
 # %% tags=["hide-input"]
-real, fake = info[seeds[0]]["n_train"]
-judged = {seed: info[seed]["validation"] for seed in seeds}
 first = judged[seeds[0]]
-display(
-    Markdown(
-        f"{spec.title}, from random weights: {real} reals and {fake} ProGAN-like fakes, "
-        f"{settings['epochs']} epochs, "
-        f"{len(info[seeds[0]]['history']['loss'])} steps of {settings['batch_size']} pictures. AP on "
-        f"{first['n_real']} + {first['n_fake']} held-out pictures of the same generator: "
-        + "; ".join(
-            f"{verdicts.percent(j['ap'], j['ap_low'], j['ap_high'])} (seed {seed})"
-            for seed, j in judged.items()
-        )
-        + ". In brackets: 95 % bootstrap interval over pictures."
-    )
+aps = "; ".join(
+    verdicts.percent(j["ap"], j["ap_low"], j["ap_high"]) + f" (seed {seed})" * (not spec.external)
+    for seed, j in judged.items()
 )
-
-# %% [markdown]
-# The published detectors start from ImageNet weights and see 720,000 pictures of 20 ProGAN models. Ours
-# start from random weights and see few: they *should* transfer less, and their seeds should differ more.
+if spec.external:
+    claim = "They do not claim to be those of one of the paper's detectors."
+    if spec.published:
+        claim = f"They are said to be those of the paper's `{spec.published}`."
+    chosen = spec.preprocessing
+    text = (
+        f"{spec.title}, **trained elsewhere**: the weights come from "
+        f"`{info[seeds[0]]['external']['weights']}`, and how they were trained is not known here. {claim}"
+        + (
+            f" Pictures are made {chosen.resize} pixels wide at their shorter side"
+            if chosen.resize
+            else " Pictures are not resized"
+        )
+        + (f"; of them the middle {chosen.crop} pixels are taken. " if chosen.crop else " or cropped. ")
+    )
+    words = "The threshold is calibrated on"
+else:
+    real, fake = info[seeds[0]]["n_train"]
+    settings = info[seeds[0]]["identity"]["settings"]
+    text = (
+        f"{spec.title}, from random weights: {real} reals and {fake} fakes of ProGAN, {settings['epochs']} "
+        f"epochs, {len(info[seeds[0]]['history']['loss'])} steps of {settings['batch_size']} pictures. "
+    )
+    words = "AP on"
+text += (
+    f"{words} {first['n_real']} + {first['n_fake']} held-out pictures of "
+    + ("ProGAN. AP on these" if spec.external else "the same generator")
+    + f": {aps}. In brackets: 95 % bootstrap interval over pictures."
+)
+if not spec.external:
+    text += (
+        "\n\nThe published detectors start from ImageNet weights and see 720,000 pictures of 20 ProGAN "
+        "models. Ours start from random weights and see few: they *should* transfer less, and their seeds "
+        "should differ more."
+    )
+display(Markdown(text))
 
 # %% [markdown]
 # ## Transfer
@@ -101,10 +129,10 @@ display(
 # AP needs no threshold. A detector that ranks at random reaches, on average, the share of fakes (one half if
 # there are as many of them as reals), and a little more where the pictures are few: the border used below.
 #
-# **Intervals.** Another sixty pictures would give another AP. How much another one shows the *bootstrap*:
-# draw as many pictures from the same ones, with replacement, compute AP again, and repeat some thousand
-# times; the middle 95 % of the results are the interval. For the mean over detector seeds the seeds are drawn
-# too.
+# **Intervals.** Other pictures of the same kind would give another AP. How much another one shows the
+# *bootstrap*: draw as many pictures from the same ones, with replacement, compute AP again, and repeat some
+# thousand times; the middle 95 % of the results are the interval. For the mean over several detector seeds
+# the seeds are drawn too.
 
 # %% tags=["hide-input"]
 figures.show(figures.transfer(transfer, paper))
@@ -114,20 +142,22 @@ pooled = transfer[transfer["seed"].astype(str) == "all"].set_index("generator")
 unseen = pooled.drop(index="progan", errors="ignore")
 chance = pooled.apply(lambda row: verdicts.chance(int(row["n_real"]), int(row["n_fake"])), axis=1)
 better = [figures.generator_name(g) for g in unseen.index if unseen.loc[g, "ap_low"] > chance[g]]
-sentence = (
-    f"Of {len(unseen)} families that the detector never saw, {len(better)} are recognised better than chance "
-    f"({verdicts.percent(chance.max())}) with the whole interval ({', '.join(better) or 'none'})."
-)
+sentence = "ProGAN, on which the detector was trained, is the only family here: nothing to transfer to."
 if len(unseen):
+    sentence = (
+        f"Of {len(unseen)} famil{'ies' if len(unseen) > 1 else 'y'} that the detector never saw, "
+        f"{len(better)} {'is' if len(better) == 1 else 'are'} recognised better than "
+        f"chance ({verdicts.percent(chance.max())}) with the whole interval ({', '.join(better) or 'none'})."
+    )
     best, worst = unseen["ap"].idxmax(), unseen["ap"].idxmin()
-    for word, g in (("highest", best), ("lowest", worst)):
+    for word, g in (("highest", best), ("lowest", worst))[: len(unseen)]:
         row = unseen.loc[g]
         value = verdicts.percent(row.ap, row.ap_low, row.ap_high)
         sentence += f" The {word} AP is {value} on {figures.generator_name(g)}."
 display(Markdown(sentence))
 
 # %% [markdown]
-# **What it means.** Where the interval lies above chance, something that ProGAN-like fakes have in common
+# **What it means.** Where the interval lies above chance, something that ProGAN's fakes have in common
 # with that family was learnt, without being asked for. **What it does not mean.** Not that the detector
 # recognises "fakeness". It recognises whatever separates *these* reals from *these* fakes; if our reals
 # shared a trait that no generator copies, it would use that.
@@ -140,7 +170,7 @@ display(Markdown(sentence))
 # | threshold | how | what it needs |
 # |---|---|---|
 # | 0.5 | probability one half, logit 0 | nothing |
-# | validation | best balance on held-out ProGAN-like pictures | labels of the *known* generator |
+# | validation | best balance on held-out pictures of ProGAN | labels of the *known* generator |
 # | on test | best balance on the test pictures of each generator | labels of the *unknown* generator |
 #
 # The third is the paper's, and its code's (for all but ProGAN). It measures how well the two groups *could*
@@ -155,7 +185,8 @@ whole = pd.concat(
 )
 
 # %% tags=["hide-input"]
-cuts = {"0.5": 0.0} | {f"validation, seed {seed}": info[seed]["threshold"] for seed in seeds}
+names = {seed: f"validation, seed {seed}" if len(seeds) > 1 else "validation" for seed in seeds}
+cuts = {"0.5": 0.0} | {names[seed]: info[seed]["threshold"] for seed in seeds}
 figures.show(figures.histograms(whole, "generator", cuts, {g: figures.generator_name(g) for g in generators}))
 
 # %%
@@ -181,7 +212,10 @@ figures.show(figures.thresholds(accuracies))
 both = (
     accuracies.assign(mean=accuracies[["acc_real", "acc_fake"]].mean(axis=1)).groupby("source")["mean"].mean()
 )
-published_mean = paper[paper["condition"] == "baseline"][["acc_real", "acc_fake"]].mean().mean()
+theirs = ""
+if paper is not None:
+    mean = paper[paper["condition"] == "baseline"][["acc_real", "acc_fake"]].mean().mean()
+    theirs = f" The paper, tuned on test: {verdicts.percent(mean)}."
 drift = base[base["threshold_source"] == "test"]["threshold"]
 spread = ", ".join(f"{info[seed]['threshold']:.1f}" for seed in seeds)
 display(
@@ -189,9 +223,14 @@ display(
         f"Mean of real and fake accuracy over the generators: {verdicts.percent(both['at 0.5'])} at 0.5, "
         f"{verdicts.percent(both['validation'])} with the validation threshold, "
         f"{verdicts.percent(both['on test'])} when tuned on the test pictures: a difference of "
-        f"{verdicts.points(both['on test'] - both['validation'])} that a user could not have. The paper, "
-        f"tuned on test: {verdicts.percent(published_mean)}.\n\n"
-        f"**Drift.** The validation thresholds are {spread} (logit, one per seed). The thresholds that the "
+        f"{verdicts.points(both['on test'] - both['validation'])} that a user could not have.{theirs}\n\n"
+        f"**Drift.** "
+        + (
+            f"The validation thresholds are {spread} (logit, one per seed)."
+            if len(seeds) > 1
+            else f"The validation threshold is {spread} (logit)."
+        )
+        + f" The thresholds that the "
         f"single test sets would choose run from {drift.min():.1f} to {drift.max():.1f}. The wider that "
         f"range, the less one logit means the same on every family."
     )

@@ -10,21 +10,20 @@ detector = "resnet50-miniature"
 generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
 k = None  # how many feature maps count as top; None: the paper's number for this network
 seeds = [0, 1, 2]
-n = None  # how many fakes to choose the one picture from; None: 32
+n = None  # how many fakes to choose the one picture from, at most 100; None: 32
 device = "auto"  # of the few pictures explained here; "auto": what is there
 build = ""  # where the results are; "": the project's build folder
 
 # %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown, display
 
 from tff_core import data, detectors, ffrs, figures, lrp
 from tff_core.results import Store
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 k = k or spec.k
 where = detectors.default_device() if device == "auto" else device
 
@@ -54,12 +53,12 @@ where = detectors.default_device() if device == "auto" else device
 trained = detectors.load(detector, seeds[0], store, where)
 net = lrp.canonize(trained.model)
 
-fakes = data.scan(store.data(spec.dataset, "val", "progan")).where(label=1, first=n or 32)
-pixels = data.load(fakes)
-x = data.normalize(pixels).to(where)
-with torch.inference_mode():
-    surest = int(trained.model(x.contiguous(memory_format=torch.channels_last)).argmax())
-explained = lrp.relevance(net, x[[surest]], pixels=True)
+fakes = data.scan(store.data(spec.dataset, "val", "progan")).where(label=1, first=min(n or 32, 100))
+batches = data.batches(fakes, device=where, preprocessing=spec.preprocessing)
+surest = int(detectors.logits(trained.model, batches).argmax())
+pixels = data.load(fakes.take([surest]), spec.preprocessing)
+x = data.normalize(pixels, spec.preprocessing).to(where)
+explained = lrp.relevance(net, x, pixels=True)
 
 # %% [markdown]
 # `explained.maps` holds one tensor of relevance for each of the network's convolutions. How much of the
@@ -71,7 +70,7 @@ sums = {layer: float(r.sum()) / abs(logit) for layer, r in explained.maps.items(
 everything = {
     "resnet50": ["conv1"] + [f"layer{i}.0.conv3 + layer{i}.0.downsample.0" for i in (1, 2, 3, 4)],
     "efb0": ["_conv_stem", "_conv_head"],
-}[spec.arch]
+}.get(spec.arch, [])  # of other networks it is not known here which places all paths run through
 cuts = {place: sum(sums[layer] for layer in place.split(" + ")) for place in everything}
 cuts = {"the pixels": float(explained.pixels.sum()) / abs(logit), **cuts}
 
@@ -83,12 +82,16 @@ low, high = (f"{end:.3f}" for end in (min(cuts.values()), max(cuts.values())))
 display(
     Markdown(
         f"Of {len(fakes)} fakes from validation this is the one with the largest logit ({logit:.2f}). "
-        f"Through {len(cuts)} places that all relevance must pass, the share of the logit that arrives is "
-        f"{low if low == high else f'between {low} and {high}'}. What is missing, or in excess, at "
-        f"*all* of them alike went to the bias of the last, linear layer: there the rule counts the bias "
-        f"as a contribution, in the convolutions it does not. What differs *between* them was taken by the "
-        f"small constants that keep a division by almost nothing from exploding; a network with tiny "
-        f"activations loses more that way."
+        f"Through {len(cuts)} place{'s' * (len(cuts) > 1)} that all relevance must pass, the share of the "
+        f"logit that arrives is {low if low == high else f'between {low} and {high}'}. What is missing, or "
+        f"in excess, at *all* of them alike went to the bias of the last, linear layer: there the rule "
+        f"counts the bias as a contribution, in the convolutions it does not."
+        + (
+            " What differs *between* them was taken by the small constants that keep a division by almost "
+            "nothing from exploding; a network with tiny activations loses more that way."
+            if len(cuts) > 1
+            else ""
+        )
     )
 )
 
@@ -97,7 +100,7 @@ display(
 # the last convolutions. Move the slider.
 
 # %% tags=["hide-input"]
-picture = pixels[surest].permute(1, 2, 0).numpy()
+picture = pixels[0].permute(1, 2, 0).numpy()
 layers = {"the pixels": explained.pixels, **dict(list(explained.maps.items())[::3])}
 figures.show(figures.relevance_maps(picture, {name: r[0].sum(0).cpu().numpy() for name, r in layers.items()}))
 
@@ -125,7 +128,7 @@ figures.show(figures.relevance_maps(picture, {name: r[0].sum(0).cpu().numpy() fo
 # $$
 #
 # **Code.** One line, `ffrs.ff_rs(net, batches, label="fake")`; it needs memory for one number per feature
-# map, however many pictures there are. The pipeline ran it on ProGAN-like validation pictures for every
+# map, however many pictures there are. The pipeline ran it on ProGAN's validation pictures for every
 # detector seed. A map's name says its layer, its number there (`#`), and how many maps the layer has (`T`).
 
 # %%
@@ -174,7 +177,7 @@ PAPER = {
 
 
 def part(layer):
-    return layer.split(".")[0 if spec.arch == "resnet50" else -1]
+    return layer.split(".")[-1 if spec.arch == "efb0" else 0]
 
 
 # %%

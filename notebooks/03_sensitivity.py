@@ -23,7 +23,7 @@ from tff_core import data, detectors, dropout, ffrs, figures, lrp, verdicts
 from tff_core.results import Store
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 k = k or spec.k
 where = detectors.default_device() if device == "auto" else device
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
@@ -60,18 +60,17 @@ omega = ffrs.Omega.from_csv(store.omega(detector, seeds[0]), net)
 top = omega.top(k)
 
 pictures = data.scan(store.data(spec.dataset, "val", "progan")).where(first=4)
-x = data.normalize(data.load(pictures)).to(where)
-with torch.inference_mode():
-    whole = trained.model(x)
-    with dropout.feature_map_dropout(trained.model, top):
-        dropped = trained.model(x)
-    folded = dropout.fold_dropout(net, top)(x)
+batches = data.batches(pictures, device=where, preprocessing=spec.preprocessing)
+whole = detectors.logits(trained.model, batches)
+with dropout.feature_map_dropout(trained.model, top):
+    dropped = detectors.logits(trained.model, batches)
+folded = detectors.logits(dropout.fold_dropout(net, top), batches)
 
 # %% tags=["hide-input"]
 text = (
-    f"On {len(x)} validation pictures the largest difference between the two implementations is "
-    f"{float((folded - dropped).abs().max()):.1g} in the logit; between the whole detector and the "
-    f"dropped one it is {float((whole - dropped).abs().max()):.2g}."
+    f"On {len(pictures)} validation pictures the largest difference between the two implementations is "
+    f"{abs(folded - dropped).max():.1g} in the logit; between the whole detector and the dropped one it is "
+    f"{abs(whole - dropped).max():.2g}."
 )
 gone = [layer for layer, t in net.layers.items() if sum(m.layer == layer for m in top) == t]
 spread = [float(logits.max() - logits.min()) for logits in (whole, dropped)]
@@ -103,7 +102,7 @@ for name, module in trained.model.named_modules():
     elif isinstance(module, torch.nn.BatchNorm2d):
         norms[layer] = (module.running_mean.abs() / (module.running_var + module.eps).sqrt()).cpu()
 
-part = 0 if spec.arch == "resnet50" else -1
+part = -1 if spec.arch == "efb0" else 0
 shift = pd.DataFrame(
     [
         {
@@ -114,6 +113,7 @@ shift = pd.DataFrame(
         }
         for name, maps in (("top-k", top), ("matched-k", omega.matched(k, 0)))
         for m in sorted(maps, key=lambda m: list(net.layers).index(m.layer))
+        if m.layer in norms  # without a batch norm zero stays zero
     ]
 )
 
@@ -158,7 +158,8 @@ loss = {
 draws = summary.set_index("condition")["draws"]
 display(
     Markdown(
-        f"Averaged over the {len(generators)} generators and {len(seeds)} detector seeds, AP changes by "
+        f"Averaged over the {len(generators)} generator{'s' * (len(generators) > 1)} and {len(seeds)} "
+        f"detector seed{'s' * (len(seeds) > 1)}, AP changes by "
         f"{verdicts.points(-loss['top-k'])} without the top {k}, by {verdicts.points(-loss['low-k'])} "
         f"without the low {k}, by {verdicts.points(-loss['random-k'])} without a random {k} (mean of "
         f"{draws['random-k'].max()} draws; {verdicts.points(-loss['random-k-ensemble'])} for their "
@@ -177,7 +178,7 @@ display(
 # $$
 #
 # The interval comes from a paired bootstrap: pictures are drawn anew, the *same* ones for both terms, and
-# so are the $D$ draws; the pooled row also draws detector seeds.
+# so are the $D$ draws; the pooled row also draws detector seeds, where there are several.
 
 # %% tags=["hide-input"]
 figures.show(figures.forest(contrast[contrast["seed"].astype(str).isin(["all", *map(str, seeds)])]))
@@ -204,8 +205,8 @@ display(
 
 # %% [markdown]
 # The rule: *holds* if on every generator the whole pooled interval lies below zero, *holds in part* if on
-# some, *does not hold* if on none. A handful of detector seeds is few; read the seeds' own intervals beside
-# the pooled one.
+# some, *does not hold* if on none. A handful of detector seeds is few, and one is none to compare; where
+# there are several, read the seeds' own intervals beside the pooled one.
 
 # %% [markdown]
 # ## Real and fake accuracy, always together
@@ -227,43 +228,55 @@ named = {
     words: ", ".join(figures.generator_name(g) for g in rows["generator"]) or "no generator"
     for words, rows in side.items()
 }
+theirs = ""
+if paper is not None:
+    mean = paper[paper["condition"] == "top-k"][["acc_real", "acc_fake"]].mean()
+    theirs = (
+        " In the paper's table for this network the dropped detector calls "
+        f"{verdicts.percent(mean['acc_real'])} of the reals and {verdicts.percent(1 - mean['acc_fake'])} of "
+        "the fakes real, on average."
+    )
 display(
     Markdown(
-        "Without the top-k, at the threshold calibrated on validation pictures for the whole detector "
-        "(mean over seeds): "
+        "Without the top-k, at the threshold calibrated on validation pictures for the whole detector"
+        + (" (mean over seeds): " if len(seeds) > 1 else ": ")
         + "; ".join(f"{words} on {which}" for words, which in named.items())
-        + ". (Rule: one accuracy above 90 %, the other below 30 %.) In the paper's table for this network "
-        f"the dropped detector calls "
-        f"{verdicts.percent(paper[paper['condition'] == 'top-k']['acc_real'].mean())} of the reals and "
-        f"{verdicts.percent(1 - paper[paper['condition'] == 'top-k']['acc_fake'].mean())} of the fakes "
-        f"real, on average."
+        + ". (Rule: one accuracy above 90 %, the other below 30 %.)"
+        + theirs
     )
 )
 
 # %% [markdown]
-# Unfold for all numbers, with the paper's beside them, in percent. R / F: reals and fakes called right. In
-# brackets the whiskers of the figure above: lowest to highest end of the seeds' intervals, wider than a
-# pooled interval.
+# Unfold for all numbers, in percent, with the paper's beside them where it has this network. R / F: reals and
+# fakes called right. In brackets the whiskers of the figure above: lowest to highest end of the seeds'
+# intervals, with several seeds wider than a pooled interval.
 
 # %% tags=["hide-cell"]
-published_rows = paper.set_index(["condition", "generator"])
+columns = ["condition", "generator"]
+known = (
+    {}
+    if paper is None
+    else {row[:2]: row for row in paper[[*columns, "ap", "acc_real", "acc_fake"]].itertuples(index=False)}
+)
 measured = summary.set_index(["condition", "generator"])
-lines = [
-    "| generator | condition | AP [interval] | R / F | paper: AP | paper: R / F |",
-    "|---|---|---|---|---|---|",
+heads = [
+    "generator",
+    "condition",
+    "AP [interval]",
+    "R / F",
+    *(["paper: AP", "paper: R / F"] if known else []),
 ]
+lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
 for generator in generators:
     for condition, (name, _, _) in figures.CONDITIONS.items():
         row = measured.loc[(condition, generator)]
         cells = [figures.generator_name(generator), name, verdicts.percent(row.ap, row.low, row.high)]
         cells.append(f"{100 * row.acc_real:.0f} / {100 * row.acc_fake:.0f}")
-        known = (condition, generator) in published_rows.index
-        other = published_rows.loc[(condition, generator)] if known else None
-        cells += (
-            ["", ""]
-            if other is None
-            else [f"{100 * other.ap:.1f}", f"{100 * other.acc_real:.0f} / {100 * other.acc_fake:.0f}"]
-        )
+        other = known.get((condition, generator))
+        if other:
+            cells += [f"{100 * other.ap:.1f}", f"{100 * other.acc_real:.0f} / {100 * other.acc_fake:.0f}"]
+        elif known:
+            cells += ["", ""]
         lines.append("| " + " | ".join(cells) + " |")
 display(Markdown("\n".join(lines)))
 

@@ -13,7 +13,7 @@ seeds = [0, 1, 2]
 n = None  # pictures per label and generator; at most 20 are used here, so that the page takes minutes
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
-classifier = None  # what is compared with; None: the scene classifier of the same network; or "imagenet"
+classifier = None  # compared with; None: the scene classifier of the same network; "imagenet"; "": the latter
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -27,12 +27,13 @@ from tff_core.miniature.sample import layouts, things
 from tff_core.results import Store, atomic_write
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 device = detectors.default_device() if device == "auto" else torch.device(device)
 n = min(n or 20, 20)
-classifier = classifier or f"{spec.arch}-scenes"
+classifier = f"{spec.arch}-scenes" if classifier is None else classifier
 images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
 METHODS = figures.pixels.METHODS
+LARGEST = 128  # pixels a side of what is drawn on this page: of larger pictures the middle
 
 # %% [markdown]
 # ## Two ways to a heatmap
@@ -80,27 +81,40 @@ def explain(model, net, x):
 # are put to three networks of the same shape, on the same pictures:
 #
 # - the **detector**, in all its training seeds;
-# - a **classifier of scenes**, which says *what* a picture shows (facade, landscape, still life, pebbles)
-#   and was trained on the reals of the same training part. It must look at contents;
+# - a **classifier**, which says *what* a picture shows. It must look at contents. On the miniature it tells
+#   scenes apart (facade, landscape, still life, pebbles) and was trained on the reals of the same training
+#   part; for photographs it is ImageNet's, where its weights are on the machine;
 # - an **untrained network** {cite}`adebayo2018`, which knows nothing at all. What its heatmaps show is the
 #   shape of the network and the contrast of the picture.
 
 # %%
 trained = {seed: detectors.load(detector, seed, store, device) for seed in seeds}
 networks = {("detector", seed): pixels.decisions(t.model, t.threshold) for seed, t in trained.items()}
-if classifier == "imagenet":
-    networks["classifier", 0] = detectors.imagenet(spec.arch).to(device)
+absent = ""  # why there is no classifier
+if classifier in ("", "imagenet"):
+    try:
+        networks["classifier", 0] = detectors.imagenet(spec.arch).to(device)
+    except (FileNotFoundError, ValueError) as error:
+        absent = str(error)
 else:
     control = detectors.load(classifier, 0, store, device)
     networks["classifier", 0] = control.model
 torch.manual_seed(seeds[0])
 blank = detectors.build(spec.arch)
-example = data.normalize(data.load(images[generators[0]])).to(device)
+example = data.load(
+    images[generators[0]], spec.preprocessing, middle=True
+)  # for batch norms, all of one size
+example = data.normalize(example, spec.preprocessing).to(device)
 networks["untrained", seeds[0]] = pixels.decisions(pixels.with_norms_of(blank, example))
 nets = {key: lrp.canonize(model) for key, model in networks.items()}
 
 # %% tags=["hide-input"]
-if classifier == "imagenet":
+if absent:
+    text = (
+        "**There is no classifier here**, so that the detector stands beside the untrained network alone, "
+        f"and the claim of this chapter cannot be tested: {absent}."
+    )
+elif classifier in ("", "imagenet"):
     text = "The control is the network with ImageNet's weights, from this machine."
 else:
     found = control.info["validation"]
@@ -117,16 +131,22 @@ display(Markdown(text))
 # The scenes of the miniature are drawn by a program, so which pixel shows what is known exactly.
 # **Objects** are the things with a shape of their own: windows and doors, trees, what stands on the table,
 # pebbles. The rest is surface: sky, hills, ground, walls and roofs, table and backdrop, the gaps between
-# pebbles. A real has the segmentation of its scene. A fake has one only where its family keeps the layout
+# pebbles. Of pictures from elsewhere nothing of that is known; they are only looked at. A real has the
+# segmentation of its scene. A fake has one only where its family keeps the layout
 # of the scene that it starts from; fakes that blend two scenes have none, and then the reals of the same
 # folder have to do. Pictures without any object are left out.
 
 
 # %%
+def seen(mask):
+    """A mask as the network sees the picture: resized and cropped alike."""
+    return spec.preprocessing.cut(torch.from_numpy(255 * mask.astype(np.uint8))[None])[0].numpy() > 127
+
+
 def chosen(some):
     """Scenes behind the pictures, those with objects, and four to be shown: two fakes, two reals."""
     behind = layouts(some)
-    masks = [None if scene is None else things(scene) for scene in behind]
+    masks = [None if scene is None else seen(things(scene)) for scene in behind]
     measured = [i for i, mask in enumerate(masks) if mask is not None and 0 < mask.mean() < 1]
     shown = []
     for label, places in ((1, (0, 0.5)), (0, (0.25, 0.75))):
@@ -141,33 +161,50 @@ for generator, some in images.items():
     behind, masks[generator], measured[generator], shown[generator] = chosen(some)
     kinds[generator] = [scene and scene.label for scene in behind]
     needed = sorted({*measured[generator], *shown[generator]})
-    x = data.normalize(data.load(some.take(needed))).to(device, memory_format=torch.channels_last)
-    for key, model in networks.items():
-        for method, maps in explain(model, nets[key], x).items():
-            heat[generator, method, *key] = dict(zip(needed, maps, strict=True))
-    edges = pixels.edges(data.load(some.take(needed)))
-    heat[generator, "edges", "edges", 0] = dict(zip(needed, edges, strict=True))
+    for x, _, index in data.batches(some.take(needed), device=device, preprocessing=spec.preprocessing):
+        places = [needed[i] for i in index]
+        for key, model in networks.items():
+            for method, maps in explain(model, nets[key], x).items():
+                heat.setdefault((generator, method, *key), {}).update(zip(places, maps, strict=True))
+    edges = {i: pixels.edges(data.load(some.take([i]), spec.preprocessing))[0] for i in needed}
+    heat[generator, "edges", "edges", 0] = edges
 
 # %% [markdown]
 # ## Look first
 #
 # Bright is relevant, over a gray copy of the picture. The slider chooses the generator; the pictures stand at
-# fixed places of each folder and are not the prettiest. Can you tell from a row what makes a picture fake?
+# fixed places of each folder and are not the prettiest. Of large pictures the middle is shown. Can you tell
+# from a row what makes a picture fake?
 
 # %% tags=["hide-input"]
-COLUMNS = {"detector": seeds[0], "classifier": 0, "untrained": seeds[0]}
+COLUMNS = {
+    name: number
+    for name, number in [("detector", seeds[0]), *networks]
+    if name != "detector" or number == seeds[0]
+}
 names = ["picture", "objects", *COLUMNS]
+every = [data.load(some.take(shown[g]), spec.preprocessing, middle=True).shape for g, some in images.items()]
+side = [min(LARGEST, *(shape[axis] for shape in every)) for axis in (2, 3)]  # one size for the whole figure
+
+
+def middle(picture):
+    """The middle of a picture or heatmap (H, W, ...), of the size of the figure."""
+    top, left = ((have - want) // 2 for have, want in zip(picture.shape, side, strict=False))
+    return picture[top : top + side[0], left : left + side[1]]
+
+
 frames, hover, rows = {}, {}, {}
 for generator, some in images.items():
     picked = shown[generator]
-    plain = data.load(some.take(picked)).permute(0, 2, 3, 1).numpy()
+    whole = [data.load(some.take([i]), spec.preprocessing)[0].permute(1, 2, 0).numpy() for i in picked]
+    plain = np.stack([middle(picture) for picture in whole])
     cells, words, labels = [], [], []
     for picture, i in zip(plain, picked, strict=True):
         mask = masks[generator][i]
-        objects = np.zeros_like(picture) if mask is None else np.where(mask[..., None], picture, 40)
+        objects = np.zeros_like(picture) if mask is None else np.where(middle(mask)[..., None], picture, 40)
         label = ("real", "fake")[some.labels[i]]
         for method, called in METHODS.items():
-            maps = np.stack([heat[generator, method, m, seed][i] for m, seed in COLUMNS.items()])
+            maps = np.stack([middle(heat[generator, method, m, seed][i]) for m, seed in COLUMNS.items()])
             first = np.stack([picture, objects]) * (method == next(iter(METHODS)))  # shown once
             drawn = pixels.overlay(np.stack([picture] * len(maps)), maps)
             cells.append(np.concatenate([first.astype(np.uint8), drawn]))
@@ -178,8 +215,9 @@ for generator, some in images.items():
 figures.show(
     figures.collage(
         frames, hover, rows, names,
-        f"What {spec.title} looks at, as a detector (seed {seeds[0]}), as a classifier of what is shown, and "
-        "untrained: Guided Grad-CAM, and below it LRP. No objects: no segmentation is known.",
+        f"What {spec.title} looks at, as a detector (seed {seeds[0]}), "
+        + ("" if absent else "as a classifier of what is shown, ")
+        + "and untrained: Guided Grad-CAM, and below it LRP. No objects: no segmentation is known.",
         prefix="generator: ",
     )
 )  # fmt: skip
@@ -239,9 +277,10 @@ columns += ["share", "area", "ratio", "value", "low", "high", "n", "empty"]
 table = pd.concat(tables, ignore_index=True).reindex(columns=columns)
 everything = table[table["label"] == "all"]
 pooled = everything[(everything["seed"] == "all") & everything["low"].notna()]
-numbers = CONTRAST in set(pooled["model"])
+numbers = bool(len(pooled))
 if numbers:
     figures.show(figures.object_shares(everything))
+if CONTRAST in set(pooled["model"]):
     figures.show(figures.share_differences(everything))
 
 # %% tags=["hide-input"]
@@ -261,14 +300,14 @@ if numbers:
         for method, own in mean.groupby("method", sort=False)
     )
     named = ", ".join(map(figures.generator_name, with_fakes)) or "none"
-    sizes = pooled.loc[pooled["model"] == CONTRAST, "n"]
+    sizes = pooled.loc[pooled["model"] == (CONTRAST if CONTRAST in set(pooled["model"]) else "detector"), "n"]
     text.append(
         f"Mean of q over the generators: {means}. "
         f"{' to '.join(map(str, sorted({sizes.min(), sizes.max()})))} pictures per generator, {len(seeds)} "
         f"detector seed{'s' * (len(seeds) > 1)}. Fakes are "
         f"among them for: {named}; for the others only the reals of the folder. Empty heatmaps (nothing "
-        f"positive), which count nowhere: {int(empty['detector'])} of the detectors', "
-        f"{int(empty['classifier'])} of the classifier's."
+        f"positive), which count nowhere: {int(empty['detector'])} of the detectors'"
+        + ("." if absent else f", {int(empty['classifier'])} of the classifier's.")
     )
 display(Markdown("\n\n".join(text)))
 
@@ -307,7 +346,11 @@ if len(says):
         + ". Where they do not, the claim is measured against little."
     )
 else:
-    text = "The claim is **not testable here**: too few pictures have a segmentation and a heatmap."
+    text = "The claim is **not testable here**: " + (
+        "there is no classifier to compare with."
+        if absent
+        else "too few pictures have a segmentation and a heatmap."
+    )
 title = "Verdict: the detector's explanations follow objects less than a classifier's"
 display(Markdown(f":::{{admonition}} {title}\n:class: important\n\n{text}\n:::"))
 
@@ -315,8 +358,9 @@ display(Markdown(f":::{{admonition}} {title}\n:class: important\n\n{text}\n:::")
 # By class of scene, in all pictures that have a segmentation:
 
 # %% tags=["hide-cell"]
-lines = ["| scenes | area of objects | method | detector | classifier | untrained | edges | n |"]
-lines += ["|" + "---|" * 8]
+models = ["detector", *([] if absent else ["classifier"]), "untrained", "edges"]
+lines = ["| scenes | area of objects | method | " + " | ".join(models) + " | n |"]
+lines += ["|" + "---|" * (4 + len(models))]
 for kind in scenes.CLASSES if numbers else ():
     places = [(g, i) for g, index in measured.items() for i in index if kinds[g][i] == kind]
     if not places:
@@ -329,7 +373,7 @@ for kind in scenes.CLASSES if numbers else ():
             maps = np.stack([heat[(g, *key)][i] for g, i in places])
             shares.setdefault(name, {})[seed], area = pixels.share_on(maps, inside)
         rows = pixels.focus(shares, area).query("seed == 'all'").set_index("model")
-        rows = rows.loc[["detector", "classifier", "untrained", "edges"]]
+        rows = rows.loc[models]
         cells = [
             f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" if r.low == r.low else "too few"
             for r in rows.itertuples()
@@ -348,17 +392,19 @@ display(Markdown("\n".join(lines) if numbers else "No picture has a segmentation
 # **Equation.** Spearman's rank correlation of the two heatmaps, pixel by pixel, averaged over pictures.
 
 # %%
-pairs = {"another training seed": [("detector", s) for s in seeds[1:]], "classifier": [("classifier", 0)],
+pairs = {"another training seed": [("detector", s) for s in seeds[1:]],
+         "classifier": [key for key in networks if key[0] == "classifier"],
          "untrained network": [("untrained", seeds[0])], "edges": [("edges", 0)]}  # fmt: skip
+pairs = {words: others for words, others in pairs.items() if others}
 alike, rows = {}, []
 for method in METHODS:
     for words, others in pairs.items():
         for generator in generators:
-            one = list(heat[generator, method, "detector", seeds[0]].values())
+            one = heat[generator, method, "detector", seeds[0]]
             values = []
             for name, seed in others:
                 other = heat[generator, "edges" if name == "edges" else method, name, seed]
-                values.append(pixels.likeness(one, list(other.values())))
+                values += [pixels.likeness([one[i]], [other[i]]) for i in one]
             values = np.concatenate(values or [[]])
             values = values[np.isfinite(values)]
             alike.setdefault((method, words), []).append(values)
@@ -397,10 +443,11 @@ check = f" **Sanity check: {'; '.join(passed)}.**" if passed else ""
 display(Markdown("\n".join(lines) + f"\n\n{note}{check}"))
 
 # %% [markdown]
-# *How to read it.* The first line is how far two detectors agree that learnt the same task. The rule: a
-# method *passes* if the whole interval of that agreement lies above the whole interval of the likeness to
-# the untrained network. Otherwise its heatmap shows the picture and the shape of the network, whatever was
-# learnt: uninformative in a stricter sense than the verdict's, and no matter where the objects are.
+# *How to read it.* Another training seed, where there is one, says how far two detectors agree that learnt
+# the same task. The rule: a method *passes* if the whole interval of that agreement lies above the whole
+# interval of the likeness to the untrained network; with one seed alone there is no such check. Otherwise its
+# heatmap shows the picture and the shape of the network, whatever was learnt: uninformative in a stricter
+# sense than the verdict's, and no matter where the objects are.
 #
 # ## With other pictures, and ImageNet
 #

@@ -24,7 +24,7 @@ from tff_core import atlas, data, detectors, explorer, ffrs, figures, lrp, patch
 from tff_core.results import Store, atomic_write
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 device = detectors.default_device() if device == "auto" else torch.device(device)
 k = k or spec.k
 n = min(n or 100, 100)
@@ -65,8 +65,11 @@ found = []
 for generator, images in fakes.items():
     for s in seeds:
         group = {m: name for name, maps in groups[s].items() for m in maps}
-        own = patches.find(nets[s], images, list(group), RANKS, keep=top if s == seed else (), device=device)
-        own = patches.measure(own)  # the chroma of each patch, for later
+        own = patches.find(
+            nets[s], images, list(group), RANKS, keep=top if s == seed else (), device=device,
+            preprocessing=spec.preprocessing,
+        )  # fmt: skip
+        own = patches.measure(own, spec.preprocessing)  # the chroma of each patch, for later
         own["group"] = own["map"].map({str(m): name for m, name in group.items()})
         found.append(own.assign(detector=detector, generator=generator, seed=s))
 found = pd.concat(found, ignore_index=True)
@@ -81,7 +84,7 @@ def cut(row, overlaid=False):
     """The patch of one row of the table as a square picture of CELL pixels; black where there is none."""
     if row.box is None:
         return np.zeros((CELL, CELL, 3), dtype=np.uint8)
-    picture = data.read(row.path).permute(1, 2, 0).numpy()
+    picture = spec.preprocessing.cut(data.read(row.path)).permute(1, 2, 0).numpy()
     if overlaid:
         picture = pixels.overlay(picture[None], pixels.heat(pixels.in_place(row.patch)[None]))[0]
     return pixels.enlarge(picture, row.box, CELL)
@@ -101,14 +104,14 @@ def told(row):
 # ## The collage
 #
 # Rows are the first feature maps by $\omega$, columns are generators. Every cell shows the patch of one
-# fake, enlarged to one size without smoothing. The slider goes from the strongest picture of each map to
-# the third strongest.
+# fake, brought to one size without smoothing. The slider goes from the strongest picture of each map to the
+# third strongest.
 
 # %% tags=["hide-input"]
 names = [str(m) for m in top]
 drawn = found[(found["seed"] == seed) & found["map"].isin(names)]
 indexed = {(row.map, row.generator, row.rank): row for row in drawn.itertuples()}
-ranks = range(int(drawn["rank"].max()) + 1)
+ranks = range(int(drawn.groupby("generator")["rank"].max().min()) + 1)  # a generator may have few fakes
 frames = {
     str(rank + 1): np.array([[cut(indexed[key, g, rank]) for g in generators] for key in names])
     for rank in ranks
@@ -230,7 +233,9 @@ patchless = int(found["box"].isna().sum())
 display(
     Markdown(
         "\n".join(lines)
-        + f"\n\nMeans over detector seeds {', '.join(map(str, seeds))}, 95 % intervals. Top-k: up to "
+        + "\n\n"
+        + (f"Means over detector seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "One detector")
+        + f", 95 % intervals. Top-k: up to "
         f"{sizes[0]} maps ({len(seeds)} times {k}), {RANKS} patches each; up to {sizes[1]} of them have a "
         f"partner outside the top-k in their layer. {patchless} of {len(found):,} positions had no patch, "
         "because the map was not active anywhere in the picture.\n\n:::{admonition} Verdict: the patches "
@@ -262,9 +267,12 @@ chosen = list(layers.values())[:8]
 
 if explorer.live():
     some = {f"{figures.generator_name(g)}: {path.name}": path for g, path in first.items()}
-    display(explorer.widget(net, some, groups[seed]["top-k"], device))
+    display(explorer.widget(net, some, groups[seed]["top-k"], device, spec.preprocessing))
 else:
-    looks = {m: [explorer.look(net, data.read(p), m, device) for p in first.values()] for m in chosen}
+    looks = {
+        m: [explorer.look(net, data.read(p), m, device, spec.preprocessing) for p in first.values()]
+        for m in chosen
+    }
     figures.show(
         figures.collage(
             {str(m): explorer.rows(own) for m, own in looks.items()},

@@ -9,7 +9,7 @@
 detector = "resnet50-miniature"
 generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
 seeds = [0, 1, 2]
-n = None  # pictures per label and generator; at most 60 are used here, so that the page takes minutes
+n = None  # pictures per label and generator, at most 60, so that the page takes minutes; None: all there are
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
@@ -19,15 +19,15 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import color, data, detectors, figures, lrp, verdicts
+from tff_core import color, data, detectors, figures, lrp, pixels, verdicts
 from tff_core.results import Store, atomic_write
 from tff_core.verdicts import named
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 device = detectors.default_device() if device == "auto" else torch.device(device)
-n = min(n or 60, 60)
-n_exchange = min(n, 24)
+n = min(n, 60) if n else None
+N_FEW = min(n or 24, 24)  # pictures per label that are altered, some of them many times
 images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
 
 # %% [markdown]
@@ -43,7 +43,7 @@ images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g
 #
 # With $p(x)$ the probability of being fake, the number to look at is the **drop of the median**,
 # $\operatorname{med}_x\, p(x) - \operatorname{med}_x\, p(\operatorname{gray}(x))$. Its interval comes from
-# a bootstrap that draws pictures, each with both of its values, and detector seeds.
+# a bootstrap that draws pictures, each with both of its values, and detector seeds where there are several.
 #
 # **Code.** One transform more on the way into the detector.
 
@@ -54,14 +54,13 @@ fast = {
 }  # the same function, batch norms folded
 threshold = {seed: float(1 / (1 + np.exp(-trained.threshold))) for seed, trained in nets.items()}
 
-rows, probability = [], {}
+rows = []
 for generator, some in images.items():
-    pixels, labels = data.load(some), np.array(some.labels)
-    p = {
-        kind: np.stack([color.probabilities(fast[seed], shown, device=device) for seed in seeds])
-        for kind, shown in (("color", pixels), ("gray", data.grayscale(pixels)))
-    }
-    probability[generator] = p
+    p, labels = {}, np.array(some.labels)
+    for kind, turned in (("color", None), ("gray", data.grayscale)):
+        shown = data.batches(some, device=device, transform=turned, preprocessing=spec.preprocessing)
+        logits = np.stack([detectors.logits(fast[seed], shown) for seed in seeds])
+        p[kind] = torch.from_numpy(logits).double().sigmoid().numpy()
     for seed, row in zip(seeds, range(len(seeds)), strict=True):
         one = color.ablation(p["color"][row], p["gray"][row], labels, threshold[seed])
         rows.append(one.assign(generator=generator, seed=str(seed)))
@@ -113,8 +112,15 @@ for row in pairs.sort_values("generator", key=lambda c: c.map(generators.index),
     )
 display(
     Markdown(
-        f"All numbers in percent; n counts pictures times detector seeds ({len(seeds)}); called fake at each "
-        f"seed's own threshold, calibrated on validation pictures in colour.\n\n" + "\n".join(lines)
+        "All numbers in percent; "
+        + (
+            f"n counts pictures times detector seeds ({len(seeds)}); called fake at each seed's own "
+            "threshold, "
+            if len(seeds) > 1
+            else "n counts pictures; called fake at the threshold "
+        )
+        + "calibrated on validation pictures in colour.\n\n"
+        + "\n".join(lines)
     )
 )
 
@@ -131,8 +137,9 @@ display(
         f"The claim **{word}** here. The drop of the fakes' median (p ≥ 0.2, as in the paper) lies with "
         f"its whole interval above zero on {len(falls)} of {len(generators)} generators{named(falls)}, "
         f"contains zero on {len(unsure)}{named(unsure)}, and lies below zero on "
-        f"{len(rises)}{named(rises)}. Between {fakes['n'].min()} and {fakes['n'].max()} pairs of a fake "
-        f"and a seed per generator pass the filter.\n\n**Called fake?** Of all fakes "
+        f"{len(rises)}{named(rises)}. Between {fakes['n'].min()} and {fakes['n'].max()} "
+        + ("pairs of a fake and a seed" if len(seeds) > 1 else "fakes")
+        + f" per generator pass the filter.\n\n**Called fake?** Of all fakes "
         f"{verdicts.percent(all_fakes['called_fake'].mean())} are called fake in colour and "
         f"{verdicts.percent(all_fakes['called_fake_gray'].mean())} in gray, on average over the generators. "
         f"(A median near 0 or 1 can hide what a threshold shows.)\n\n**And the reals?** Their share called "
@@ -170,42 +177,52 @@ display(
 # $x_{aa} = x_a$ exactly; where the mixture is a colour that does not exist it is clipped, and that is
 # counted.
 #
-# **Controls.** A mixture of two different pictures is strange for a reason that has nothing to do with
-# fakes: colours run over edges that do not belong to them. So reals are also mixed with *other reals*, and
-# fakes with *other fakes*. Partners are of the same class of scene where there are classes.
+# **Controls.** A mixture of two different pictures is strange for a reason that has nothing to do with fakes:
+# colours run over edges that do not belong to them. So reals are also mixed with *other reals*, and fakes
+# with *other fakes*. Partners are of the same class of scene where there are classes. Pictures of several
+# sizes are cut to the middle that all of a generator have, the unmixed ones too.
+
 
 # %%
-mixtures, unmixed = {}, {}
+def paired(some):
+    """As many reals as fakes of each class of scene, two or more, at most N_FEW together."""
+    classes = [c for c in sorted(set(some.groups)) if min(some.where(group=c).counts) > 1]
+    classes = classes[: max(1, N_FEW // 2)]
+    kept = []
+    for own in (some.where(group=c) for c in classes):
+        kept += own.where(first=min(*own.counts, max(2, N_FEW // len(classes)))).paths
+    return some.take([i for i, path in enumerate(some.paths) if path in kept])
+
+
+mixtures = {}
 for generator, some in images.items():
-    few = some.where(first=n_exchange)
-    real, fake = few.where(label=0), few.where(label=1)
-    paired = min(len(real), len(fake))
-    real, fake = real.take(range(paired)), fake.take(range(paired))
-    r, f = data.load(real), data.load(fake)
-    other_r, other_f = (s.take(color.partners(s.groups, seed=0).tolist()) for s in (real, fake))
+    few = paired(some)
+    pictures, fake = data.load(few, spec.preprocessing, middle=True), np.array(few.labels) == 1
+    r, f = pictures[~fake], pictures[fake]
+    other_r, other_f = (color.partners(np.array(few.groups)[kind], seed=0) for kind in (~fake, fake))
     mixtures[generator] = {
-        "real luma, other real's chroma": color.exchange(r, data.load(other_r)),
+        "real": color.Altered(r, torch.zeros(len(r))),
+        "fake": color.Altered(f, torch.zeros(len(f))),
+        "real luma, other real's chroma": color.exchange(r, r[other_r]),
         "real luma, fake chroma": color.exchange(r, f),
         "fake luma, real chroma": color.exchange(f, r),
-        "fake luma, other fake's chroma": color.exchange(f, data.load(other_f)),
-    }
-    place = {path: i for i, path in enumerate(some.paths)}  # the unmixed ones have been judged above
-    unmixed[generator] = {
-        name: probability[generator]["color"][:, [place[path] for path in kind.paths]]
-        for name, kind in (("real", real), ("fake", fake))
+        "fake luma, other fake's chroma": color.exchange(f, f[other_f]),
     }
 
+
 # %%
+def judge(pictures, seed):
+    return color.probabilities(fast[seed], pictures, device=device, preprocessing=spec.preprocessing)
+
+
 exchanged, contrast = [], []
 cuts = np.array([[threshold[seed]] for seed in seeds])
 for generator, sets in mixtures.items():
-    p = {
-        name: np.stack([color.probabilities(fast[seed], mixed.pixels, device=device) for seed in seeds])
-        for name, mixed in sets.items()
+    called = {
+        name: np.stack([judge(mixed.pixels, seed) for seed in seeds]) >= cuts for name, mixed in sets.items()
     }
-    called = {name: values >= cuts for name, values in (unmixed[generator] | p).items()}
     for name, hits in called.items():
-        clipped = float(sets[name].clipped.mean()) if name in sets else 0.0
+        clipped = float(sets[name].clipped.mean())
         own = {"detector": detector, "generator": generator, "pictures": name, "n": hits.shape[1]}
         exchanged.append(own | color.average(hits)._asdict() | {"clipped": clipped, "seeds": len(seeds)})
     more = color.average(called["real luma, fake chroma"].astype(float) - called["fake luma, real chroma"])
@@ -246,8 +263,9 @@ display(
             else ""
         )
         + f"{sizes.min() if sizes.min() == sizes.max() else f'{sizes.min()} to {sizes.max()}'} pairs per "
-        f"generator, detector seeds {', '.join(map(str, seeds))}; of the mixtures' pixels "
-        f"{verdicts.percent(mixed.mean())} had to be clipped.\n:::"
+        f"generator"
+        + (f", detector seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "")
+        + f"; of the mixtures' pixels {verdicts.percent(mixed.mean())} had to be clipped.\n:::"
     )
 )
 
@@ -261,21 +279,21 @@ display(
 # %% [markdown]
 # ## Saturation and hue
 #
-# **Idea.** Between colour and gray lies a scale. Multiply the chroma of every pixel by a factor, or turn
-# its hue, and leave the luma alone. A detector that looks for a *texture in the chroma* reacts to the
-# factor, and hue, which turns the colours but keeps their texture, should matter less. A detector that has
-# learnt *which* colours fakes have reacts to hue.
+# **Idea.** Between colour and gray lies a scale. Multiply the chroma of every pixel by a factor, or turn its
+# hue, and leave the luma alone. A detector that looks for a *texture in the chroma* reacts to the factor, and
+# hue, which turns the colours but keeps their texture, should matter less. A detector that has learnt *which*
+# colours fakes have reacts to hue. Pictures of several sizes are cut to their middle, as above.
 
 # %%
 FACTORS = [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2]
 DEGREES = [0, 45, 90, 135, 180, 225, 270, 315]
-few = images[generators[0]].where(first=min(n, 24))
-pixels, labels = data.load(few), np.array(few.labels)
+few = images[generators[0]].where(first=N_FEW)
+pictures, labels = data.load(few, spec.preprocessing, middle=True), np.array(few.labels)
 sweep, altered = [], {}
 for change, alter, amounts in (("saturation", color.saturate, FACTORS), ("hue", color.turn, DEGREES)):
     for amount in amounts:
-        altered[change, amount] = alter(pixels, amount).pixels
-        p = color.probabilities(fast[seeds[0]], altered[change, amount], device=device)
+        altered[change, amount] = alter(pictures, amount).pixels
+        p = judge(altered[change, amount], seeds[0])
         for label, word in ((0, "real"), (1, "fake")):
             q1, median, q3 = np.quantile(p[labels == label], [0.25, 0.5, 0.75])
             sweep.append(
@@ -295,7 +313,10 @@ shown = [i for group in middle for i in group[np.argsort(abs(full[group] - np.me
 frames, texts = {}, {}
 for factor in FACTORS:
     pictures, p = altered["saturation", factor]
-    frames[f"{factor:g}"] = pictures[shown].permute(0, 2, 3, 1).numpy()
+    drawn = torch.stack(
+        [pixels.middle(picture, 128) for picture in pictures[shown]]
+    )  # large ones fill no page
+    frames[f"{factor:g}"] = drawn.permute(0, 2, 3, 1).numpy()
     texts[f"{factor:g}"] = [f"{'fake' if labels[i] else 'real'}<br>{p[i]:.2f}" for i in shown]
 figures.show(
     figures.slides(

@@ -11,7 +11,7 @@ detector = "resnet50-miniature"
 generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
 k = None  # how many feature maps count as top; None: the paper's number for this network
 seeds = [0, 1, 2]
-n = None  # fakes per generator; at most 100 are used here, so that the page takes minutes
+n = None  # fakes per generator, at most 100, so that the page takes minutes; None: all there are
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
@@ -27,10 +27,10 @@ from tff_core.results import Store, atomic_write
 from tff_core.verdicts import named
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 device = detectors.default_device() if device == "auto" else torch.device(device)
 k = k or spec.k
-n = min(n or 100, 100)
+n = min(n, 100) if n else None
 DRAWS = {"matched-k": 20, "random-k": 5}  # sets of each control
 
 # %% [markdown]
@@ -71,13 +71,21 @@ groups = {
 }
 fakes = {g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n) for g in generators}
 
+
 # %%
+def both(images):
+    """Batches of the same pictures, in colour and in gray."""
+    kinds = (None, data.grayscale)
+    return [
+        data.batches(images, 50, device=device, transform=t, preprocessing=spec.preprocessing) for t in kinds
+    ]
+
+
 shares, maps, samples = [], [], {}
-plain = {g: data.batches(images, 50, device=device) for g, images in fakes.items()}
-gray = {g: data.batches(images, 50, device=device, transform=data.grayscale) for g, images in fakes.items()}
-for generator in generators:
+for generator, images in fakes.items():
+    plain, gray = both(images)
     for seed in seeds:
-        sample = color.sample(nets[seed], plain[generator], gray[generator], groups[seed])
+        sample = color.sample(nets[seed], plain, gray, groups[seed])
         samples[generator, seed] = sample
         tests = color.conditional(sample.color, sample.gray, sample.maps)
         own = {"detector": detector, "generator": generator, "seed": seed}
@@ -127,18 +135,18 @@ GROUPS = {"top-k": "top-k", "matched-k": "layer-matched", "random-k": "random"}
 mean = shares.groupby(["generator", "group"])[
     ["share_mood", "share_mood_bh", "share_wilcoxon", "shift"]
 ].mean()
-lines = [
-    "| generator | Mood: top-k | layer-matched | random | Mood with FDR: top-k | layer-matched | "
-    "Wilcoxon: top-k | layer-matched | paper: top-k |",
-    "|---|---|---|---|---|---|---|---|---|",
-]
+heads = "generator | Mood: top-k | layer-matched | random | Mood with FDR: top-k | layer-matched | "
+heads += "Wilcoxon: top-k | layer-matched" + " | paper: top-k" * bool(
+    paper
+)  # it has no table for every network
+lines = [f"| {heads} |", "|---" * (heads.count("|") + 1) + "|"]
 for generator in generators:
     cells = [mean.loc[(generator, g), "share_mood"] for g in GROUPS]
     for test in ("share_mood_bh", "share_wilcoxon"):
         cells += [mean.loc[(generator, g), test] for g in ("top-k", "matched-k")]
-    cells = [f"{100 * c:.0f}" for c in cells] + [
-        f"{100 * paper[generator]:.1f}" if generator in paper else ""
-    ]
+    cells = [f"{100 * c:.0f}" for c in cells]
+    if paper:
+        cells.append(f"{100 * paper[generator]:.1f}" if generator in paper else "")
     lines.append("| " + " | ".join([figures.generator_name(generator), *cells]) + " |")
 sizes = sorted(set(shares["n"]))
 degenerate = int(shares[shares["group"] == "top-k"]["degenerate"].sum())
@@ -157,7 +165,9 @@ if matched.min() < k:
     )
 display(
     Markdown(
-        f"Shares in percent, means over detector seeds {', '.join(map(str, seeds))} ({DRAWS['matched-k']} "
+        "Shares in percent"
+        + (f", means over detector seeds {', '.join(map(str, seeds))} " if len(seeds) > 1 else " ")
+        + f"({DRAWS['matched-k']} "
         f"layer-matched and {DRAWS['random-k']} random sets); n = "
         f"{' to '.join(map(str, sorted({sizes[0], sizes[-1]})))} fakes per generator, k = {k}. FDR: the "
         "false discovery rate among the maps of a set is held at 5 % (Benjamini and Hochberg 1995). "
@@ -275,9 +285,10 @@ display(
 # The same test of **every** map of the network shows what the controls are drawn from.
 
 # %%
+few = fakes[generators[0]].where(first=100)  # values of all maps of all fakes may not fit into memory
 net, top = nets[seeds[0]], groups[seeds[0]]["top-k"][0]
 everything = [[FeatureMap(layer, c, t) for c in range(t)] for layer, t in net.layers.items()]
-of_all = color.sample(net, plain[generators[0]], gray[generators[0]], {"layers": everything})
+of_all = color.sample(net, *both(few), {"layers": everything})
 conditional = color.mood(of_all.color, of_all.gray).p <= color.ALPHA
 layers = pd.DataFrame(
     {
@@ -298,7 +309,7 @@ expected = float(np.average(layers["share"], weights=layers["top"]))
 display(
     Markdown(
         f"Of all {len(of_all.maps):,} maps of the network {verdicts.percent(weighed)} are "
-        f"colour-conditional ({figures.generator_name(generators[0])}, n = {len(whole.color)}, seed "
+        f"colour-conditional ({figures.generator_name(generators[0])}, n = {len(of_all.color)}, seed "
         f"{seeds[0]}). Maps drawn blindly from the layers of the top-k, as many from each, would be so in "
         f"{verdicts.percent(expected)} of the cases; of the top-k "
         f"{verdicts.percent(conditional[[of_all.maps.index(m) for m in top]].mean())} are."

@@ -14,7 +14,7 @@ generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan"
 k = None  # how many feature maps count as top; None: the paper's number for this network
 seeds = [0, 1, 2]  # of the universal detector
 robust_seeds = [0]  # of the twin
-n = None  # pictures per label and generator; at most 60 are used here, so that the page takes minutes
+n = None  # pictures per label and generator, at most 60, so that the page takes minutes; None: all there are
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
@@ -29,10 +29,14 @@ from tff_core.results import Store, atomic_write
 from tff_core.verdicts import named
 
 store = Store(build or None)
-spec = detectors.get(detector)
+if not robust:
+    raise ValueError(
+        f"{detector} has no colour-robust twin to compare with: name one as the parameter `robust`"
+    )
+spec, twin = detectors.get(detector, store), detectors.get(robust, store)
 device = detectors.default_device() if device == "auto" else torch.device(device)
 k = k or spec.k
-n = min(n or 60, 60)
+n = min(n, 60) if n else None
 both = [seed for seed in seeds if seed in robust_seeds]  # compared seed by seed
 images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
 names = [figures.generator_name(g) for g in generators]
@@ -53,9 +57,10 @@ names = [figures.generator_name(g) for g in generators]
 # instead of $\mathbb{E}\,\ell(f(x), y)$. Validation pictures stay in colour. (In the paper's code they pass
 # through the same lottery.)
 #
-# **Controls.** A twin of one training seed starts from the same weights as the universal detector of that
-# seed, and sees the same pictures in the same order with the same blur, JPEG and flips; only the gray is
-# new. So the two are compared **seed by seed, where both exist**.
+# **Controls.** A twin that is trained here, with one training seed, starts from the same weights as the
+# universal detector of that seed, and sees the same pictures in the same order with the same blur, JPEG and
+# flips; only the gray is new. So the two are compared **seed by seed, where both exist**. Of a twin that was
+# trained elsewhere all this is not known.
 #
 # **Code.** In colour the test pictures have been judged for the chapter on sensitivity; here the same
 # pictures go through both detectors in gray. The bootstrap then draws the same pictures for all four.
@@ -65,12 +70,19 @@ nets = {
     model: {seed: lrp.canonize(detectors.load(name, seed, store, device).model) for seed in some}
     for model, name, some in (("universal", detector, seeds), ("color-robust", robust, robust_seeds))
 }
+wanted = {"universal": spec.preprocessing, "color-robust": twin.preprocessing}  # of the pictures
+
+
+def batches(images, model, turned=None):
+    return data.batches(images, 60, device=device, transform=turned, preprocessing=wanted[model])
+
+
 rows = []
 for generator, some in images.items():
-    turned = data.batches(some, 60, device=device, transform=data.grayscale)
     judged = [path.relative_to(some.root).as_posix() for path in some.paths]
     logits = {}
     for model, name in (("universal", detector), ("color-robust", robust)):
+        turned = batches(some, model, data.grayscale)
         known = pd.read_csv(store.scores(name, generator))
         known = known[known["condition"] == "baseline"].set_index(["seed", "image"])["logit"].sort_index()
         logits[model] = {
@@ -78,7 +90,7 @@ for generator, some in images.items():
             "gray": {seed: detectors.logits(net, turned) for seed, net in nets[model].items()},
         }
     one = color.robustness(some.labels, logits["universal"], logits["color-robust"])
-    rows.append(one.assign(detector=detector, generator=generator))
+    rows.append(one.assign(detector=detector, twin=robust, generator=generator))
 measured = pd.concat(rows, ignore_index=True)
 
 # %% tags=["hide-input"]
@@ -105,20 +117,23 @@ gain, cost = pooled["difference", "gray"], pooled["difference", "color"]
 ends = {"ap_low": "low", "ap_high": "high"}
 better, worse, unsure = verdicts.parted(gain.rename(columns=ends).reset_index())
 word = verdicts.word(len(better), len(worse + unsure))
+several = len(seeds) + len(robust_seeds) > 2  # then the means are of other seeds than the differences
 won, paid, _ = verdicts.parted(cost.rename(columns=ends).reset_index())
 counts = measured[["n_real", "n_fake"]]
-chance = float((counts["n_fake"] / counts.sum(axis=1)).mean())
-blind = [g for g in generators if pooled["universal", "color"].loc[g, "ap_low"] <= chance]
+whole = pooled["universal", "color"]
+chance = {row.Index: verdicts.chance(int(row.n_real), int(row.n_fake)) for row in whole.itertuples()}
+blind = [g for g in generators if whole.loc[g, "ap_low"] <= chance[g]]
 ap = {(m, i): pooled[m, i]["ap"].mean() for m in ("universal", "color-robust") for i in ("color", "gray")}
 text = (
     f"The claim **{word}** here. On gray pictures the colour-robust detector's AP exceeds the universal "
     f"one's with its whole interval on {len(better)} of {len(gain)} generators{named(better)}; the interval "
     f"contains zero on {len(unsure)}{named(unsure)} and lies below zero on {len(worse)}{named(worse)}. Mean "
     f"over generators and all seeds of each: {verdicts.percent(ap['universal', 'gray'])} and "
-    f"{verdicts.percent(ap['color-robust', 'gray'])}; seed by seed the difference is "
+    f"{verdicts.percent(ap['color-robust', 'gray'])}; {'seed by seed ' * several}the difference is "
     f"{verdicts.points(gain['ap'].mean())}.\n\n"
     f"**What it costs in colour.** {verdicts.percent(ap['universal', 'color'])} and "
-    f"{verdicts.percent(ap['color-robust', 'color'])}, seed by seed {verdicts.points(cost['ap'].mean())}; "
+    f"{verdicts.percent(ap['color-robust', 'color'])}, "
+    f"{'seed by seed' if several else 'a difference of'} {verdicts.points(cost['ap'].mean())}; "
     f"the interval lies below zero on {len(paid)} generators{named(paid)}, above zero on "
     f"{len(won)}{named(won)}, and contains zero on {len(cost) - len(paid) - len(won)}.\n\n"
 )
@@ -153,29 +168,31 @@ display(
 # above zero, *holds in part* if on some, *does not hold* if on none. The cost in colour is reported by the
 # same rule and has no part in the verdict.
 #
-# **All numbers, beside the paper's.** The paper has one table for each network, of one detector each and
-# without intervals. Unfold for both; the measured columns stand at the network of this page.
+# **All numbers, beside the paper's.** The paper has one table for each of its networks, of one detector each
+# and without intervals. Unfold for all; the measured columns stand at the network of this page.
 
 # %% tags=["hide-cell"]
 CASES = [(m, i) for m in ("universal", "color-robust") for i in ("color", "gray")]
-for arch, architecture in detectors.ARCHITECTURES.items():
+for arch in dict.fromkeys([*published.K, spec.arch]):
     rows, own = (
         paper[paper["architecture"] == arch].set_index(["generator", "model", "input"]),
         arch == spec.arch,
     )
+    sides = ["paper", "here"] if len(rows) else ["here"]
     heads = [f"{m.replace('color', 'colour')}, {i.replace('color', 'colour')}" for m, i in CASES]
     lines = ["| generator | " + " | ".join(f"paper: {h}" for h in heads) + " |", "|---" * 5 + "|"]
     if own:
-        heads = [f"{side}: {h}" for h in heads for side in ("paper", "here")]
-        changes = ["here: robust minus universal, gray", "here: the same, colour"]
-        lines = ["| generator | " + " | ".join(heads + changes) + " |", "|---" * 11 + "|"]
+        heads = [f"{side}: {h}" for h in heads for side in sides]
+        heads += ["here: robust minus universal, gray", "here: the same, colour"]
+        lines = ["| generator | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
     known = [g for g in paper["generator"].unique() if g not in generators]
     for generator in [*generators, *known] if own else paper["generator"].unique():
         cells = [figures.generator_name(generator)]
         for case in CASES:
             there = (generator, *case) in rows.index
             mark = "*" if there and rows.loc[(generator, *case), "doubtful"] else ""
-            cells.append(f"{100 * rows.loc[(generator, *case), 'ap']:.1f}{mark}" if there else "")
+            if "paper" in sides:
+                cells.append(f"{100 * rows.loc[(generator, *case), 'ap']:.1f}{mark}" if there else "")
             if own and generator in generators:
                 row = pooled[case].loc[generator]
                 cells.append(verdicts.percent(row.ap, row.ap_low, row.ap_high))
@@ -193,7 +210,8 @@ for arch, architecture in detectors.ARCHITECTURES.items():
         if rows["doubtful"].any()
         else ""
     )
-    display(Markdown(f"**{architecture.title}**, AP in percent.\n\n" + "\n".join(lines) + remark))
+    title = spec.title if own else detectors.ARCHITECTURES[arch].title
+    display(Markdown(f"**{title}**, AP in percent.\n\n" + "\n".join(lines) + remark))
 
 # %% [markdown]
 # ## Do its maps still respond to colour?
@@ -217,18 +235,18 @@ for model, name in (("universal", detector), ("color-robust", robust)):
             "matched-k": [o.matched(k, draw) for draw in range(DRAWS)],
         }
 fakes = {g: some.where(label=1) for g, some in images.items()}
-plain = {g: data.batches(some, 60, device=device) for g, some in fakes.items()}
-gray = {g: data.batches(some, 60, device=device, transform=data.grayscale) for g, some in fakes.items()}
-for generator in generators:
-    samples = {
-        model: [
-            color.sample(nets[model][seed], plain[generator], gray[generator], groups[model, seed])
-            for seed in both
-        ]
-        for model in nets
-    }
+for generator, some in fakes.items():
+    samples = {}
+    for model in nets:
+        kinds = batches(some, model), batches(some, model, data.grayscale)
+        samples[model] = [color.sample(nets[model][seed], *kinds, groups[model, seed]) for seed in both]
     one = color.before_after(samples["universal"], samples["color-robust"], splits=40)
-    shares.append(one.assign(detector=detector, generator=generator))
+    one = one.assign(detector=detector, twin=robust, generator=generator)
+    # beside the shares of halves, whose differences give the interval, that of all fakes: it is the paper's
+    for model, found in samples.items():
+        share = [np.mean(color.mood(s.color, s.gray).p[s.members["top-k"][0]] <= color.ALPHA) for s in found]
+        one.loc[(one["model"] == model) & (one["group"] == "top-k"), "whole"] = np.mean(share)
+    shares.append(one)
 shares = pd.concat(shares, ignore_index=True)
 
 # %% tags=["hide-input"]
@@ -277,7 +295,8 @@ display(
         "\n".join(lines)
         + f"\n\nShares of k = {k} maps in percent (differences in points) with 95 % intervals, "
         f"measured on {' to '.join(map(str, sorted({halves[0], halves[-1]})))} fakes at a time; detector "
-        f"seeds {', '.join(map(str, both))}; {DRAWS} layer-matched sets{short}.\n\nThe share among the top-k "
+        f"seed{'s' * (len(both) > 1)} {', '.join(map(str, both))}; {DRAWS} layer-matched sets{short}."
+        "\n\nThe share among the top-k "
         f"**falls** with its whole interval on {len(falls)} of {len(generators)} generators{named(falls)} "
         f"and rises on {len(rises)}{named(rises)}; on average it changes by "
         f"{verdicts.points(change['top-k']['share'].mean())}, that of layer-matched maps by "
@@ -311,8 +330,9 @@ for model in ("color-robust", "universal"):
     group = dict.fromkeys(top[:ROWS], "top-k")
     group |= {partner[m]: "matched-k" for m in top[:ROWS] if m in partner}
     for generator, some in fakes.items():
-        own = patches.find(nets[model][seed], some, list(group), RANKS, device=device)
-        own = patches.measure(own).assign(model=model, generator=generator)
+        seen = wanted[model]
+        own = patches.find(nets[model][seed], some, list(group), RANKS, device=device, preprocessing=seen)
+        own = patches.measure(own, seen).assign(model=model, generator=generator)
         found.append(own.assign(group=own["map"].map({str(m): name for m, name in group.items()})))
 found = pd.concat(found, ignore_index=True)
 
@@ -324,7 +344,8 @@ def cut(row):
     """A patch as a square picture of CELL pixels; black where there is none."""
     if row.box is None:
         return np.zeros((CELL, CELL, 3), dtype=np.uint8)
-    return pixels.enlarge(data.read(row.path).permute(1, 2, 0).numpy(), row.box, CELL)
+    whole = wanted[row.model].cut(data.read(row.path))
+    return pixels.enlarge(whole.permute(1, 2, 0).numpy(), row.box, CELL)
 
 
 def told(row):
@@ -333,6 +354,7 @@ def told(row):
 
 
 first = found[(found["rank"] == 0) & (found["group"] == "top-k")]
+most = max(map(len, fakes.values()))
 for model, own in first.groupby("model", sort=False):
     title = model.replace("color", "colour")
     keys = list(dict.fromkeys(own["map"]))
@@ -345,8 +367,8 @@ figures.show(
     figures.collage(
         frames, hover, labels, names,
         f"LRP-max patches of the first {len(labels['colour-robust'])} of the top {k} ({spec.title}, seed "
-        f"{seed}): the strongest of {n} fakes or fewer per generator. The menu chooses the detector; hover "
-        "a patch for its activation and chroma.",
+        f"{seed}): the strongest of {most} fakes or fewer per generator. The menu chooses the detector; "
+        "hover a patch for its activation and chroma.",
     )
 )  # fmt: skip
 
@@ -429,11 +451,23 @@ expected = k * k / len(omega["universal", both[0]])
 display(
     Markdown(
         f"> **Verdict: the colour-robust detector without its top-k.** {strict.sentence()}\n\nAP in percent, "
-        f"k = {k}; intervals as in the chapter on sensitivity. The universal detector at the seeds that "
-        f"have a twin ({', '.join(map(str, both))}).\n\n" + "\n".join(lines) + "\n\nOf the top "
-        f"{k} the two detectors share {', '.join(f'{c} (seed {s})' for s, c in common.items())}; two random "
-        f"choices would share {expected:.1f}. They start from the same weights, so that a number means the "
-        "same map at the beginning of training."
+        f"k = {k}; intervals as in the chapter on sensitivity."
+        + (
+            f" The universal detector at the seeds that have a twin ({', '.join(map(str, both))})."
+            if len(seeds) > 1
+            else ""
+        )
+        + "\n\n"
+        + "\n".join(lines)
+        + f"\n\nOf the top {k} the two detectors share "
+        f"{', '.join(f'{c} (seed {s})' for s, c in common.items())}; two random choices would share "
+        f"{expected:.1f}."
+        + (
+            ""
+            if twin.external
+            else " They start from the same weights, so that a number means the same map at the beginning of "
+            "training."
+        )
     )
 )
 

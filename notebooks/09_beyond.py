@@ -27,7 +27,7 @@ from tff_core.rankings import MEAN, WHOLE
 from tff_core.results import Store, atomic_write
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 device = detectors.default_device() if device == "auto" else torch.device(device)
 k = k or spec.k
 n = min(n or 60, {"resnet50": 20}.get(spec.arch, 40))  # the larger network is the slower one
@@ -37,7 +37,7 @@ net = lrp.canonize(detectors.load(detector, seed, store, device).model)
 omega, of_reals = (ffrs.Omega.from_csv(store.omega(detector, seed, label), net) for label in ("fake", "real"))
 validation = data.scan(store.data(spec.dataset, "val", "progan"))
 test = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
-STEPS = [1, 4, 16, 63, 251, 1000]  # equal steps of log k
+STEPS = [s for s in (1, 4, 16, 63, 251, 1000) if s <= len(omega) // 2]  # equal steps of log k
 DRAWS = {"controls": 4, "curves": 2}  # sets of each random control
 
 
@@ -45,6 +45,11 @@ def save(name, table):
     own = table.assign(detector=detector)
     with atomic_write(store.part(name, detector, "all")) as part:
         own[["detector", *(c for c in own if c != "detector")]].to_csv(part, index=False)
+
+
+def batches(images, size=25):
+    """Batches of one picture size each, as the detector wants them."""
+    return data.batches(images, size, device=device, preprocessing=spec.preprocessing)
 
 
 def word(held, of):
@@ -83,11 +88,14 @@ def listed(names):
 # **Code.** All of them on the same validation fakes.
 
 # %%
-pool = data.normalize(data.load(validation.where(label=1, first=100))).to(device)
-logit = net(pool)[:, 0]
-sure = max(int((logit >= np.log(0.9 / 0.1)).sum()), min(8, len(pool)))  # p >= 0.9, as for omega
-fakes = pool[logit.argsort(descending=True)[:sure].sort().values]
-share = {q: rankings.shares(net, fakes, q) for q in ("relevance", "gradient", "activation")}
+pool = validation.where(label=1, first=100)
+logit = detectors.logits(net, batches(pool))
+confident = int((logit >= np.log(0.9 / 0.1)).sum())  # p >= 0.9, as for omega
+fakes = pool.take(sorted(np.argsort(-logit, kind="stable")[: max(confident, min(8, len(pool)))]))
+share = {
+    q: np.concatenate([rankings.shares(net, x, q) for x, *_ in batches(fakes)])
+    for q in ("relevance", "gradient", "activation")
+}
 ranked = {
     "omega": omega,
     "omega of reals": of_reals,
@@ -95,8 +103,11 @@ ranked = {
     "activation": rankings.ranking(net, share["activation"].mean(0), len(fakes)),
 }
 proposed = rankings.candidates(ranked.values(), 120)
-few = fakes[:: max(1, len(fakes) // 6)][:6]
-alone = rankings.ablation(net, few, proposed)
+few = fakes.take(range(len(fakes))[:: max(1, len(fakes) // 6)][:6])
+alone = dict.fromkeys(proposed, 0.0)
+for x, *_ in batches(few):
+    for m, drop in rankings.ablation(net, x, proposed).items():
+        alone[m] += drop * len(x) / len(few)
 
 # %% tags=["hide-input"]
 own = {m for m, drop in alone.items() if drop > 0}
@@ -109,7 +120,7 @@ shared["single-map ablation"] = rankings.overlap(omega.top(k), rankings.reordere
 display(
     Markdown(
         f"The {len(fakes)} of {len(pool)} fakes that the detector is surest of; to "
-        f"{int((logit >= np.log(0.9 / 0.1)).sum())} it gives a probability of at least 0.9 (omega itself: "
+        f"{confident} it gives a probability of at least 0.9 (omega itself: "
         f"the table that chapter 2 reads, of up to {len(validation.where(label=1))} fakes). To drop each of "
         f"{len(omega):,} maps alone would take hours, so **single-map ablation ranks only the "
         f"{len(proposed)} maps** that are among the first 120 of one of the four other rankings, by the mean "
@@ -130,7 +141,7 @@ display(
 # pictures and positions, of what the next operation reads.
 
 # %%
-level = rankings.levels(net, data.batches(validation.where(first=50), 50, device=device))
+level = rankings.levels(net, batches(validation.where(first=50), 50))
 magnitude = level.magnitude
 controls = {"layer-matched": [], "magnitude, same layer": [], "magnitude, any layer": []}
 for draw in range(DRAWS["controls"]):
@@ -155,9 +166,13 @@ for way, constants in (("zero", zero), ("mean", level.mean)):
     for draw, maps in enumerate(controls[fair[0]]):
         cases.append(rankings.case(net, f"{fair[0]}, {way}", k, maps, draw, by=constants))
 
-panel = rankings.Curves(
-    pd.concat([rankings.measure(net, images, cases) for images in test.values()], ignore_index=True)
-)
+
+def measured_on(sets, cases):
+    found = [rankings.measure(net, images, cases, preprocessing=spec.preprocessing) for images in sets]
+    return pd.concat(found, ignore_index=True)
+
+
+panel = rankings.Curves(measured_on(test.values(), cases))
 
 # %% tags=["hide-input"]
 CONTROLS = {f"top-k - {name}": name for name in controls}
@@ -246,7 +261,7 @@ for step in STEPS:
         cases.append(rankings.case(net, "layer-matched", step, omega.matched(step, draw), draw))
         cases.append(rankings.case(net, "chance", step, rankings.shuffled(omega, draw)[:step], draw))
 few_each = [images.where(first=n_curves) for images in test.values()]
-measured = pd.concat([rankings.measure(net, images, cases) for images in few_each], ignore_index=True)
+measured = measured_on(few_each, cases)
 curves = rankings.Curves(measured)
 
 # %% tags=["hide-input"]
@@ -267,7 +282,7 @@ doses = [step for step in STEPS if dropped[step] >= LEAST * step]
 deeper = [step for step in doses if against[step].high < 0]
 onset = [step for step in STEPS if all(harmed[later].high < 0 for later in STEPS if later >= step)]
 whole = curves.ap(WHOLE, 0)[0]
-chance = curves.counts[MEAN][1] / sum(curves.counts[MEAN])
+chance = np.mean([verdicts.chance(*curves.counts[g]) for g in curves.generators])
 half = [step for step in STEPS if curves.ap("omega", step)[0] <= (whole + chance) / 2]
 display(
     Markdown(
@@ -408,9 +423,13 @@ text = (
     f"{verdicts.percent(*ends.loc['bootstrap'])}. "
     f"The claim that the top-k are a property of the detector and not of the sample **{steady}**.\n\n"
     f"**Fakes and reals.** Omega of fakes and of reals share "
-    f"{verdicts.percent(at.loc['fake, real', 'value'])} of the top {k} (from "
-    f"{verdicts.percent(at.loc['fake, real', 'low'])} to {verdicts.percent(at.loc['fake, real', 'high'])} "
-    f"over {len(seeds)} seeds).\n\n"
+    f"{verdicts.percent(at.loc['fake, real', 'value'])} of the top {k}"
+    + (
+        f" (from {verdicts.percent(at.loc['fake, real', 'low'])} to "
+        f"{verdicts.percent(at.loc['fake, real', 'high'])} over {len(seeds)} seeds).\n\n"
+        if len(seeds) > 1
+        else ".\n\n"
+    )
 )
 if pairs:
     mine = compared[compared["k"] == k].set_index(["kind", "a", "b"])
@@ -504,7 +523,7 @@ for s in seeds:
     trained = detectors.load(detector, s, store, device)
     each = lrp.canonize(trained.model)
     without = dropout.fold_dropout(each, by_seed[s, "fake"].top(k))
-    logits = detectors.logits(without, data.batches(pictures, 50, device=device))
+    logits = detectors.logits(without, batches(pictures, 50))
     before[s] = trained.threshold
     moved[s] = rankings.recalibrated(labels, logits)
     after[s] = moved[s].value
@@ -542,8 +561,9 @@ display(
         f"Thresholds (logits), from {len(labels)} validation pictures: {ends} (inf: none is better than "
         f"calling every picture real).\n\n"
         + "\n".join(lines)
-        + f"\n\nMean over {len(generators)} generators and detector seeds {', '.join(map(str, seeds))}, "
-        f"n = {int(mean.loc['whole', 'n_real'])} reals and {int(mean.loc['whole', 'n_fake'])} "
+        + f"\n\nMean over {len(generators)} generators"
+        + (f" and detector seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "")
+        + f", n = {int(mean.loc['whole', 'n_real'])} reals and {int(mean.loc['whole', 'n_fake'])} "
         f"fakes.\n\n:::{{admonition}} Verdict: the lost accuracy is a threshold that no longer fits\n"
         f":class: important\n\nThe claim **{verdict}**: a new threshold "
         f"brings back {verdicts.points(gain.value, gain.low, gain.high)} of balanced accuracy, and "

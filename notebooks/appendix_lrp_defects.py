@@ -27,18 +27,18 @@ from tff_core.results import Store
 store = Store(build or None)
 where = detectors.default_device() if device == "auto" else torch.device(device)
 
-models, pictures = {}, {}
+specs, models, pictures = {}, {}, {}
 for name in detectors_shown:
-    spec = detectors.get(name)
+    spec = specs[name] = detectors.get(name, store)
     trained = detectors.load(name, seeds[0], store, where)
     models[name] = trained.model
     images = data.scan(store.data(spec.dataset, "val", "progan"))
     for label, number in (("fake", 1), ("real", 0)):
-        chosen = data.load(images.where(label=number, first=per_label))
-        pictures[name, label] = data.normalize(chosen).to(where)
-    with torch.inference_mode():
-        called = [int((trained.model(pictures[name, label]) > 0).sum()) for label in ("fake", "real")]
-    if called[0] == 0 or called[1] == len(pictures[name, "real"]):
+        chosen = images.where(label=number, first=per_label)
+        # eight pictures at a time, of one size
+        pictures[name, label] = data.batches(chosen, 8, device=where, preprocessing=spec.preprocessing)
+    called = {label: detectors.logits(trained.model, pictures[name, label]) > 0 for label in ("fake", "real")}
+    if not called["fake"].any() or called["real"].all():
         # a hardly trained detector calls every picture by one label: then 0.5 is its calibrated threshold
         [m for m in trained.model.modules() if isinstance(m, torch.nn.Linear)][
             -1
@@ -48,7 +48,8 @@ for name in detectors_shown:
 def omega(model, name, label, **options):
     """Omega of a model over one label, in double precision: what differs is the method, not the rounding."""
     net = lrp.canonize(model, **options).to(device="cpu", dtype=torch.float64)
-    return ffrs.ff_rs(net, pictures[name, label].cpu().double().split(8), label=label, confidence=0.5)
+    batches = [x.cpu().double() for x, *_ in pictures[name, label]]
+    return ffrs.ff_rs(net, batches, label=label, confidence=0.5)
 
 
 def distance(a, b, k):
@@ -64,7 +65,7 @@ def compare(rows):
         far, shared = distance(code, corrected, k)
         found.append(
             {
-                "network": detectors.get(name).title,
+                "network": specs[name].title,
                 "L1 distance of omega": far,
                 "top-k shared": f"{shared} of {k}",
             }
@@ -89,14 +90,14 @@ def compare(rows):
 # %%
 exact = {name: omega(model, name, "fake") for name, model in models.items()}
 code = {name: omega(model, name, "fake", reference=True) for name, model in models.items()}
-compare([(name, code[name], exact[name], detectors.get(name).k) for name in models])
+compare([(name, code[name], exact[name], specs[name].k) for name in models])
 
 # %%
 shifts = {}
 for name, model in models.items():
-    x = pictures[name, "fake"]
-    right, theirs = (lrp.canonize(model, reference=r)(x) for r in (False, True))
-    shifts[detectors.get(name).title] = float((theirs - right).abs().max())
+    nets = (lrp.canonize(model, reference=r) for r in (False, True))
+    right, theirs = (detectors.logits(net, pictures[name, "fake"]) for net in nets)
+    shifts[specs[name].title] = float(abs(theirs - right).max())
 display(Markdown("Largest change of a logit: " + ", ".join(f"{k}: {v:.2g}" for k, v in shifts.items()) + "."))
 
 # %% [markdown]
@@ -122,7 +123,7 @@ display(Markdown("Largest change of a logit: " + ", ".join(f"{k}: {v:.2g}" for k
 # %%
 real = {name: omega(model, name, "real") for name, model in models.items()}
 real_code = {name: omega(model, name, "real", reference=True) for name, model in models.items()}
-compare([(name, real_code[name], real[name], detectors.get(name).k) for name in models])
+compare([(name, real_code[name], real[name], specs[name].k) for name in models])
 
 # %% [markdown]
 # A layer that all relevance must pass shows it best: the first. If relevance starts at a positive total, at
@@ -132,7 +133,7 @@ compare([(name, real_code[name], real[name], detectors.get(name).k) for name in 
 # %%
 rows = [
     {
-        "network": detectors.get(name).title,
+        "network": specs[name].title,
         "omega of": label,
         "code": sum(next(iter(a.values.values()))),
         "corrected": sum(next(iter(b.values.values()))),
@@ -161,41 +162,46 @@ pd.DataFrame(rows).style.hide(axis="index").format({"code": "{:.3f}", "corrected
 # computed through a detector with ImageNet's gates.
 #
 # ImageNet's weights are not part of this book. The gates of another network of the same shape stand in for
-# them: here those of the detector trained with another seed. The paper's detectors started from ImageNet's
+# them: those of the detector trained with another seed; where there is no other seed, ImageNet's own if they
+# are on the machine. The paper's detectors started from ImageNet's
 # weights, so theirs may be nearer to the gates that replaced them, or, after long training, farther.
 
 # %%
-efficient = next((name for name in models if detectors.get(name).arch == "efb0"), None)
+efficient = next((name for name in models if specs[name].arch == "efb0"), None)
 if efficient is None:
-    display(
-        Markdown("No EfficientNet was trained for this build; `make all` trains it and fills this section.")
-    )
+    display(Markdown("No EfficientNet is part of this build; `make all` trains one and fills this section."))
+other = None
+if efficient and len(seeds) > 1 and not specs[efficient].external:
+    other = detectors.load(efficient, seeds[-1], store, where).model.state_dict()
+elif efficient:
+    try:
+        other = detectors.imagenet("efb0").to(where).state_dict()
+        display(Markdown("The detector has one seed: the gates are those of ImageNet's weights."))
+    except FileNotFoundError as error:
+        display(Markdown(f"The detector has one seed, and there are no other gates to lend: {error}."))
 
 # %%
-if efficient:
-    other = detectors.load(efficient, seeds[-1], store, where).model
+if other:
     hybrid = copy.deepcopy(models[efficient])
-    gates = {key: value for key, value in other.state_dict().items() if "_se_" in key}
+    gates = {key: value for key, value in other.items() if "_se_" in key}
     hybrid.load_state_dict(hybrid.state_dict() | gates)
 
-    with torch.inference_mode():
-        x = pictures[efficient, "fake"]
-        own, foreign = models[efficient](x)[:, 0], hybrid(x)[:, 0]
-    correlation = float(torch.corrcoef(torch.stack([own, foreign]))[0, 1])
+    own, foreign = (detectors.logits(m, pictures[efficient, "fake"]) for m in (models[efficient], hybrid))
+    correlation = float(np.corrcoef(own, foreign)[0, 1])
     display(
         Markdown(
-            f"{len(gates)} tensors exchanged. Of {len(x)} fakes the detector calls {int((own > 0).sum())} "
+            f"{len(gates)} tensors exchanged. Of {len(own)} fakes the detector calls {int((own > 0).sum())} "
             f"fake, the hybrid {int((foreign > 0).sum())}; its logits differ by "
-            f"{float((own - foreign).abs().mean()):.2g} on average, and correlate by {correlation:.2f}."
+            f"{float(abs(own - foreign).mean()):.2g} on average, and correlate by {correlation:.2f}."
         )
     )
 
 # %%
 mixed = {}
-if efficient and bool((foreign > 0).any()):
+if other and bool((foreign > 0).any()):
     mixed[efficient] = omega(hybrid, efficient, "fake")
-    display(compare([(efficient, mixed[efficient], exact[efficient], detectors.get(efficient).k)]))
-elif efficient:
+    display(compare([(efficient, mixed[efficient], exact[efficient], specs[efficient].k)]))
+elif other:
     display(Markdown("The hybrid calls no picture fake, so that it has no omega at all."))
 
 # %% [markdown]
@@ -219,7 +225,7 @@ for defect, theirs, right in (
     ("3, gates, fakes", mixed, exact),
 ):
     for name in theirs:
-        k, title = detectors.get(name).k, detectors.get(name).title
+        k, title = specs[name].k, specs[name].title
         far, shared = distance(theirs[name], right[name], k)
         ranking = "changed" if shared < 0.9 * k else "kept"
         lines.append(f"| {defect} | {title} | {far:.2g} | {shared} of {k} | {ranking} |")

@@ -24,7 +24,7 @@ from tff_core import atlas, color, data, detectors, ffrs, figures, lrp, patches,
 from tff_core.results import Store, read_json
 
 store = Store(build or None)
-spec = detectors.get(detector)
+spec = detectors.get(detector, store)
 device = detectors.default_device() if device == "auto" else torch.device(device)
 k = k or spec.k
 n = min(n or 100, 100)
@@ -58,18 +58,23 @@ top = omega.top(k)
 names = [str(m) for m in top]
 
 counted = read_json(store.omega(detector, seed).with_suffix(".json"))
+
+
+def batches(images, size=25, turned=None):
+    """Batches of one picture size each, as the detector wants them."""
+    return data.batches(images, size, device=device, transform=turned, preprocessing=spec.preprocessing)
+
+
 ranked = data.scan(store.data(spec.dataset, "val", "progan")).where(label=1, first=counted["seen"])
-x = data.normalize(data.load(ranked)).to(device)
-shares = atlas.means(atlas.omega_samples(net, x, top, counted["count"]))
+shares = atlas.means(atlas.omega_samples(net, batches(ranked), top, counted["count"]))
 
 some = [
     data.scan(store.data(spec.dataset, "test", g)).where(label=label, first=count)
     for g in generators
     for label, count in ((1, FAKES), (0, REALS))
 ]
-x = torch.cat([data.normalize(data.load(images)) for images in some]).to(device)
 labels = np.concatenate([images.labels for images in some])
-effects = atlas.single_dropout(net, x, labels, top)
+effects = atlas.single_dropout(net, [batch for images in some for batch in batches(images)], top)
 
 # %% [markdown]
 # Patches, activations and tests of colour are those of the chapters on patches and on colour-conditional
@@ -79,9 +84,8 @@ effects = atlas.single_dropout(net, x, labels, top)
 fakes = {g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n) for g in generators}
 found, values, tests = {}, {"color": [], "gray": []}, {}
 for generator, images in fakes.items():
-    found[generator] = patches.find(net, images, top, RANKS, device=device)
-    plain = data.batches(images, 50, device=device)
-    gray = data.batches(images, 50, device=device, transform=data.grayscale)
+    found[generator] = patches.find(net, images, top, RANKS, device=device, preprocessing=spec.preprocessing)
+    plain, gray = batches(images, 50), batches(images, 50, data.grayscale)
     sample = color.sample(net, plain, gray, {"top-k": [top]})
     values["color"].append(sample.color)
     values["gray"].append(sample.gray)
@@ -107,7 +111,8 @@ table = pd.DataFrame(
 def cut(row):
     if row.box is None:
         return np.zeros((CELL, CELL, 3), dtype=np.uint8)
-    return pixels.enlarge(data.read(row.path).permute(1, 2, 0).numpy(), row.box, CELL)
+    whole = spec.preprocessing.cut(data.read(row.path))
+    return pixels.enlarge(whole.permute(1, 2, 0).numpy(), row.box, CELL)
 
 
 cells = {(row.map, g, row.rank): cut(row) for g, own in found.items() for row in own.itertuples()}

@@ -1,35 +1,110 @@
 # %% [markdown]
-# # Data card: the miniature ForenSynths
+# # Data card: the pictures behind the numbers
 #
 # The paper works on ForenSynths {cite}`wang2020`: photographs, and pictures from large generators, tens of
-# gigabytes on file-sharing sites. This book must run on two processor cores in a quarter of an hour, so it
+# gigabytes on file-sharing sites.
+
+# %% [markdown] tags=["only-if:dataset=miniature"]
+# **The miniature ForenSynths.** This book must run on two processor cores in a quarter of an hour, so it
 # makes a benchmark of its own, in the same folder layout and with the same seven families of generators.
 # **It is a toy.** This page says what is in it, what is not, and what follows for every number in the book.
 
 # %% tags=["parameters"]
+dataset = "miniature"  # the cells about it are left out where the book has other pictures
 generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
 n = None  # pictures per label behind the statistics; None: all
 columns = 8  # pictures in a row of the sample grids
 build = ""  # where the pictures are; "": the project's build folder
 
 # %% tags=["hide-input"]
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tff_core import data, figures
-from tff_core.miniature import DATASET, card
+from tff_core import audit, data, figures, pixels
+from tff_core.miniature import card
 from tff_core.results import Store, read_json
 
 store = Store(build or None)
 
 
-def pixels(part, generator, label, count):
+def arrays(part, generator, label, count):
     """Pictures as uint8 (N, H, W, 3)."""
-    found = data.scan(store.data(DATASET, part, generator)).where(label=label, first=count or 10**6)
+    found = data.scan(store.data(dataset, part, generator)).where(label=label, first=count or None)
     return data.load(found).permute(0, 2, 3, 1).numpy()
 
 
-# %% [markdown]
+# %% [markdown] tags=["only-if:dataset!=miniature"]
+# This book was made with other pictures. They lie on disk in the layout of ForenSynths and were taken as they
+# are: this page counts them and looks at their files. Where they come from, which model made the fakes and on
+# what it was trained, it cannot know; a number of this book is about these folders, and the names of the
+# generators are those of the folders.
+
+# %% tags=["hide-input", "only-if:dataset!=miniature"]
+SAMPLE = 200  # pictures per label and folder whose files are looked at
+counts, tables = [], []
+places = [("test", g) for g in generators] + [(part, "progan") for part in ("train", "val")]
+for part, generator in places:
+    root = store.data(dataset, part, generator)
+    if not root.is_dir():
+        continue
+    found = data.scan(root)
+    some = found.where(first=SAMPLE)
+    facts = pd.DataFrame([audit.facts(path) for path in some.paths]).assign(label=some.labels)
+    name = f"{figures.generator_name(generator)}, {part}"
+    whole = facts[facts["error"] == ""]
+    sides = whole[["width", "height"]].agg(["min", "max"])
+    several = " to ".join(dict.fromkeys(f"{w:.0f}x{h:.0f}" for w, h in sides.to_numpy()))
+    counts.append([name, *found.counts, len(found.classes) or "none", several])
+    counts[-1] += [", ".join(whole["format"].value_counts().index), len(found.stray), len(facts) - len(whole)]
+    tables.append(audit.separation(facts).assign(folder=name))
+heads = ["folder", "reals", "fakes", "classes", "width x height", "formats", "other files", "unreadable"]
+lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+lines += ["| " + " | ".join(map(str, row)) + " |" for row in counts]
+display(
+    Markdown(
+        "\n".join(lines)
+        + f"\n\nSizes, formats and unreadable files: of the first {SAMPLE} pictures per label, "
+        "spread over the classes; smallest to largest width and height."
+    )
+)
+
+# %% [markdown] tags=["only-if:dataset!=miniature"]
+# ## What gives them away without a network
+#
+# A detector can tell reals from fakes without looking at what they show, where the files of the two differ:
+# in size, in format, in how they were compressed. The AUC says how well such a property alone separates the
+# two: 0.5 tells nothing, 1 tells all. `tff check` says more.
+
+# %% tags=["hide-input", "only-if:dataset!=miniature"]
+table = pd.concat(tables)
+told = table[table["auc"] > audit.LIMIT]
+lines = ["| folder | property | AUC | reach of chance | reals | fakes |", "|---" * 6 + "|"]
+lines += [
+    f"| {row.folder} | {row.property} | {row.auc:.2f} | {row.chance:.2f} | {row.real} | {row.fake} |"
+    for row in told.itertuples()
+]
+few = f"No property of the files separates reals from fakes with an AUC above {audit.LIMIT:g}."
+display(Markdown("\n".join(lines) if len(told) else few))
+
+# %% [markdown] tags=["only-if:dataset!=miniature"]
+# ## Examples
+#
+# The first pictures of each folder, spread over its classes. Of large ones the middle is shown, cut to one
+# size.
+
+# %% tags=["hide-input", "only-if:dataset!=miniature"]
+for generator in generators:
+    found = data.scan(store.data(dataset, "test", generator)).where(first=columns)
+    shown = [pixels.middle(picture, 128) for picture in data.load(found, middle=True)]
+    rows = {
+        word: [p.permute(1, 2, 0).numpy() for p, one in zip(shown, found.labels, strict=True) if one == label]
+        for label, word in enumerate(("real", "fake"))
+    }
+    text = f"{figures.generator_name(generator)}: reals beside fakes, test part."
+    figures.show(figures.pictures({word: np.stack(some) for word, some in rows.items()}, text=text))
+
+# %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Reals: drawn scenes, photographed by a simulated camera
 #
 # No photograph is involved. A *real* picture is a procedural scene, drawn in linear light, of one of four
@@ -39,8 +114,8 @@ def pixels(part, generator, label, count):
 # pictures blur or sharpening. What matters for forensics is this second half: it gives all reals a common
 # origin that a generator has to imitate.
 
-# %% tags=["hide-input"]
-classes = data.scan(store.data(DATASET, "test", "progan"))
+# %% tags=["hide-input", "only-if:dataset=miniature"]
+classes = data.scan(store.data(dataset, "test", "progan"))
 figures.show(
     figures.pictures(
         {
@@ -53,7 +128,7 @@ figures.show(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Fakes: seven small convolutional generators
 #
 # Every generator is trained adversarially, against a critic that sees plain RGB, on the same drawn
@@ -73,9 +148,9 @@ figures.show(
 # Left out: progressive growing, style mixing, self-attention, perceptual losses. **Where this page and the
 # figures say "ProGAN", read "a small network that upsamples as ProGAN does".**
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "only-if:dataset=miniature"]
 for generator in generators:
-    real, fake = (pixels("test", generator, label, columns) for label in (0, 1))
+    real, fake = (arrays("test", generator, label, columns) for label in (0, 1))
     figures.show(
         figures.pictures(
             {"real": real, "fake": fake},
@@ -83,11 +158,11 @@ for generator in generators:
         )
     )
 
-# %% [markdown]
+# %% [markdown] tags=["only-if:dataset=miniature"]
 # Each folder has scenes of its own: reals and fakes are of the same kinds but never of the same scene, and
 # no scene stands in two of the parts *train*, *val* and *test*.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "only-if:dataset=miniature"]
 counts = pd.DataFrame(
     {
         "part": part,
@@ -98,14 +173,14 @@ counts = pd.DataFrame(
     }
     for part in data.PARTS
     for generator in (generators if part == "test" else ["progan"])
-    for path in [store.data(DATASET, part, generator)]
+    for path in [store.data(dataset, part, generator)]
     if (path / data.MANIFEST).is_file()
 )
 lines = ["| part | generator | reals | fakes | models |", "|---" * 5 + "|"]
 lines += ["| " + " | ".join(map(str, row)) + " |" for row in counts.itertuples(index=False)]
 display(Markdown("\n".join(lines)))
 
-# %% [markdown]
+# %% [markdown] tags=["only-if:dataset=miniature"]
 # ## How they were made
 #
 # The weights ship with the code; this table is read from their headers. The commands that made them, and make
@@ -114,7 +189,7 @@ display(Markdown("\n".join(lines)))
 # on one model learns that model. **The test fakes of ProGAN come from a fourth seed that no detector has
 # seen**, which is stricter than ForenSynths.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "only-if:dataset=miniature"]
 models = card.models()
 shown = models[models["generator"].isin(generators)].assign(
     generator=lambda table: table["generator"].map(figures.generator_name)
@@ -128,18 +203,18 @@ lines += [
 display(Markdown("\n".join(lines)))
 display(Markdown(f"{len(models)} files, {models['kilobytes'].sum() / 1000:.1f} MB in all."))
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell", "only-if:dataset=miniature"]
 print("\n".join(shown["command"]))
 
-# %% [markdown]
+# %% [markdown] tags=["only-if:dataset=miniature"]
 # ## What gives them away without a network
 #
 # A single number per picture already tells something. *Detail* is what a pixel differs from the mean of its
 # four neighbours; the AUC is the share of pairs, one fake and one real, in which the fake has the larger
 # value: 50 % tells nothing, 0 % and 100 % tell all.
 
-# %% tags=["hide-input"]
-table = card.compare({g: (pixels("test", g, 0, n), pixels("test", g, 1, n)) for g in generators})
+# %% tags=["hide-input", "only-if:dataset=miniature"]
+table = card.compare({g: (arrays("test", g, 0, n), arrays("test", g, 1, n)) for g in generators})
 wide = table.pivot(index="generator", columns="statistic", values="auc").loc[generators]
 lines = ["| generator | " + " | ".join(wide.columns) + " |", "|---" * (1 + len(wide.columns)) + "|"]
 for generator, row in wide.iterrows():
@@ -159,7 +234,7 @@ display(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["only-if:dataset=miniature"]
 # Small generators err in fine colour: their three output channels are not as tightly tied to one another as
 # a camera's mosaic and its denoising tie them. Nothing was built in to this end; the critic sees RGB as it
 # is. But it is a property of *these* generators and *these* scenes, and the traces are one to four pixels

@@ -110,7 +110,7 @@ def test_the_largest_difference_is_told_with_its_place(tmp_path: Path) -> None:
     text = reproduction.sentence(table)
     assert f"{len(table) - 2} lie within" in text
     assert "The other 2 differ by 7.5 points as a median" in text
-    assert "-12.5 points (AP under dropout, low-k, BigGAN, wang)" in text
+    assert "-12.5 points (AP under dropout, low-k dropped, BigGAN, wang)" in text
 
 
 def test_another_k_or_threshold_is_none_of_the_papers_numbers(tmp_path: Path) -> None:

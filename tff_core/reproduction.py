@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tff_core import published, verdicts
-from tff_core.figures import generator_name
+from tff_core.figures import CONDITIONS, generator_name
 from tff_core.results import Store
 
 MARGIN = 0.005
@@ -216,11 +216,12 @@ def sentence(table: pd.DataFrame) -> str:
     first = largest(table, 1)
     if len(first):
         row = first.iloc[0]
+        condition, *_ = CONDITIONS.get(row["condition"], [row["condition"]])
         others = judged.loc[~judged["within"], "difference"].abs()
         text += (
             f" The other {len(judged) - same} differ by {100 * others.median():.1f} points as a median; the "
             f"largest difference is {verdicts.points(row['difference'])} ({row['quantity']}, "
-            f"{row['condition']}, {generator_name(row['generator'])}, {row['detector']})."
+            f"{condition}, {generator_name(row['generator'])}, {row['detector']})."
         )
     missing = int((table["measured"].isna() & ~table["doubtful"]).sum())
     if missing:
