@@ -30,7 +30,8 @@ store = Store(build or None)
 spec = detectors.get(detector, store)
 device = detectors.default_device() if device == "auto" else torch.device(device)
 n = min(n or 20, 20)
-classifier = f"{spec.arch}-scenes" if classifier is None else classifier
+if classifier is None:
+    classifier = "" if spec.external else f"{spec.arch}-scenes"
 images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
 METHODS = figures.pixels.METHODS
 LARGEST = 128  # pixels a side of what is drawn on this page: of larger pictures the middle

@@ -177,8 +177,9 @@ elif efficient:
     try:
         other = detectors.imagenet("efb0").to(where).state_dict()
         display(Markdown("The detector has one seed: the gates are those of ImageNet's weights."))
-    except FileNotFoundError as error:
-        display(Markdown(f"The detector has one seed, and there are no other gates to lend: {error}."))
+    except FileNotFoundError:
+        text = "The detector has one seed, and ImageNet's weights are not on this machine: no gates to lend."
+        display(Markdown(text))
 
 # %%
 if other:
