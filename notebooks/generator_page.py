@@ -161,7 +161,11 @@ display(Markdown("\n".join(lines) + "\n\n" + "\n\n".join(cautions)))
 def rows_of(table):
     """What a chapter has written for this detector and generator; empty where it has not."""
     path = store.part(table, detector, generator)
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["seed", "label", "low", "value"])
+    return (
+        pd.read_csv(path)
+        if path.is_file()
+        else pd.DataFrame(columns=["seed", "label", "model", "low", "value"])
+    )
 
 
 def over_seeds(table):
@@ -190,7 +194,7 @@ if patches["value"].notna().any():
 # %% tags=["hide-input"]
 attribution = rows_of("pixel_attribution")
 attribution = attribution[attribution["label"] == "all"]
-if attribution["low"].notna().any():
+if attribution.loc[attribution["model"] == "detector", "low"].notna().any():
     figures.show(figures.object_shares(attribution))
 
 # %% [markdown]

@@ -110,6 +110,7 @@ def test_it_has_a_page_for_every_detector_that_shows_what_the_chapters_found(
             for name in ("mine", "cyclegan")
         )
         assert "Mine &amp; " in page
+        assert "Mine &amp; " in other  # in the contents beside it
         assert "<i>yours</i>" not in page
         # of these pictures nobody knows where the objects are, so one figure is missing
         assert page.count("data-plotly=") >= other.count("data-plotly=") - 1 > 7

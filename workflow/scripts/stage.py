@@ -52,13 +52,13 @@ def stage(config: dict[str, Any], folder: Path, executed: Path, preview: bool) -
             raise FileNotFoundError(f"{done} does not exist; `make` executes the notebook first")
     wanted[Path("_toc.yml")] = yaml.safe_dump(grid.resolved_toc(config, ROOT), sort_keys=False).encode()
     wanted[Path("_config.yml")] = yaml.safe_dump(site_config(), sort_keys=False).encode()
+    contents = folder / "_toc.yml"
+    if contents.is_file() and contents.read_bytes() != wanted[Path("_toc.yml")]:
+        # Sphinx would keep the pages of sources that are gone, and the old contents beside all the others
+        shutil.rmtree(folder / "_build", ignore_errors=True)
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
         if path.is_file() and inside not in wanted and inside.parts[0] != "_build":
-            # Sphinx leaves the page of a source that is gone where it was
-            site = folder / "_build" / "html"
-            for page in (site / inside.with_suffix(".html"), site / "_sources" / inside):
-                page.unlink(missing_ok=True)
             path.unlink()
     for inside, content in wanted.items():
         target = folder / inside
