@@ -273,9 +273,9 @@ display(
 #   nothing to explain. Such generators stay in the count, which is strict towards C2 and generous towards
 #   C3; the text says how many there are.
 # - C4 and C5 are judged by eye in the paper. A number that stands for what eyes saw (relevance on objects,
-#   chroma of patches) is a choice of this book, and another number could say otherwise. - The pictures are
-#   those of the {doc}`data card </notebooks/data_card>`. Where they are the miniature's and not the paper's,
-#   agreement supports the claims, and disagreement does not refute them for the paper's own.
+#   chroma of patches) is a choice of this book, and another number could say otherwise.
+# - The pictures are those of the {doc}`data card </notebooks/data_card>`. Where they are the miniature's and
+#   not the paper's, agreement supports the claims, and disagreement does not refute them for the paper's own.
 
 # %% [markdown]
 # ```{exercise} One of seven
