@@ -51,7 +51,7 @@ where = detectors.default_device() if device == "auto" else device
 
 # %%
 trained = detectors.load(detector, seeds[0], store, where)
-net = lrp.canonize(trained.model)
+net = lrp.canonize(trained.model, bounds=spec.preprocessing.bounds)
 
 fakes = data.scan(store.data(spec.dataset, "val", "progan")).where(label=1, first=min(n or 32, 100))
 batches = data.batches(fakes, device=where, preprocessing=spec.preprocessing)

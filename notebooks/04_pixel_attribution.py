@@ -16,6 +16,8 @@ build = ""  # where the results are; "": the project's build folder
 classifier = None  # compared with; None: the scene classifier of the same network; "imagenet"; "": the latter
 
 # %% tags=["hide-input"]
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
@@ -107,7 +109,10 @@ example = data.load(
 )  # for batch norms, all of one size
 example = data.normalize(example, spec.preprocessing).to(device)
 networks["untrained", seeds[0]] = pixels.decisions(pixels.with_norms_of(blank, example))
-nets = {key: lrp.canonize(model) for key, model in networks.items()}
+# a classifier wants the same pictures, but with ImageNet's mean and deviation removed
+plain = replace(spec.preprocessing, mean=data.IMAGENET.mean, std=data.IMAGENET.std)
+wanted = {key: plain if key[0] == "classifier" else spec.preprocessing for key in networks}
+nets = {key: lrp.canonize(model, bounds=wanted[key].bounds) for key, model in networks.items()}
 
 # %% tags=["hide-input"]
 if absent:
@@ -162,9 +167,9 @@ for generator, some in images.items():
     behind, masks[generator], measured[generator], shown[generator] = chosen(some)
     kinds[generator] = [scene and scene.label for scene in behind]
     needed = sorted({*measured[generator], *shown[generator]})
-    for x, _, index in data.batches(some.take(needed), device=device, preprocessing=spec.preprocessing):
-        places = [needed[i] for i in index]
-        for key, model in networks.items():
+    for key, model in networks.items():
+        for x, _, index in data.batches(some.take(needed), device=device, preprocessing=wanted[key]):
+            places = [needed[i] for i in index]
             for method, maps in explain(model, nets[key], x).items():
                 heat.setdefault((generator, method, *key), {}).update(zip(places, maps, strict=True))
     edges = {i: pixels.edges(data.load(some.take([i]), spec.preprocessing))[0] for i in needed}

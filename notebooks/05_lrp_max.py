@@ -54,7 +54,8 @@ SHOWN, RANKS, CELL = 12, 3, 44  # feature maps drawn, patches of each, side of a
 # %%
 nets, omega, groups = {}, {}, {}
 for seed in seeds:
-    nets[seed] = lrp.canonize(detectors.load(detector, seed, store, device).model)
+    model = detectors.load(detector, seed, store, device).model
+    nets[seed] = lrp.canonize(model, bounds=spec.preprocessing.bounds)
     omega[seed] = ffrs.Omega.from_csv(store.omega(detector, seed), nets[seed])
     groups[seed] = {"top-k": omega[seed].top(k), "matched-k": omega[seed].matched(k, seed=0)}
 fakes = {g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n) for g in generators}

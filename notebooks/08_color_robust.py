@@ -66,11 +66,12 @@ names = [figures.generator_name(g) for g in generators]
 # pictures go through both detectors in gray. The bootstrap then draws the same pictures for all four.
 
 # %%
-nets = {
-    model: {seed: lrp.canonize(detectors.load(name, seed, store, device).model) for seed in some}
-    for model, name, some in (("universal", detector, seeds), ("color-robust", robust, robust_seeds))
-}
 wanted = {"universal": spec.preprocessing, "color-robust": twin.preprocessing}  # of the pictures
+nets = {"universal": {}, "color-robust": {}}
+for model, name, some in (("universal", detector, seeds), ("color-robust", robust, robust_seeds)):
+    for seed in some:
+        trained = detectors.load(name, seed, store, device)
+        nets[model][seed] = lrp.canonize(trained.model, bounds=wanted[model].bounds)
 
 
 def batches(images, model, turned=None):

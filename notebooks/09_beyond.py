@@ -92,10 +92,7 @@ pool = validation.where(label=1, first=100)
 logit = detectors.logits(net, batches(pool))
 confident = int((logit >= np.log(0.9 / 0.1)).sum())  # p >= 0.9, as for omega
 fakes = pool.take(sorted(np.argsort(-logit, kind="stable")[: max(confident, min(8, len(pool)))]))
-share = {
-    q: np.concatenate([rankings.shares(net, x, q) for x, *_ in batches(fakes)])
-    for q in ("relevance", "gradient", "activation")
-}
+share = {q: rankings.shares(net, batches(fakes), q) for q in ("relevance", "gradient", "activation")}
 ranked = {
     "omega": omega,
     "omega of reals": of_reals,
@@ -104,10 +101,7 @@ ranked = {
 }
 proposed = rankings.candidates(ranked.values(), 120)
 few = fakes.take(range(len(fakes))[:: max(1, len(fakes) // 6)][:6])
-alone = dict.fromkeys(proposed, 0.0)
-for x, *_ in batches(few):
-    for m, drop in rankings.ablation(net, x, proposed).items():
-        alone[m] += drop * len(x) / len(few)
+alone = rankings.ablation(net, batches(few), proposed)
 
 # %% tags=["hide-input"]
 own = {m for m, drop in alone.items() if drop > 0}

@@ -52,7 +52,8 @@ FAKES, REALS = 6, 3  # pictures of each generator behind the effect of one map
 # **Code.** The same functions as in the chapters.
 
 # %%
-net = lrp.canonize(detectors.load(detector, seed, store, device).model)
+model = detectors.load(detector, seed, store, device).model
+net = lrp.canonize(model, bounds=spec.preprocessing.bounds)
 omega = ffrs.Omega.from_csv(store.omega(detector, seed), net)
 top = omega.top(k)
 names = [str(m) for m in top]
