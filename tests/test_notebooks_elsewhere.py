@@ -30,16 +30,22 @@ import pairs  # noqa: E402
 
 pytestmark = pytest.mark.slow
 SIZES = ((48, 40), (40, 64), (40, 40))
-FOLDERS = {("val", "progan"): ("car", "cat"), ("test", "progan"): ("car", "cat"), ("test", "cyclegan"): ("",)}
-K, N = 12, 12
+N, MANY = 12, 60  # pictures per label
+FOLDERS = {
+    ("val", "progan"): (("car", "cat"), N),
+    ("test", "progan"): (("car", "cat"), N),
+    ("test", "cyclegan"): (("",), MANY),
+}
+TOGETHER = 50  # pictures that a chapter may hold at a time: to show them, or to alter a few
+K = 12
 GENERATORS = ["progan", "cyclegan"]
 
 
 def draw(store: Store) -> None:
     rng = np.random.default_rng(0)
-    for (part, generator), classes in FOLDERS.items():
+    for (part, generator), (classes, count) in FOLDERS.items():
         for label, name in enumerate(data.LABELS):
-            for i in range(N):
+            for i in range(count):
                 folder = store.data("forensynths", part, generator) / classes[i % len(classes)] / name
                 folder.mkdir(parents=True, exist_ok=True)
                 width, height = SIZES[i % len(SIZES)]
@@ -119,6 +125,13 @@ def run(name: str, store: Store, monkeypatch: pytest.MonkeyPatch, **parameters: 
     monkeypatch.setattr("IPython.display.display", keep)
     # ImageNet's weights may be on the machine of whoever runs this
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(store.root))
+    load = data.load
+
+    def few(images: data.ImageSet, *args: Any, **options: Any) -> torch.Tensor:
+        assert len(images) <= TOGETHER, f"{name} loads {len(images)} pictures together"
+        return load(images, *args, **options)
+
+    monkeypatch.setattr(data, "load", few)
     names: dict[str, Any] = {}
     for cell in execute.relevant(notebook.cells, {**execute.defaults(notebook), **values}):
         if cell.cell_type == "code":
@@ -147,7 +160,7 @@ def test_runs_for_a_detector_and_pictures_from_elsewhere(
             "The threshold is calibrated on 12 + 12",
         ],
         "04_pixel_attribution": ["There is no classifier here", "not testable here"],
-        "data_card": ["| CycleGAN, test | 12 | 12 | none | 40x40 to 48x64 |", "JPEG"],
+        "data_card": ["| CycleGAN, test | 60 | 60 | none | 40x40 to 48x64 |", "JPEG"],
         "00_overview": ["`forensynths`"],
     }
     for words in expected.get(name, []):
