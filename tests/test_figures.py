@@ -285,6 +285,20 @@ def test_the_caption_of_histograms_counts_pictures_not_scores() -> None:
     assert "on 50 reals and 50 fakes" in text and "Every picture has 3 scores" in text
 
 
+def test_captions_speak_of_seeds_where_there_are_several() -> None:
+    table = sensitivity()
+    several, one = (
+        figures.caption(figures.finding(verdicts.summarize(rows)))
+        for rows in (table, table[table["seed"] == 0])
+    )
+    assert "seeds" in several and "seeds" not in one
+    rows = transfer()
+    assert "seeds" in figures.caption(figures.transfer(rows))
+    alone = figures.transfer(rows[rows["seed"].astype(str).isin(["0", "all"])])
+    assert "seeds" not in figures.caption(alone)
+    assert not any("seeds" in (trace.name or "") for trace in alone.data)
+
+
 def test_histograms_without_scores_say_so() -> None:
     with pytest.raises(ValueError, match="generator"):
         figures.histograms(scores(), "generator", names={"dalle": "DALL-E"})

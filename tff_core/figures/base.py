@@ -253,6 +253,11 @@ def chance_of(table: pd.DataFrame) -> float:
     return float(np.mean([metrics.chance(int(real), int(fake)) for real, fake in counts]))
 
 
+def several_seeds(table: pd.DataFrame) -> bool:
+    """Whether a table has rows of more than one training seed, beside those of all ("all")."""
+    return table.loc[table["seed"].astype(str) != "all", "seed"].nunique() > 1
+
+
 def span_text(values: Any) -> str:
     low, high = int(min(values)), int(max(values))
     return str(low) if low == high else f"{low} to {high}"

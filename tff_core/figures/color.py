@@ -26,6 +26,7 @@ from tff_core.figures.base import (
     offset_of,
     records,
     row_of,
+    several_seeds,
 )
 
 COLOR, GRAY = "#009E73", "#999999"
@@ -156,7 +157,12 @@ def gray_drops(table: pd.DataFrame) -> go.Figure:
     )
     text = (
         "Drop of the median fake probability when the pictures turn gray (colour minus gray), with 95 % "
-        "intervals over pictures and detector seeds; small dots are the seeds. Right of zero: gray "
+        + (
+            "intervals over pictures and detector seeds; small dots are the seeds. "
+            if several_seeds(table)
+            else "intervals over pictures. "
+        )
+        + "Right of zero: gray "
         "pictures look less fake."
     )
     return finish(

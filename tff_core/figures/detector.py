@@ -23,6 +23,7 @@ from tff_core.figures.base import (
     in_order,
     records,
     row_of,
+    several_seeds,
     span_text,
 )
 
@@ -96,7 +97,7 @@ def transfer(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figur
         x=100 * pooled["ap"],
         y=[row_of(generators, g) + 0.1 for g in pooled["generator"]],
         mode="markers",
-        name="mean of the seeds",
+        name="mean of the seeds" if several_seeds(table) else "the detector",
         marker={"color": FAKE, "symbol": "diamond", "size": 11},
         error_x=error_bars(pooled, "ap", "ap_low", "ap_high", thickness=2.2),
         customdata=np.stack(
@@ -119,7 +120,8 @@ def transfer(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figur
     generator_axis(figure, generators)
     text = (
         "Average precision of the whole detector on each family; it was trained on ProGAN alone. "
-        f"{counts_text(table)} Bars: 95 % intervals over pictures (seeds) and over pictures and seeds (mean)."
+        f"{counts_text(table)} Bars: 95 % intervals over pictures"
+        + (" (seeds) and over pictures and seeds (mean)." if several_seeds(table) else ".")
     )
     described = "; ".join(
         f"{generator_name(r.generator)} {100 * r.ap:.1f} [{100 * r.ap_low:.1f}, {100 * r.ap_high:.1f}]"

@@ -21,6 +21,7 @@ from tff_core.figures.base import (
     records,
     row_axis,
     row_of,
+    several_seeds,
 )
 
 UNIVERSAL, ROBUST = "#CC79A7", "#0072B2"
@@ -132,8 +133,9 @@ def robust_ap(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figu
     generator_axis(figure, generators)
     text = (
         "Average precision of the universal detector and of its colour-robust twin on the same pictures in "
-        f"colour (filled) and in gray (open). {counts_text(table)} Bars: 95 % intervals over pictures and "
-        "detector seeds; small dots are the seeds; dotted line: a random order, on average."
+        f"colour (filled) and in gray (open). {counts_text(table)} Bars: 95 % intervals over pictures"
+        + (" and detector seeds; small dots are the seeds" if several_seeds(table) else "")
+        + "; dotted line: a random order, on average."
     )
     ap = {(r.generator, r.model, r.input): r.ap for r in records(table[table["seed"] == "all"])}
     described = "; ".join(
@@ -174,8 +176,9 @@ def robust_differences(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="difference of AP, points")
     generator_axis(figure, generators)
     text = (
-        "Paired differences of AP with 95 % intervals over pictures and detector seeds; small dots are the "
-        f"seeds. {counts_text(table)} First the colour-robust detector minus the universal one (right of "
+        "Paired differences of AP with 95 % intervals over pictures"
+        + (" and detector seeds; small dots are the seeds" if several_seeds(table) else "")
+        + f". {counts_text(table)} First the colour-robust detector minus the universal one (right of "
         "zero: it does better); the menu shows colour minus gray for each of the two (right of zero: gray "
         "costs AP)."
     )

@@ -77,8 +77,13 @@ def finding(summary: pd.DataFrame, paper: pd.DataFrame | None = None, k: int | N
     what = f"{k} feature maps" if k else "k feature maps"
     text = (
         f"Average precision on each generator, with the whole detector and with {what} held constant. "
-        f"{counts_text(summary)} Whiskers: lowest to highest bound of the seeds' 95 % intervals; "
-        "faint dots: single seeds and draws; dotted line: a random order, on average."
+        f"{counts_text(summary)} Whiskers: "
+        + (
+            "lowest to highest bound of the seeds' 95 % intervals; faint dots: single seeds and draws; "
+            if summary["seeds"].max() > 1
+            else "95 % intervals over pictures, of one detector; faint dots: single draws; "
+        )
+        + "dotted line: a random order, on average."
     )
     if paper is not None:
         text += " The paper reports one detector, no intervals and no layer-matched control."
