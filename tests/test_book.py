@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from tff_core import book
 
@@ -105,6 +107,24 @@ def test_pages_load_plotly_where_a_figure_is_and_never_the_live_code_script() ->
     assert [script.filename for script in context["script_files"]] == ["_static/book.js"]
     assert added == ["plotly.min.js"]
     assert _page("notebooks/x", [], body="<p>no figure</p>")[1] == []
+
+
+def test_the_title_of_a_page_is_text_in_its_print_too() -> None:
+    context: dict[str, Any] = {"pagetitle": "A & <b>", "script_files": [], "header_buttons": []}
+    app = SimpleNamespace(config=SimpleNamespace(tff_page_templates={}))
+    book.fix_page(app, "notebooks/x", "page.html", context, None)  # type: ignore[arg-type]
+    assert context["pagetitle"] == "A &amp; &lt;b&gt;"
+
+
+def test_a_name_is_shown_letter_by_letter() -> None:
+    title = "Mine & <img src=x onerror=alert(1)> {doc}`x` my_gan $x$ ** [a](b)\n# two"
+    config = _config("config.yaml")
+    pages = grid.pages(config | {"names": {"progan": title}}, ROOT)
+    said = pages["generators/resnet50-miniature.progan"].title
+    shown = MarkdownIt().enable("table").render(f"# {said}")
+    assert (
+        shown == f"<h1>{html.escape(' '.join(title.split()), quote=False)}, seen by resnet50-miniature</h1>\n"
+    )
 
 
 def _notebooks() -> list[Path]:

@@ -86,6 +86,8 @@ def fix_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, A
     ]
     if _MARK in (context.get("body") or ""):
         app.add_js_file("plotly.min.js", priority=400)
+    if "pagetitle" in context:  # the theme writes it into its page for print as it is
+        context["pagetitle"] = html.escape(context["pagetitle"], quote=False)
     source = source_of(pagename, app.config.tff_page_templates)
     if source != pagename:
         for button in _links(context.get("header_buttons") or []):

@@ -8,6 +8,7 @@ per detector: the first detector's keep the name of the notebook, the others' go
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,7 +77,8 @@ def read_toc(root: Path) -> dict[str, Any]:
 
 def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
     """Every page that is an executed notebook, by its name in the book, in the order of the contents."""
-    listed, names = entries(read_toc(root)), config["names"]
+    listed = entries(read_toc(root))
+    names = {name: literal(title) for name, title in config["names"].items()}
     main, *others = config["detectors"]
 
     def found() -> Iterator[Page]:
@@ -99,6 +101,11 @@ def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
                         yield page(config, root, name, chapter, title, detector)
 
     return {entry.docname: entry for entry in found()}
+
+
+def literal(text: str) -> str:
+    """A name as Markdown that shows it letter by letter: a user may have chosen it."""
+    return re.sub(r"[\\`*_{}\[\]$|~]", r"\\\g<0>", html.escape(" ".join(str(text).split()), quote=False))
 
 
 def per_detector(config: dict[str, Any], source: str) -> bool:
