@@ -123,8 +123,10 @@ def test_wide_tables_and_figures_scroll_inside_the_page(visits: list[Visit]) -> 
 
 def test_every_executed_page_ends_with_its_provenance(tiny_book: TinyBook, visits: list[Visit]) -> None:
     folder = tiny_book.build / "executed"
-    executed = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.ipynb")}
-    assert executed
+    found = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.ipynb")}
+    # what was executed for a generator that was taken back has no page any more
+    executed = {name for name in found if (tiny_book.site / f"{name}.html").is_file()}
+    assert executed >= {"notebooks/00_overview", "notebooks/10_verdicts"}
     words = ("commit", "parameters", "data hash", "versions", "device", "run time")
     told = {visit.name for visit in visits if all(word in visit.provenance for word in words)}
     assert told == executed
