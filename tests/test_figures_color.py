@@ -207,3 +207,10 @@ def test_a_collage_leaves_no_height_empty_on_a_telephone(tmp_path: Path, prefix:
     assert narrow["height"] <= bottom - top + chrome + names[1] - names[0] + 2 < figure.layout.height
     # the names of the columns stand above the pictures, inside the figure, and below the menu
     assert names[0] >= (narrow["menu"][1] if narrow["menu"] else 0) and names[1] <= top + 1
+
+
+def test_gray_boxes_where_no_fake_is_recognised_at_all() -> None:
+    """A generator that a detector knows nothing of: no fake passes the paper's filter."""
+    table = color.ablation(np.full(6, 0.1), np.full(6, 0.05), [0, 0, 0, 1, 1, 1])
+    figure = figures.gray_boxes(table.assign(generator="progan"))
+    assert "no fake has p >= 0.2" in figure.to_json()

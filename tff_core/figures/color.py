@@ -87,7 +87,8 @@ def gray_boxes(table: pd.DataFrame) -> go.Figure:
         "chooses the pictures."
     )
     shown = table[(table["label"] == "fake") & (table["filter"] == "p >= 0.2") & (table["n"] > 0)]
-    medians = shown.pivot(index="generator", columns="input", values="median").reindex(generators).dropna()
+    medians = shown.pivot(index="generator", columns="input", values="median")
+    medians = medians.reindex(index=generators, columns=["color", "gray"]).dropna()  # perhaps none has any
     described = "; ".join(
         f"{generator_name(r.Index)} {100 * r.color:.0f} to {100 * r.gray:.0f}" for r in records(medians)
     )
@@ -95,7 +96,7 @@ def gray_boxes(table: pd.DataFrame) -> go.Figure:
         figure,
         140 + 62 * len(generators),
         text,
-        f"Median fake probability of fakes, colour to gray, %: {described}.",
+        f"Median fake probability of fakes, colour to gray, %: {described or 'no fake has p >= 0.2'}.",
         True,
     )
 
