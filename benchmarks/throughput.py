@@ -184,9 +184,10 @@ def chapters(
         arch = arch_of(detector) if detector else ""
         counts = {}
         for generator in parameters.get("generators", []):
-            own = results.read_json(
+            manifest = results.read_json(
                 results.Store(build).data(config["dataset"], "test", generator) / data.MANIFEST
-            )["counts"]
+            )
+            own = manifest.get("counts") or manifest["pictures"]  # sampled here, or linked
             counts[generator] = own["real"], own["fake"]
         text = source.read_text(encoding="utf-8")
         labels, n = shown(text, parameters.get("n"), arch)
