@@ -175,6 +175,8 @@ def chapters(
             continue
         parameters, device = footer(path)
         detector, chapter = str(parameters.get("detector", "")), path.stem
+        if "added" in path.parts:  # chapters once more, for one generator alone
+            continue
         if path.parent.name == "generators":
             pages.setdefault(detector, []).append((seconds, device))
             continue
