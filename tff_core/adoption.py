@@ -9,9 +9,18 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from tff_core import data, detectors, lrp, training
 from tff_core.results import Store, atomic_write, fingerprint, provenance, write_json
+
+
+def must_have_rules(name: str, model: nn.Module) -> None:
+    """ValueError that names the first layer of a detector's network that relevance has no rule for."""
+    try:
+        lrp.canonize(model)
+    except lrp.NoRule as error:
+        raise ValueError(f"external detector {name!r}: {error}") from error
 
 
 def adopt(
@@ -50,10 +59,7 @@ def adopt(
     key, path = fingerprint(identity), store.detector(name, 0)
     if training.is_there(path, key):
         return path
-    try:
-        lrp.canonize(model)
-    except lrp.NoRule as error:
-        raise ValueError(f"external detector {name!r}: {error}") from error
+    must_have_rules(name, model)
     content = safetensors.torch.save({name: value.contiguous() for name, value in model.state_dict().items()})
     with torch.inference_mode():
         first = data.normalize(data.load(held_out.take([0]), spec.preprocessing), spec.preprocessing)

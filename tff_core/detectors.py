@@ -178,11 +178,12 @@ def external(name: str, entry: Mapping[str, Any], dataset: str = "miniature") ->
     if published and published not in PUBLISHED:
         raise wrong(f"published is {published!r}; expected one of {', '.join(PUBLISHED)}")
     try:
-        if not k and not architecture(entry["arch"]).k:
-            raise wrong(f"k is missing: how many top feature maps of {entry['arch']}?")
+        papers = architecture(entry["arch"]).k
         found = data.Preprocessing.of(entry.get("preprocessing") or {})
     except ValueError as error:
-        raise error if str(error).startswith("external") else wrong(str(error)) from error
+        raise wrong(str(error)) from error
+    if not (k or papers):
+        raise wrong(f"k is missing: how many top feature maps of {entry['arch']}?")
     return Spec(name, entry["arch"], dataset, top=k, preprocessing=found, published=published, external=True)
 
 

@@ -130,7 +130,7 @@ def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str,
 
 
 def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any]:
-    from tff_core import detectors, lrp
+    from tff_core import adoption, detectors
 
     if not options.arch:
         raise ValueError(
@@ -143,10 +143,7 @@ def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, 
         entry["preprocessing"] = options.preprocessing
     spec = detectors.external(options.name, entry)
     model = detectors.load_weights(detectors.build(spec.arch), path)  # refuses what it is not
-    try:
-        lrp.canonize(model)
-    except lrp.NoRule as error:
-        raise ValueError(f"{options.arch} was not added: {error}") from error
+    adoption.must_have_rules(options.name, model)
     entry["k"] = spec.k
     config["external"] = dict(config.get("external", {})) | {options.name: entry}
     return {"detector": entry}
