@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.special import expit
+from test_cli import tiny
 from torch import nn
 
 from tff_core import color, data, detectors, ffrs, lrp, patches
@@ -18,15 +19,6 @@ from tff_core.ffrs import Omega
 
 PREPROCESSING = "{resize: 20, crop: 16, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}"
 SHAPE = data.Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), resize=20, crop=16)
-
-
-def tiny(logits: int = 1) -> nn.Module:
-    torch.manual_seed(1)
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU(),
-        nn.Conv2d(6, 4, 3, padding=1), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, logits),
-    )  # fmt: skip
 
 
 @pytest.fixture
