@@ -42,7 +42,7 @@ notebooks: $(SYNCED)  ## write the .ipynb beside each .py of notebooks/
 	@$(VENV)/python workflow/scripts/pairs.py $(NOTEBOOKS)
 
 lint: $(SYNCED)  ## format, lint and type-check
-	@$(VENV)/ruff format . && $(VENV)/ruff check --fix . && $(VENV)/mypy
+	@$(VENV)/ruff format . && $(VENV)/ruff check --fix . && $(VENV)/mypy && $(VENV)/lint-imports
 
 lock: $(SYNCED)  ## pin the dependencies of pyproject.toml anew
 	@$(VENV)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras --python-version 3.11 \

@@ -26,7 +26,10 @@ from marks import write_page
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
-from tff_core import data, detectors, judge, results
+from tff_core import detectors
+from tff_core.detectors import judge
+from tff_core.pictures import data
+from tff_core.store import results
 
 RULE = judge.Rule(0.0, -1.0, 1.0, "a benchmark")
 

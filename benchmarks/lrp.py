@@ -29,8 +29,10 @@ from efficientnet_pytorch import EfficientNet
 from marks import write_page
 from torch import Tensor, nn
 
-from tff_core import ffrs, lrp, maxima, results
-from tff_core.names import FeatureMap
+from tff_core import lrp
+from tff_core.features import ffrs, maxima
+from tff_core.features.names import FeatureMap
+from tff_core.store import results
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from lrp_nets import pictures, randomise

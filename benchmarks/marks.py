@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tff_core import results
+from tff_core.store import results
 
 _END = "<!-- end -->"
 

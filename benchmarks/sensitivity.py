@@ -30,8 +30,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tff_core import detectors, dropout, ffrs, lrp, results, sensitivity
-from tff_core.names import FeatureMap
+from tff_core import detectors, lrp
+from tff_core.features import dropout, ffrs, sensitivity
+from tff_core.features.names import FeatureMap
+from tff_core.store import results
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from lrp_nets import pictures, randomise

@@ -34,7 +34,9 @@ import torch
 from marks import write_page
 from PIL import Image
 
-from tff_core import data, detectors, results
+from tff_core import detectors
+from tff_core.pictures import data
+from tff_core.store import results
 
 ROOT = Path(__file__).resolve().parents[1]
 # test pictures of the paper's generators, reals and fakes together (Wang et al. 2020, table 1)

@@ -22,8 +22,9 @@ build = ""  # where the results are; "": the project's build folder
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display
 
-from tff_core import detectors, figures, verdicts
-from tff_core.results import Store
+from tff_core import detectors, figures
+from tff_core.claims import verdicts
+from tff_core.store.results import Store
 
 store = Store(build or None)
 spec = detectors.get(detector, store)

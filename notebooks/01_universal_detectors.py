@@ -19,8 +19,10 @@ build = ""  # where the results are; "": the project's build folder
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tff_core import data, detectors, figures, metrics, verdicts
-from tff_core.results import Store, read_json
+from tff_core import detectors, figures, metrics
+from tff_core.claims import verdicts
+from tff_core.pictures import data
+from tff_core.store.results import Store, read_json
 
 store = Store(build or None)
 spec = detectors.get(detector, store)
@@ -44,8 +46,8 @@ paper = verdicts.paper(spec.arch)
 # The logit is the network's answer before it becomes a probability: above zero it leans to fake, below to
 # real.
 #
-# **Code.** `python -m tff_core.training --detector NAME --seed 0`, once for each seed; a detector that was
-# trained elsewhere is checked and calibrated instead. What was written down beside the weights:
+# **Code.** `python -m tff_core.detectors.training --detector NAME --seed 0`, once for each seed; a detector
+# that was trained elsewhere is checked and calibrated instead. What was written down beside the weights:
 
 # %%
 info = {seed: read_json(store.detector(detector, seed).with_suffix(".json")) for seed in seeds}

@@ -19,8 +19,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tff_core import data, detectors, ffrs, figures, lrp
-from tff_core.results import Store
+from tff_core import detectors, figures, lrp
+from tff_core.features import ffrs
+from tff_core.pictures import data
+from tff_core.store.results import Store
 
 store = Store(build or None)
 spec = detectors.get(detector, store)

@@ -19,8 +19,11 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import data, detectors, dropout, ffrs, figures, lrp, verdicts
-from tff_core.results import Store
+from tff_core import detectors, figures, lrp
+from tff_core.claims import verdicts
+from tff_core.features import dropout, ffrs
+from tff_core.pictures import data
+from tff_core.store.results import Store
 
 store = Store(build or None)
 spec = detectors.get(detector, store)

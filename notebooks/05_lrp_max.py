@@ -20,8 +20,12 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import atlas, data, detectors, explorer, ffrs, figures, lrp, patches, pixels, verdicts
-from tff_core.results import Store, atomic_write
+from tff_core import detectors, figures, lrp
+from tff_core.book import explorer
+from tff_core.claims import verdicts
+from tff_core.features import atlas, ffrs, patches, pixels
+from tff_core.pictures import data
+from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 spec = detectors.get(detector, store)

@@ -19,9 +19,12 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import color, data, detectors, figures, lrp, pixels, verdicts
-from tff_core.results import Store, atomic_write
-from tff_core.verdicts import named
+from tff_core import detectors, figures, lrp
+from tff_core.claims import verdicts
+from tff_core.claims.verdicts import named
+from tff_core.features import color, pixels
+from tff_core.pictures import data
+from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 spec = detectors.get(detector, store)

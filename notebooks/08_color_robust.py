@@ -24,9 +24,12 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import color, data, detectors, ffrs, figures, lrp, patches, pixels, published, verdicts
-from tff_core.results import Store, atomic_write
-from tff_core.verdicts import named
+from tff_core import detectors, figures, lrp, published
+from tff_core.claims import verdicts
+from tff_core.claims.verdicts import named
+from tff_core.features import color, ffrs, patches, pixels
+from tff_core.pictures import data
+from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 if not robust:

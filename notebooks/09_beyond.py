@@ -22,9 +22,12 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import data, detectors, dropout, ffrs, figures, lrp, rankings, verdicts
-from tff_core.rankings import MEAN, WHOLE
-from tff_core.results import Store, atomic_write
+from tff_core import detectors, figures, lrp
+from tff_core.claims import verdicts
+from tff_core.features import dropout, ffrs, rankings
+from tff_core.features.rankings import MEAN, WHOLE
+from tff_core.pictures import data
+from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 spec = detectors.get(detector, store)

@@ -21,8 +21,10 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import data, detectors, ffrs, lrp
-from tff_core.results import Store
+from tff_core import detectors, lrp
+from tff_core.features import ffrs
+from tff_core.pictures import data
+from tff_core.store.results import Store
 
 store = Store(build or None)
 where = detectors.default_device() if device == "auto" else torch.device(device)

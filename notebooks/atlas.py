@@ -20,8 +20,10 @@ import pandas as pd
 import torch
 from IPython.display import HTML, Markdown, display
 
-from tff_core import atlas, color, data, detectors, ffrs, figures, lrp, patches, pixels
-from tff_core.results import Store, read_json
+from tff_core import detectors, figures, lrp
+from tff_core.features import atlas, color, ffrs, patches, pixels
+from tff_core.pictures import data
+from tff_core.store.results import Store, read_json
 
 store = Store(build or None)
 spec = detectors.get(detector, store)

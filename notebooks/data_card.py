@@ -21,9 +21,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tff_core import audit, data, figures, pixels
+from tff_core import figures
+from tff_core.features import pixels
 from tff_core.miniature import card
-from tff_core.results import Store, read_json
+from tff_core.pictures import audit, data
+from tff_core.store.results import Store, read_json
 
 store = Store(build or None)
 

@@ -18,8 +18,11 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tff_core import data, detectors, figures, pixels, verdicts
-from tff_core.results import Store
+from tff_core import detectors, figures
+from tff_core.claims import verdicts
+from tff_core.features import pixels
+from tff_core.pictures import data
+from tff_core.store.results import Store
 
 store = Store(build or None)
 spec = detectors.get(detector, store)

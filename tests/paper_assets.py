@@ -10,7 +10,8 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from tff_core import data, detectors
+from tff_core import detectors
+from tff_core.pictures import data
 
 CLASSES = {"progan": ("airplane", "cat"), "stylegan": ("bedroom", "car"), "stylegan2": ("church", "horse"),
            "cyclegan": ("apple", "zebra"), "biggan": (), "stargan": (), "gaugan": ()}  # fmt: skip

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tff_core import data, results
+from tff_core.pictures import data
+from tff_core.store import results
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -19,8 +19,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tff_core import audit, data, detectors, judge, results
+from tff_core import detectors
 from tff_core.cli import main
+from tff_core.detectors import judge
+from tff_core.pictures import audit, data
+from tff_core.store import results
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))

@@ -18,10 +18,11 @@ from PIL import Image
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from tff_core import data, detectors
+from tff_core import detectors
 from tff_core.cli import common
-from tff_core.ffrs import Omega
-from tff_core.results import read_json
+from tff_core.features.ffrs import Omega
+from tff_core.pictures import data
+from tff_core.store.results import read_json
 
 N = 10_000
 pytestmark = pytest.mark.slow

@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> int:
     """Audit the folder."""
     import json
 
-    from tff_core import audit
-    from tff_core.results import write_text
+    from tff_core.pictures import audit
+    from tff_core.store.results import write_text
 
     found = audit.audit(options.folder, progress=common.bar(options))
     if options.out:

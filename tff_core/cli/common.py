@@ -15,8 +15,9 @@ if TYPE_CHECKING:  # torch, pandas and friends are imported where they are used:
     import pandas as pd
     import torch
 
-    from tff_core import data, detectors
-    from tff_core.results import Store
+    from tff_core import detectors
+    from tff_core.pictures import data
+    from tff_core.store.results import Store
 
 DEFAULT = "resnet50-miniature"
 MINIATURE = (
@@ -190,8 +191,9 @@ def device(name: str) -> torch.device:
 
 def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device, Store]:
     """The detector that the options name, on its device, and the store."""
-    from tff_core import data, detectors
-    from tff_core.results import Store
+    from tff_core import detectors
+    from tff_core.pictures import data
+    from tff_core.store.results import Store
 
     store, where = Store(options.build), device(options.device)
     if getattr(options, "weights", None):
@@ -223,7 +225,7 @@ def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device,
 
 def images(options: argparse.Namespace, store: Store, dataset: str, part: str = "test") -> data.ImageSet:
     """The labelled pictures that the options name, whole; the caller takes as many as it needs."""
-    from tff_core import data
+    from tff_core.pictures import data
 
     if options.data:
         return data.scan(options.data.resolve())
@@ -292,7 +294,7 @@ def answer(options: argparse.Namespace, facts: Mapping[str, Any], frame: pd.Data
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        from tff_core.results import write_text
+        from tff_core.store.results import write_text
 
         write_text(out, text)
         note(options, f"written: {shown(out)}")

@@ -43,7 +43,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge the pictures."""
-    from tff_core import data, judge
+    from tff_core.detectors import judge
+    from tff_core.pictures import data
 
     paths, left_out = judge.find(options.paths)
     trained, where, _ = common.load(options)

@@ -61,8 +61,9 @@ def examine(build: Path | None = None) -> dict[str, Any]:
     try:
         import torch
 
-        from tff_core import data, detectors
-        from tff_core.results import Store
+        from tff_core import detectors
+        from tff_core.pictures import data
+        from tff_core.store.results import Store
     except ImportError as error:
         broken.append(f"the packages cannot be loaded ({error}): run make env")
         return found
@@ -139,7 +140,7 @@ def _paper(project: Path | None) -> dict[str, bool]:
 
 
 def _counts(manifest: Path) -> str:
-    from tff_core.results import read_json
+    from tff_core.store.results import read_json
 
     try:
         found = read_json(manifest)

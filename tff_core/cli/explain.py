@@ -35,8 +35,12 @@ def run(options: argparse.Namespace) -> int:
     """Explain the pictures."""
     from tqdm import tqdm
 
-    from tff_core import data, ffrs, judge, lrp, report
-    from tff_core.results import provenance, write_text
+    from tff_core import lrp
+    from tff_core.book import report
+    from tff_core.detectors import judge
+    from tff_core.features import ffrs
+    from tff_core.pictures import data
+    from tff_core.store.results import provenance, write_text
 
     paths, _ = judge.find(options.paths)
     chosen = paths[: options.n]

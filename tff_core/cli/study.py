@@ -12,8 +12,10 @@ from tff_core.cli import common
 if TYPE_CHECKING:
     import torch
 
-    from tff_core import data, detectors, ffrs, lrp
-    from tff_core.results import Store
+    from tff_core import detectors, lrp
+    from tff_core.features import ffrs
+    from tff_core.pictures import data
+    from tff_core.store.results import Store
 
 _TRAIN = """  tff train --detector resnet50-miniature --seed 0
   tff train --detector efb0-miniature-cr --epochs 5
@@ -83,8 +85,9 @@ def add_to(commands: Any) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train one detector."""
-    from tff_core import detectors, training
-    from tff_core.results import Store, read_json
+    from tff_core import detectors
+    from tff_core.detectors import training
+    from tff_core.store.results import Store, read_json
 
     spec = detectors.get(options.detector)
     changes = {"n": options.n, "epochs": options.epochs, "batch_size": options.batch_size}
@@ -105,8 +108,8 @@ def rank(options: argparse.Namespace) -> int:
     """Omega of every map, for fakes and for reals."""
     import pandas as pd
 
-    from tff_core import sensitivity as study
-    from tff_core.results import read_json
+    from tff_core.features import sensitivity as study
+    from tff_core.store.results import read_json
 
     trained, where, store = common.load(options)
     found = common.images(options, store, trained.spec.dataset, part="val")
@@ -148,7 +151,7 @@ def rank(options: argparse.Namespace) -> int:
 
 def sensitivity(options: argparse.Namespace) -> int:
     """AP under feature-map dropout."""
-    from tff_core import sensitivity as study
+    from tff_core.features import sensitivity as study
 
     trained, where, store = common.load(options)
     omega = _omega(options, store, trained)
@@ -179,9 +182,12 @@ def sensitivity(options: argparse.Namespace) -> int:
 
 def patches(options: argparse.Namespace) -> int:
     """LRP-max patches of the top maps as a page."""
-    from tff_core import data, lrp, pixels, report
-    from tff_core import patches as study
-    from tff_core.results import provenance, write_text
+    from tff_core import lrp
+    from tff_core.book import report
+    from tff_core.features import patches as study
+    from tff_core.features import pixels
+    from tff_core.pictures import data
+    from tff_core.store.results import provenance, write_text
 
     trained, where, store = common.load(options)
     preprocessing = trained.spec.preprocessing
@@ -234,8 +240,9 @@ def color(options: argparse.Namespace) -> int:
     """Colour ablation."""
     from scipy.special import expit
 
-    from tff_core import color as study
-    from tff_core import detectors, judge
+    from tff_core import detectors
+    from tff_core.detectors import judge
+    from tff_core.features import color as study
 
     trained, where, store = common.load(options)
     chosen = common.images(options, store, trained.spec.dataset).where(first=options.n or sys.maxsize)
@@ -252,8 +259,8 @@ def color(options: argparse.Namespace) -> int:
 
 def median(options: argparse.Namespace) -> int:
     """Tests of colour-conditional maps."""
-    from tff_core import color as study
     from tff_core import lrp
+    from tff_core.features import color as study
 
     trained, where, store = common.load(options)
     net = lrp.canonize(trained.model)
@@ -283,7 +290,7 @@ def _colour_and_gray(
     options: argparse.Namespace, trained: detectors.Detector, chosen: data.ImageSet, device: torch.device
 ) -> tuple[data.Batches, data.Batches]:
     """The same pictures twice, as they are and without colour."""
-    from tff_core import data
+    from tff_core.pictures import data
 
     plain, gray = (
         data.batches(
@@ -302,7 +309,7 @@ def _omega(
     options: argparse.Namespace, store: Store, trained: detectors.Detector, net: lrp.Net | None = None
 ) -> ffrs.Omega:
     """The ranking that the options name; FileNotFoundError says how to make it."""
-    from tff_core import ffrs
+    from tff_core.features import ffrs
 
     own = getattr(options, "omega", None)
     if own is None and getattr(options, "weights", None):

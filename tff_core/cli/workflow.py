@@ -108,7 +108,7 @@ def _base(root: Path) -> dict[str, Any]:
 
 
 def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any]:
-    from tff_core import audit, data
+    from tff_core.pictures import audit, data
 
     if options.arch or options.k or options.preprocessing:
         raise ValueError("--arch, --k and --preprocessing belong to --weights, not to a folder of pictures")
@@ -130,7 +130,8 @@ def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str,
 
 
 def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Any]:
-    from tff_core import adoption, detectors
+    from tff_core import detectors
+    from tff_core.detectors import adoption
 
     if not options.arch:
         raise ValueError(
@@ -153,7 +154,7 @@ def write(root: Path, config: Mapping[str, Any]) -> Path:
     """Write workflow/config.local.yaml, whole or not at all; its path."""
     import yaml
 
-    from tff_core.results import write_text
+    from tff_core.store.results import write_text
 
     path = root / "workflow" / "config.local.yaml"
     write_text(path, _HEADER + yaml.safe_dump(dict(config), sort_keys=True, allow_unicode=True))
@@ -176,8 +177,8 @@ def chapter(options: argparse.Namespace) -> int:
     import yaml
     from papermill.exceptions import PapermillExecutionError
 
-    from tff_core.notebooks import defaults, relevant
-    from tff_core.results import Store, write_text
+    from tff_core.book.notebooks import defaults, relevant
+    from tff_core.store.results import Store, write_text
 
     known = papermill.inspect_notebook(str(source))
     values = {}

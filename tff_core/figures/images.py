@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tff_core import sheets
 from tff_core.figures.base import (
     CONDITIONS,
     INK,
@@ -22,6 +21,7 @@ from tff_core.figures.base import (
     in_order,
     row_of,
 )
+from tff_core.pictures import sheets
 
 
 def pictures(
@@ -182,7 +182,7 @@ def patch_chroma(table: pd.DataFrame) -> go.Figure:
     """How colourful patches are beside their controls, by generator; a switch shows the differences.
 
     ``table`` has rows ``generator, group, value, low, high, n_maps``, one for each generator and group, where
-    a group is one of `tff_core.patches.chroma_table`; a missing number is left out.
+    a group is one of `tff_core.features.patches.chroma_table`; a missing number is left out.
     """
     unknown = set(table["group"]) - set(_CHROMA)
     if unknown or table.empty:

@@ -38,9 +38,10 @@ _CONTRAST = "detector - classifier"
 def object_shares(table: pd.DataFrame) -> go.Figure:
     """Share of relevance on the objects over their share of area, network by network; a switch of method.
 
-    ``table`` has ``generator, method, model, seed, value, low, high, n`` as from `tff_core.pixels.focus`;
-    ``method`` is "guided_gradcam", "lrp", or "edges" where no network is asked. Large marks are the rows over
-    all seeds, small dots the single seeds. Rows without an interval are left out.
+    ``table`` has ``generator, method, model, seed, value, low, high, n``, as from
+    `tff_core.features.pixels.focus`; ``method`` is "guided_gradcam", "lrp", or "edges" where no network is
+    asked. Large marks are the rows over all seeds, small dots the single seeds. Rows without an
+    interval are left out.
     """
     table = table[table["low"].notna() & table["model"].isin(list(_MODELS))]
     generators = in_order(table["generator"])

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tff_core import sheets
 from tff_core.figures.base import (
     CONDITIONS,
     FAKE,
@@ -22,6 +21,7 @@ from tff_core.figures.base import (
     records,
     row_axis,
 )
+from tff_core.pictures import sheets
 
 
 def conservation(sums: pd.DataFrame, cuts: Mapping[str, float]) -> go.Figure:

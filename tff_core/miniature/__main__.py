@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from tff_core.data import PARTS
 from tff_core.miniature import adversarial, generators
 from tff_core.miniature.sample import sample
+from tff_core.pictures.data import PARTS
 
 
 def main(arguments: list[str] | None = None) -> int:

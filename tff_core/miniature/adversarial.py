@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature.generators import Batch, Latent, Noise
-from tff_core.results import Store, atomic_write, fingerprint
+from tff_core.store.results import Store, atomic_write, fingerprint
 
 
 @dataclass(frozen=True)

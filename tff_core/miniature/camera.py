@@ -22,7 +22,7 @@ from PIL import Image
 from scipy.ndimage import correlate1d
 
 from tff_core.miniature import scenes
-from tff_core.results import fingerprint
+from tff_core.store.results import fingerprint
 
 Array = NDArray[np.floating[Any]]
 

@@ -36,10 +36,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tff_core.data import GENERATORS
 from tff_core.miniature import scenes
 from tff_core.miniature.camera import Picture
-from tff_core.results import atomic_write
+from tff_core.pictures.data import GENERATORS
+from tff_core.store.results import atomic_write
 
 FAMILIES = GENERATORS
 WEIGHTS = Path(__file__).parent / "weights"

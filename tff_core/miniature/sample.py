@@ -21,10 +21,10 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import nn
 from tqdm.auto import tqdm
 
-from tff_core.data import LABELS, MANIFEST, PARTS, ImageSet
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature.generators import Batch, Noise
-from tff_core.results import atomic_write, fingerprint, read_json, write_json
+from tff_core.pictures.data import LABELS, MANIFEST, PARTS, ImageSet
+from tff_core.store.results import atomic_write, fingerprint, read_json, write_json
 
 DATASET = "miniature"
 # as in ForenSynths, where the other three come without class folders

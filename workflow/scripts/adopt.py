@@ -6,8 +6,8 @@ import argparse
 import json
 
 import steps
-from tff_core import adoption
-from tff_core.results import Store
+from tff_core.detectors import adoption
+from tff_core.store.results import Store
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import argparse
 import pandas as pd
 
 import steps
-from tff_core import sensitivity
-from tff_core.results import Store, atomic_write, read_json
+from tff_core.features import sensitivity
+from tff_core.store.results import Store, atomic_write, read_json
 
 
 def main() -> None:

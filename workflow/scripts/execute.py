@@ -21,11 +21,11 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 import pairs
-from tff_core.notebooks import defaults, relevant
-from tff_core.results import fingerprint, read_json, write_text
+from tff_core.book.notebooks import defaults, relevant
+from tff_core.store.results import fingerprint, read_json, write_text
 
 # runs in the kernel of the notebook, so that it tells the truth about the device used
-_PROBE = "import json\nfrom tff_core.results import provenance\nprint(json.dumps(provenance()))"
+_PROBE = "import json\nfrom tff_core.store.results import provenance\nprint(json.dumps(provenance()))"
 
 
 def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import steps
-from tff_core.results import Store
+from tff_core.store.results import Store
 
 POOLED = "all"  # a chapter that speaks of all generators together writes all its rows into one part
 

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import steps
-from tff_core import data
-from tff_core.results import write_json
+from tff_core.pictures import data
+from tff_core.store.results import write_json
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from tff_core.results import write_text
+from tff_core.store.results import write_text
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import steps
-from tff_core import sensitivity
+from tff_core.features import sensitivity
 
 
 def main() -> None:

@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 import steps
-from tff_core import data, sensitivity
-from tff_core.ffrs import Omega
-from tff_core.results import Store, atomic_write
+from tff_core.features import sensitivity
+from tff_core.features.ffrs import Omega
+from tff_core.pictures import data
+from tff_core.store.results import Store, atomic_write
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import yaml
 
 import grid
 import pairs
-from tff_core.results import write_text
+from tff_core.store.results import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 _WAITING = (

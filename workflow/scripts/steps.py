@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tff_core.results import atomic_write
+from tff_core.store.results import atomic_write
 
 if TYPE_CHECKING:  # loaded where it is used: steps that only put tables together start without it
     import torch

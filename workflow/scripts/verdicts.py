@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 import steps
-from tff_core import verdicts
-from tff_core.results import Store, atomic_write
+from tff_core.claims import verdicts
+from tff_core.store.results import Store, atomic_write
 
 
 def main() -> None:

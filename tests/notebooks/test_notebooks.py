@@ -1,0 +1,169 @@
+"""What every notebook of the book keeps to. That each one runs is shown where the book is built."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import pytest
+import yaml
+from nbformat import NotebookNode
+
+from tff_core.claims import verdicts
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
+CHAPTERS = [path for path in SOURCES if re.match(r"0[1-9]_", path.name)]
+REQUIRED = {"detector", "seeds", "n", "device", "build"}
+POSSIBLE = {"k", "classifier", "robust", "robust_seeds"}
+KNOWN = sys.stdlib_module_names | {"IPython", "numpy", "pandas", "torch", "plotly", "tff_core"}
+
+
+def read(path: Path) -> NotebookNode:
+    return jupytext.read(path, fmt="py:percent")
+
+
+def code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook: NotebookNode) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def toc_entries(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {value for key, value in node.items() if key in ("file", "root")}
+        return own.union(*(toc_entries(value) for value in node.values()))
+    return set().union(*(toc_entries(value) for value in node)) if isinstance(node, list) else set()
+
+
+def test_the_chapters_are_there() -> None:
+    names = {path.stem for path in SOURCES}
+    assert {"00_overview", "01_universal_detectors", "02_ff_rs", "03_sensitivity", "generator_page"} <= names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_begins_with_its_only_title(path: Path) -> None:
+    notebook = read(path)
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    assert len(re.findall(r"^# ", prose(notebook), flags=re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_has_one_cell_of_parameters_with_plain_defaults(path: Path) -> None:
+    tagged = [cell for cell in code(read(path)) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for statement in ast.parse(tagged[0].source).body:
+        assert isinstance(statement, ast.Assign)
+        ast.literal_eval(statement.value)  # papermill can replace it, and a reader can edit it
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, ROOT / "notebooks" / "generator_page.py"], ids=lambda p: p.stem)
+def test_chapters_share_their_parameters(path: Path) -> None:
+    (cell,) = [cell for cell in code(read(path)) if "parameters" in cell.metadata.get("tags", [])]
+    names = {target.id for s in ast.parse(cell.source).body for target in s.targets}  # type: ignore[attr-defined]
+    assert REQUIRED <= names - {"generators", "generator"} <= REQUIRED | POSSIBLE
+    assert len(names & {"generators", "generator"}) == 1
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_imports_only_what_the_environment_has_and_defines_little(path: Path) -> None:
+    tree = ast.parse("\n".join(cell.source for cell in code(read(path))))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert {alias.name.split(".")[0] for alias in node.names} <= KNOWN
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] in KNOWN and node.level == 0
+        # what two notebooks need lives in the package; a class is never one notebook's argument
+        assert not isinstance(node, ast.ClassDef)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_cells_about_some_parameters_name_one_that_there_is(path: Path) -> None:
+    cells = read(path).cells
+    (parameters,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    names = {target.id for s in ast.parse(parameters.source).body for target in s.targets}  # type: ignore[attr-defined]
+    for tag in {tag for cell in cells for tag in cell.metadata.get("tags", []) if tag.startswith("only-if")}:
+        match = re.fullmatch(r"only-if:(\w+)!?=\S+", tag)
+        assert match and match[1] in names, tag
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_words_of_a_verdict_come_from_the_rule(path: Path) -> None:
+    tree = ast.parse("\n".join(cell.source for cell in code(read(path))))
+    words = {verdicts.HOLDS, verdicts.IN_PART, verdicts.NOT}
+    assert not [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and n.value in words]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_cells_are_short(path: Path) -> None:
+    for cell in code(read(path)):
+        hidden = {"hide-input", "hide-cell"} & set(cell.metadata.get("tags", []))
+        assert len(cell.source.splitlines()) <= (60 if hidden else 30), cell.source.splitlines()[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_figures_are_shown_with_their_caption(path: Path) -> None:
+    text = "\n".join(cell.source for cell in code(read(path)))
+    assert "figures.show(" in text or not re.search(r"figures\.(?!generator_name)", text)
+    assert not re.search(r"\.show\(\)", text)  # would leave out the caption
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_the_committed_notebook_has_no_outputs(path: Path) -> None:
+    notebook = json.loads(path.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_citations_and_links_lead_somewhere(path: Path) -> None:
+    text = prose(read(path))
+    known = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "book" / "references.bib").read_text(), re.MULTILINE))
+    cited = {
+        key.strip() for keys in re.findall(r"\{cite(?::\w)?\}`([^`]+)`", text) for key in keys.split(",")
+    }
+    assert cited <= known
+    pages = toc_entries(yaml.safe_load((ROOT / "_toc.yml").read_text()))
+    linked = {
+        (a or b).removeprefix("/") for a, b in re.findall(r"\{doc\}`(?:[^`<]*<([^>]+)>|([^`<]+))`", text)
+    }
+    assert linked <= pages
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_has_no_target_that_a_copy_for_another_detector_would_repeat(path: Path) -> None:
+    text = prose(read(path))
+    assert not re.search(r"^\(\S+\)=$", text, flags=re.MULTILINE)
+    assert ":label:" not in text
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapters_go_from_idea_to_limits_and_end_with_solved_exercises(path: Path) -> None:
+    text = prose(read(path))
+    places = [text.index(words) for words in ("**Idea.**", "**Equation.**", "**Code.**")]
+    assert places == sorted(places)
+    assert re.search(r"does (\*\*)?not(\*\*)? (mean|show)", text[places[-1] :])
+    exercises = len(re.findall(r"^```\{exercise\}", text, flags=re.MULTILINE))
+    solutions = len(re.findall(r"^```\{admonition\} Solution\n:class: dropdown", text, flags=re.MULTILINE))
+    assert exercises == solutions >= 1
+    assert "{cite" in text
+
+
+def test_the_first_page_shows_the_finding_before_anything_else_and_is_plain_about_the_pictures() -> None:
+    notebook = read(ROOT / "notebooks" / "00_overview.py")
+    drawn = [cell.source for cell in code(notebook) if "figures.show(" in cell.source]
+    assert "figures.finding(" in drawn[0]
+    assert "procedural scenes" in prose(notebook) and "miniature" in prose(notebook)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_measured_number_is_typed_into_the_prose(path: Path) -> None:
+    # a percentage with a decimal can only have been measured; the paper's stand in packaged tables
+    assert not re.search(r"\d\.\d\s?%", prose(read(path)))

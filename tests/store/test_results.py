@@ -1,0 +1,54 @@
+"""Writes are whole or absent; equal content has equal fingerprints."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tff_core.store import results
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    results.write_text(target, "old")
+    with pytest.raises(RuntimeError), results.atomic_write(target) as part:
+        part.write_text("half")
+        raise RuntimeError("killed")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_write_left_behind_is_removed_by_the_next(tmp_path: Path) -> None:
+    old, young, other = (tmp_path / name for name in (".a.csv.1.csv", ".a.csv.2.csv", ".b.csv.1.csv"))
+    for part in (old, young, other):
+        part.write_text("half")
+    for part in (old, other):
+        os.utime(part, (0, 0))
+    results.write_text(tmp_path / "a.csv", "whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a.csv.2.csv", ".b.csv.1.csv", "a.csv"]
+
+
+def test_a_full_disk_is_one_clear_sentence(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"no space left on the disk of .*free some"),
+        results.atomic_write(tmp_path / "x.csv"),
+    ):
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fingerprint_ignores_key_order_and_sees_values() -> None:
+    assert results.fingerprint({"a": 1, "b": 2}) == results.fingerprint({"b": 2, "a": 1})
+    assert results.fingerprint({"a": 1}) != results.fingerprint({"a": 2})
+
+
+def test_broken_json_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ValueError, match=r"x\.json is not valid JSON"):
+        results.read_json(tmp_path / "x.json")
+
+
+def test_store_root_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFF_BUILD", str(tmp_path))
+    assert results.Store().detector("a", 1) == tmp_path / "detectors" / "a.s1.safetensors"
+    assert results.Store("/elsewhere").root == Path("/elsewhere")

@@ -1,0 +1,1 @@
+"""From tables to verdicts: the paper's claims, the rules that decide them, and measured beside published."""

@@ -1,0 +1,196 @@
+"""What a detector says of any pictures: logit, probability, a decision, and whether re-encoding changes it.
+
+A decision is taken at the detector's calibrated threshold: fake at or above it. Between the two ends of the
+threshold's own interval ("abstain" in the detector's description) a call would be a guess, and the answer is
+"unsure". Thresholds come from validation pictures; how well they carry to other pictures is not known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
+from tqdm import tqdm
+
+from tff_core import detectors, metrics
+from tff_core.pictures import data
+from tff_core.store import memory
+
+QUALITIES = (95, 85)  # of JPEG; a round trip through PNG leaves every pixel as it is
+FAKE, REAL, UNSURE, UNREADABLE = "fake", "real", "unsure", "unreadable"
+COLUMNS = ("path", "decision", "probability", "logit", "stable", "width", "height", "error")
+
+Forward = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a picture is called fake: ``threshold``, and a zone (``low``, ``high``) without a call; logits.
+
+    ``source`` says where the numbers come from.
+    """
+
+    threshold: float
+    low: float
+    high: float
+    source: str
+
+    def decide(self, logit: float) -> str:
+        """ "fake", "real" or "unsure"."""
+        if self.low < logit < self.high:
+            return UNSURE
+        return FAKE if logit >= self.threshold else REAL
+
+
+def rule(detector: detectors.Detector) -> Rule:
+    """The rule that was calibrated when the detector was trained; at probability 0.5 where none was."""
+    threshold = detector.threshold
+    if not math.isfinite(threshold):
+        return Rule(0.0, 0.0, 0.0, "not calibrated: probability 0.5, and no zone without a call")
+    low, high = detector.info.get("abstain") or (threshold, threshold)
+    return Rule(threshold, float(low), float(high), "validation pictures of its training")
+
+
+def calibrate(
+    forward: Forward,
+    images: data.ImageSet,
+    batch_size: int,
+    device: torch.device,
+    preprocessing: data.Preprocessing = data.IMAGENET,
+) -> Rule:
+    """The rule that separates the reals and fakes of a folder best, with its interval; see `metrics`."""
+    batches = data.batches(images, batch_size, device=device, preprocessing=preprocessing)
+    logits = detectors.logits(forward, batches)
+    found = metrics.threshold_interval(images.labels, logits)
+    return Rule(found.value, found.low, found.high, f"calibrated on {images.root}")
+
+
+@torch.inference_mode()
+def logits_of(
+    forward: Forward,
+    pixels: Tensor,
+    device: torch.device,
+    parts: memory.Parts | None = None,
+    preprocessing: data.Preprocessing = data.IMAGENET,
+) -> np.ndarray:
+    """Logits (N,) of uint8 pictures (N, 3, H, W) of one size, as they are before any preprocessing.
+
+    In halves where the device's memory runs out; ``parts`` remembers that from one call to the next. Raises
+    memory.OutOfMemory where a single picture does not fit.
+    """
+
+    def run(pixels: Tensor) -> Tensor:
+        x = data.normalize(preprocessing.cut(pixels.to(device)), preprocessing)
+        return forward(x.contiguous(memory_format=torch.channels_last))[:, 0].float().cpu()
+
+    out = (parts or memory.Parts()).cat(run, pixels).numpy()
+    if not np.isfinite(out).all():
+        raise detectors.WeightsError(
+            f"{int((~np.isfinite(out)).sum())} of {len(out)} logits are not finite: the detector's weights "
+            "are damaged or its training diverged; get or train it again"
+        )
+    return out
+
+
+def reencoded(pixels: Tensor, quality: int) -> Tensor:
+    """Uint8 pictures (N, 3, H, W) after a round trip through JPEG of this quality (libjpeg, 4:2:0)."""
+    return tv.jpeg(pixels, quality)
+
+
+def judge(
+    forward: Forward,
+    paths: Sequence[Path],
+    decide: Rule,
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 64,
+    stability: bool = False,
+    progress: bool = False,
+    preprocessing: data.Preprocessing = data.IMAGENET,
+) -> pd.DataFrame:
+    """One row for each picture, in the order of ``paths``; pictures are decoded while the network works.
+
+    Returns columns path, decision ("fake", "real", "unsure", "unreadable"), probability (of being fake),
+    logit, stable, width, height, error. ``stable``, with ``stability`` only, is false where the decision
+    differs after JPEG of one of `QUALITIES`; the logits there are ``logit_jpeg95`` and so on. It takes as
+    many further passes as there are qualities. Of an unreadable picture ``error`` says what is wrong.
+    """
+    device = torch.device(device)
+    rows: list[dict[str, Any]] = [{"path": str(path)} for path in paths]
+    broken: dict[int, Exception] = {}
+    bar = tqdm(total=len(paths), desc="pictures", unit="picture", disable=not progress)
+    parts = memory.Parts()
+    with bar:
+        for places, pixels in data.stream(paths, batch_size, broken=broken):
+            logits = logits_of(forward, pixels, device, parts, preprocessing)
+            again = {}
+            if stability:
+                for quality in QUALITIES:
+                    pressed = reencoded(pixels, quality)
+                    again[quality] = logits_of(forward, pressed, device, parts, preprocessing)
+            for n, place in enumerate(places):
+                rows[place] |= {
+                    "decision": decide.decide(logits[n]),
+                    "probability": float(expit(float(logits[n]))),
+                    "logit": float(logits[n]),
+                    "width": pixels.shape[-1],
+                    "height": pixels.shape[-2],
+                }
+                if stability:
+                    rows[place] |= {f"logit_jpeg{q}": float(values[n]) for q, values in again.items()}
+                    calls = {decide.decide(values[n]) for values in again.values()}
+                    rows[place]["stable"] = calls == {rows[place]["decision"]}
+            bar.update(len(places))
+        bar.update(len(broken))
+    for place, error in broken.items():
+        rows[place] |= {"decision": UNREADABLE, "error": str(error)}
+    extra = [f"logit_jpeg{q}" for q in QUALITIES] if stability else []
+    frame = pd.DataFrame(rows, columns=[*COLUMNS[:5], *extra, *COLUMNS[5:]])
+    return frame.astype({"width": "Int64", "height": "Int64", "stable": "boolean"})
+
+
+def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
+    """The pictures at some places, and what was left out: files by their own name, folders with all below.
+
+    A file that is named is taken whatever it is called; of a folder those whose names end like pictures'.
+    Links to folders are not followed, and nothing is taken twice. Raises FileNotFoundError for a place that
+    does not exist, ValueError where there is no picture at all.
+    """
+    pictures: dict[Path, None] = {}
+    left_out: list[Path] = []
+    for place in map(Path, paths):
+        if place.is_dir():
+            for path in _below(place):
+                is_picture = path.suffix.lower() in data.SUFFIXES and not path.name.startswith(".")
+                if is_picture and not path.is_dir():
+                    pictures[path] = None
+                else:
+                    left_out.append(path)
+        elif place.exists() or place.is_symlink():
+            pictures[place] = None
+        else:
+            raise FileNotFoundError(f"{place} does not exist: expected a picture or a folder; check the path")
+    if not pictures:
+        names = ", ".join(map(str, paths))
+        raise ValueError(
+            f"no pictures in {names}: expected files ending in {' '.join(sorted(data.SUFFIXES))}; "
+            f"found {len(left_out)} other files"
+        )
+    return list(pictures), left_out
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            yield from _below(path)
+        else:
+            yield path

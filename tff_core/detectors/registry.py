@@ -1,0 +1,436 @@
+"""The registry of detectors, their networks, and the safe loading of their weights.
+
+A detector is a network with one logit (positive: fake) on pictures normalised with ImageNet's mean and
+deviation, without resize or crop, unless its `Spec` declares something else. A classifier is the same
+network with one logit per class of scene: it says what a picture shows, and is what a detector's explanations
+are compared with. Weights are read without running code: safetensors, or a checkpoint as Wang et al. publish
+it (a dict with key ``model``) under ``torch.load(weights_only=True)``.
+
+A detector that was trained elsewhere is *external*: `tff_core.detectors.adoption.adopt` takes its weights
+into the store, and with them the description by which `get` knows it from then on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from efficientnet_pytorch import EfficientNet
+from efficientnet_pytorch.utils import url_map
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models import ResNet50_Weights, resnet50
+
+from tff_core.pictures import data
+from tff_core.store import memory
+from tff_core.store.results import Store, read_json
+
+
+class WeightsError(ValueError):
+    """A weights file that is broken, unsafe, or not of the network that it is meant for."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build a network untrained, and the paper's number of top feature maps.
+
+    ``make()`` has one logit, ``make(n)`` has n. ``imagenet`` is where its library gets ImageNet weights.
+    """
+
+    title: str
+    k: int
+    make: Callable[..., nn.Module]
+    imagenet: str = ""
+
+
+def _resnet50(logits: int = 1) -> nn.Module:
+    # residual branches that start at zero halve the steps that a training from scratch needs; the network and
+    # its weights' names stay torchvision's
+    return resnet50(num_classes=logits, zero_init_residual=True)
+
+
+def _efficientnet_b0(logits: int = 1) -> nn.Module:
+    # image_size=None: 'same' padding follows each picture's size; no dropout, so that a run is reproducible
+    # from its step alone and evaluation and training see one function
+    return EfficientNet.from_name(
+        "efficientnet-b0", num_classes=logits, image_size=None, dropout_rate=0.0, drop_connect_rate=0.0
+    )
+
+
+ARCHITECTURES = {
+    "resnet50": Architecture("ResNet-50", 114, _resnet50, ResNet50_Weights.IMAGENET1K_V1.url),
+    "efb0": Architecture("EfficientNet-B0", 27, _efficientnet_b0, url_map["efficientnet-b0"]),
+}
+
+
+def architecture(arch: str) -> Architecture:
+    """The network by its name here, or by import path: ``package.module:function``.
+
+    The function returns an untrained network with one logit; it is called with ``num_classes=1`` where it has
+    such an argument, as those of torchvision.models have. A network by import path has no k of its own (0).
+    ValueError where there is no such name, module or function.
+    """
+    if arch in ARCHITECTURES:
+        return ARCHITECTURES[arch]
+    module, colon, name = arch.partition(":")
+    if not (module and colon and name):
+        raise ValueError(
+            f"unknown network {arch!r}; expected one of {', '.join(ARCHITECTURES)}, or an import path "
+            "such as torchvision.models:resnet18"
+        )
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"network {arch}: {error}; expected a function that returns the network, in a module that can be "
+            "imported; put its folder on PYTHONPATH, or correct the path"
+        ) from error
+
+    def make(logits: int = 1) -> nn.Module:
+        known = inspect.signature(function).parameters.values()
+        takes = any(one.name == "num_classes" or one.kind is one.VAR_KEYWORD for one in known)
+        network = function(num_classes=logits) if takes else function()
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"network {arch}: expected a torch.nn.Module, found {type(network).__name__}")
+        return network
+
+    return Architecture(name, 0, make)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A detector or classifier by name: its network and the data set it is trained on.
+
+    ``options`` are what its training changes from the default (see `tff_core.detectors.training.Config`).
+    ``classes`` are what a classifier tells apart, in the order of its logits; a detector has none. ``top`` is
+    its number of top feature maps (None: the paper's for its network), ``preprocessing`` what it wants done
+    to a picture. An ``external`` detector was trained elsewhere; ``published`` says which of the paper's
+    detectors it is (one of `PUBLISHED`), "" if none.
+    """
+
+    name: str
+    arch: str
+    dataset: str = "miniature"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    top: int | None = None
+    preprocessing: data.Preprocessing = data.IMAGENET
+    published: str = ""
+    external: bool = False
+
+    @property
+    def k(self) -> int:
+        """Its number of top feature maps; the paper's for this network where it has none of its own.
+
+        ValueError where neither is known.
+        """
+        found = self.top or architecture(self.arch).k
+        if not found:
+            raise ValueError(
+                f"{self.name}: how many top feature maps of {self.arch}? Expected a number; give it with --k"
+            )
+        return found
+
+    @property
+    def title(self) -> str:
+        """The network's name; of an external detector with its own, since there may be several."""
+        title = architecture(self.arch).title
+        return f"{title} ({self.name})" if self.external else title
+
+
+PUBLISHED = ("resnet50", "efb0", "cr-resnet50", "cr-efb0")  # the paper's detectors, colour-robust ones last
+_ENTRY = ("weights", "arch", "k", "preprocessing", "published")
+
+
+def external(name: str, entry: Mapping[str, Any], dataset: str = "miniature") -> Spec:
+    """A detector that was trained elsewhere, from its settings in the workflow's configuration.
+
+    ``entry`` has ``weights`` (a file) and ``arch`` (see `architecture`), and may have ``k``,
+    ``preprocessing`` (see `tff_core.pictures.data.Preprocessing`) and ``published``. ``dataset`` is the one
+    that it is calibrated and tried on. ValueError names what is missing, unknown or makes no sense.
+    """
+
+    def wrong(what: str) -> ValueError:
+        return ValueError(f"external detector {name!r}: {what}")
+
+    if not isinstance(entry, Mapping):
+        raise wrong(f"found {entry!r}; expected settings, one of {', '.join(_ENTRY)} a line")
+    unknown = sorted(set(map(str, entry)) - set(_ENTRY))
+    if unknown:
+        raise wrong(f"unknown setting {unknown[0]!r}; expected {', '.join(_ENTRY)}")
+    for key in ("weights", "arch"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise wrong(
+                f"{key} is {entry.get(key)!r}; expected {'a file' if key == 'weights' else 'a network'}"
+            )
+    k = entry.get("k")
+    if k is not None and (not isinstance(k, int) or isinstance(k, bool) or k < 1):
+        raise wrong(f"k is {k!r}; expected a number of feature maps, at least 1")
+    published = entry.get("published") or ""
+    if published and published not in PUBLISHED:
+        raise wrong(f"published is {published!r}; expected one of {', '.join(PUBLISHED)}")
+    try:
+        papers = architecture(entry["arch"]).k
+        found = data.Preprocessing.of(entry.get("preprocessing") or {})
+    except ValueError as error:
+        raise wrong(str(error)) from error
+    if not (k or papers):
+        raise wrong(f"k is missing: how many top feature maps of {entry['arch']}?")
+    return Spec(name, entry["arch"], dataset, top=k, preprocessing=found, published=published, external=True)
+
+
+_ROBUST = {"grayscale": 0.5}  # the paper's colour-robust detectors see half of their pictures in gray
+_SCENES = ("facade", "landscape", "stilllife", "pebbles")
+REGISTRY = {
+    spec.name: spec
+    for spec in (
+        Spec("resnet50-miniature", "resnet50"),
+        Spec("efb0-miniature", "efb0"),
+        Spec("resnet50-miniature-cr", "resnet50", options=_ROBUST),
+        Spec("efb0-miniature-cr", "efb0", options=_ROBUST),
+        Spec("resnet50-scenes", "resnet50", options={"n": 1400, "epochs": 3}, classes=_SCENES),
+        Spec("efb0-scenes", "efb0", options={"n": 1400, "epochs": 5}, classes=_SCENES),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A network ready to judge pictures: in evaluation mode, channels last, no gradients.
+
+    ``threshold`` is the logit calibrated on validation pictures (fake at or above it), NaN for a classifier;
+    ``info`` is what was recorded when it was trained.
+    """
+
+    model: nn.Module
+    threshold: float
+    spec: Spec
+    info: dict[str, Any]
+
+
+def names() -> list[str]:
+    """Names of all registered detectors, the colour-robust ones included."""
+    return [name for name, spec in REGISTRY.items() if not spec.classes]
+
+
+def classifiers() -> list[str]:
+    """Names of all registered classifiers of scenes."""
+    return [name for name, spec in REGISTRY.items() if spec.classes]
+
+
+def register(spec: Spec) -> Spec:
+    """Add a detector or classifier. ValueError where its network is unknown or its name is another's."""
+    try:
+        architecture(spec.arch)
+    except ValueError as error:
+        raise ValueError(f"{spec.name}: {error}") from error
+    if REGISTRY.get(spec.name, spec) != spec:
+        raise ValueError(f"a different detector is already called {spec.name!r}; choose another name")
+    REGISTRY[spec.name] = spec
+    return spec
+
+
+def get(name: str, store: Store | None = None) -> Spec:
+    """The detector or classifier of that name: a registered one, or an external one of the store.
+
+    ``store`` is by default the project's. ValueError lists the names there are.
+    """
+    if name in REGISTRY:
+        return REGISTRY[name]
+    store = store or Store()
+    path = store.detector(name, 0).with_suffix(".json")
+    info = read_json(path) if path.is_file() else None
+    if isinstance(info, dict) and "external" in info:
+        return external(name, info["external"], str(info.get("dataset")))
+    folder = path.parent
+    adopted = sorted(path.name.removesuffix(".s0.json") for path in folder.glob("*.s0.json"))
+    there = dict.fromkeys([*REGISTRY, *adopted])
+    raise ValueError(f"no detector is called {name!r}; expected one of {', '.join(there)}")
+
+
+def build(arch: str, classes: Sequence[str] = ()) -> nn.Module:
+    """An untrained network in evaluation mode, with one logit, or one per class where there are classes.
+
+    ValueError where ``arch`` is unknown, see `architecture`.
+    """
+    make = architecture(arch).make
+    return (make(len(classes)) if classes else make()).eval()
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name, on the CPU. No code in the file is run.
+
+    Reads ``.safetensors``, and torch files that hold the tensors directly or under the key ``model``.
+    Raises FileNotFoundError, and WeightsError where the file is broken, holds code, or no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: expected the weights of a detector; check the path")
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than weights, or is broken, and was not opened further "
+            f"({str(error).splitlines()[0]}); get the file from its author again, or save only the state dict"
+        ) from error
+    except Exception as error:  # damaged files make torch's reader stumble in ways that it does not list
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(
+            f"{path} ({path.stat().st_size} bytes) cannot be read as weights ({first}); "
+            "get the file again, or delete it and train again"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):
+        content = content["model"]
+    if not (isinstance(content, dict) and content) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items()
+    ):
+        raise WeightsError(
+            f"{path} holds no weights: expected tensors by name, or a dict with them under the key 'model'; "
+            f"found {type(content).__name__}"
+        )
+    return content
+
+
+def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
+    """Fill ``model`` with the weights of a file after checking names, shapes and values; returns ``model``.
+
+    The prefix ``module.`` that multi-GPU training leaves is removed, and batch counters may be missing.
+    Raises as `read_weights`, and WeightsError that names what is missing, unexpected, of another shape or not
+    finite.
+    """
+    found = {key.removeprefix("module."): value for key, value in read_weights(path).items()}
+    expected = model.state_dict()
+    counters = {key for key in expected if key.endswith("num_batches_tracked")}
+    missing = sorted(set(expected) - set(found) - counters)
+    unexpected = sorted(set(found) - set(expected))
+    if missing or unexpected:
+        raise WeightsError(
+            f"{path} holds the weights of another network: {_some('missing', missing)}, "
+            f"{_some('unexpected', unexpected)}; choose the file that belongs to {type(model).__name__}"
+        )
+    for key, value in found.items():
+        if value.shape != expected[key].shape:
+            raise WeightsError(
+                f"{path}: {key} has shape {tuple(value.shape)}, expected {tuple(expected[key].shape)}; "
+                "choose the weights of a network with as many logits"
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            bad = int((~value.isfinite()).sum())
+            raise WeightsError(
+                f"{path}: {bad} of {value.numel()} numbers in {key} are not finite; the file is damaged or "
+                "its training diverged; get or train it again"
+            )
+    model.load_state_dict({**{key: expected[key] for key in counters}, **found})
+    return model
+
+
+def _some(what: str, keys: list[str], n: int = 3) -> str:
+    shown = ", ".join(keys[:n]) + (", ..." if len(keys) > n else "")
+    return f"{len(keys)} {what}" + (f" ({shown})" if keys else "")
+
+
+def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu") -> Detector:
+    """A trained detector or classifier, ready to judge pictures.
+
+    Raises FileNotFoundError with the command that trains it where it is not there yet, WeightsError where its
+    files are broken.
+    """
+    spec = get(name, store)
+    path = store.detector(name, seed)
+    description = path.with_suffix(".json")
+    command = (
+        "make" if spec.external else f"python -m tff_core.detectors.training --detector {name} --seed {seed}"
+    )
+    if not (path.is_file() and description.is_file()):
+        how = "an external detector has the seed 0 alone and is taken in" if spec.external else "train it"
+        raise FileNotFoundError(
+            f"detector {name} with seed {seed} is not at {path} yet; {how} with: {command}"
+        )
+    info = read_json(description)
+    threshold = float("nan")
+    if not spec.classes:
+        if not isinstance(info, dict) or not isinstance(info.get("threshold"), int | float):
+            raise WeightsError(f"{description} has no threshold: delete it and run: {command}")
+        threshold = float(info["threshold"])
+    model = ready(load_weights(build(spec.arch, spec.classes), path), device)
+    return Detector(model, threshold, spec, info)
+
+
+def ready(model: nn.Module, device: str | torch.device) -> nn.Module:
+    """The network on its device as a `Detector` has it: in evaluation mode, channels last, no gradients."""
+    model = model.eval().requires_grad_(False)
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def imagenet(arch: str, download: bool = False) -> nn.Module:
+    """The network with ImageNet's 1,000 classes, in evaluation mode, on the CPU.
+
+    The weights are those of its library (torchvision, efficientnet_pytorch), from where torch keeps what it
+    downloads. With ``download`` they are fetched from the library's address first, if they are not there, and
+    checked against the hash in their name; otherwise nothing is fetched. Raises FileNotFoundError where there
+    are none, ConnectionError where they cannot be fetched, and as `read_weights` and `load_weights`.
+    """
+    model = build(arch, [str(number) for number in range(1000)])
+    url = architecture(arch).imagenet
+    folder, name = Path(torch.hub.get_dir()) / "checkpoints", url.rsplit("/", 1)[-1]
+    if url and download and not (folder / name).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        match = re.search(r"-([0-9a-f]{8,})\.", name)
+        try:
+            # the libraries' own loaders would unpickle what they fetch
+            torch.hub.download_url_to_file(url, str(folder / name), match[1] if match else None)
+        except (OSError, RuntimeError) as error:  # no network, or not the file that its name promises
+            raise ConnectionError(
+                f"ImageNet weights could not be fetched from {url} ({error}): put the file into {folder}"
+            ) from error
+    pattern = f"{name.rpartition('-')[0] or arch}-*.pth"
+    files = sorted(folder.glob(pattern), key=lambda path: path.name == name) if folder.is_dir() else []
+    if not files:
+        raise FileNotFoundError(
+            f"no ImageNet weights {pattern} in {folder}: put them there, or use a classifier of scenes "
+            f"({', '.join(classifiers())})"
+        )
+    return load_weights(model, files[-1]).requires_grad_(False)
+
+
+def default_device() -> torch.device:
+    """The accelerator that is there, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@torch.inference_mode()
+def logits(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+) -> NDArray[np.float32]:
+    """The logit of every picture, shape (N,), in the order of the image set behind ``batches``.
+
+    ``batches`` as in `tff_core.pictures.data.batches`: (x, y, index) with the index of each picture.
+    Batches become smaller where the memory of the device runs out, see `memory`. Raises WeightsError where a
+    logit is not finite.
+    """
+    fitting = memory.Parts()
+    parts = [(index, fitting.cat(lambda x: model(x)[:, 0].float().cpu(), x)) for x, _, index in batches]
+    values = torch.cat([value for _, value in parts]).numpy()
+    out = np.empty(len(values), dtype=np.float32)
+    out[torch.cat([index for index, _ in parts]).numpy()] = values
+    if not np.isfinite(out).all():
+        raise WeightsError(
+            f"{int((~np.isfinite(out)).sum())} of {len(out)} logits are not finite: the detector's weights "
+            "are damaged or its training diverged; train it again"
+        )
+    return out

@@ -1,0 +1,479 @@
+"""Training a universal detector from scratch, on the pictures of one generator (Wang et al., CVPR 2020).
+
+The recipe is theirs where it fits small pictures: real against ProGAN, blur and JPEG each with probability
+0.1 in their ranges, horizontal flips, no resize. What differs: whole pictures instead of crops, no ImageNet
+start, and AdamW with a one-cycle schedule, because a few hundred steps have to do. Classifiers of what a
+picture shows are trained the same way, on the reals alone, with cross-entropy over their classes.
+
+Every random number follows from the seed and the step, so a run that was killed continues from its last
+checkpoint to exactly the weights of an undisturbed run (on the same device, with as many threads).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import pickle
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from scipy.stats import binomtest
+from torch import nn
+from torchvision.transforms.v2 import functional as tv
+from tqdm import tqdm
+
+from tff_core import detectors, metrics
+from tff_core.pictures import data
+from tff_core.store import memory
+from tff_core.store.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
+
+_RECIPE = 2  # raised when a change to this module changes the weights that it makes
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that the user may choose about a training; with the pictures it determines the weights.
+
+    ``n`` and ``n_val`` are pictures per label (0: all there are); ``blur``, ``jpeg``, ``flip`` and
+    ``grayscale`` are probabilities per picture (gray pictures are for colour-robust detectors, never used in
+    validation); ``bn_momentum`` is the weight of the newest batch in the running statistics;
+    ``precision`` is "float32", "bfloat16", or "auto": bfloat16 where the device computes in it natively.
+    """
+
+    n: int = 1600
+    n_val: int = 300
+    epochs: int = 4
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    blur: float = 0.1
+    jpeg: float = 0.1
+    flip: float = 0.5
+    grayscale: float = 0.0
+    bn_momentum: float = 0.1
+    precision: str = "auto"
+    checkpoint_steps: int = 50
+
+
+# EfficientNet learns more slowly, and its depthwise convolutions are slower in bfloat16 on a CPU
+_BY_NETWORK: dict[str, dict[str, Any]] = {"efb0": {"precision": "float32", "epochs": 5}}
+
+
+def config(spec: detectors.Spec, **changes: Any) -> Config:
+    """The settings of a detector: the default, what its network needs, its own options, then ``changes``."""
+    return Config(**{**_BY_NETWORK.get(spec.arch, {}), **spec.options, **changes})
+
+
+def augment(pixels: torch.Tensor, generator: torch.Generator, settings: Config) -> torch.Tensor:
+    """Blur, JPEG, flip and gray, each at random per picture; uint8 (N, 3, H, W) in and out.
+
+    In the order and ranges of Wang et al.: Gaussian blur with sigma in [0, 3] pixels, JPEG quality from 30 to
+    100 (libjpeg, 4:2:0). The number of random draws does not depend on the outcome.
+    """
+    chance = torch.rand(4, len(pixels), generator=generator)
+    sigma = 3 * torch.rand(len(pixels), generator=generator)
+    quality = torch.randint(30, 101, (len(pixels),), generator=generator)
+    blurred, pressed, flipped, gray = (
+        row < p
+        for row, p in zip(
+            chance, (settings.blur, settings.jpeg, settings.flip, settings.grayscale), strict=True
+        )
+    )
+    out = pixels.clone()
+    largest = min(pixels.shape[-2:]) - 1  # mirrored borders reach no further
+    for i in blurred.nonzero().flatten().tolist():
+        width = max(float(sigma[i]), 1e-3)
+        radius = min(max(1, round(4 * width)), largest)
+        out[i] = tv.gaussian_blur(out[i], [2 * radius + 1] * 2, [width] * 2)
+    for i in pressed.nonzero().flatten().tolist():
+        out[i] = tv.jpeg(out[i], int(quality[i]))
+    out[flipped] = out[flipped].flip(-1)
+    if gray.any():
+        out[gray] = data.grayscale(out[gray])
+    return out
+
+
+def train(
+    spec: detectors.Spec,
+    seed: int,
+    store: Store,
+    progress: bool = True,
+    settings: Config | None = None,
+    device: str | torch.device | None = None,
+) -> Path:
+    """Train the detector or classifier with this seed, unless it is there already; the path of its weights.
+
+    Beside the weights, ``.json`` records the settings, hashes, loss and validation history, of a detector the
+    threshold calibrated on validation pictures with its bootstrap interval (between its ends a call is
+    unsafe), of a classifier its accuracy on them with a Wilson interval, and provenance. It is written last.
+    An interrupted run continues from its last checkpoint.
+
+    Raises FileNotFoundError or ValueError where training or validation pictures are missing, PictureError
+    where one is broken, FloatingPointError where the loss diverges, OSError where the disk is full,
+    memory.OutOfMemory where a batch does not fit.
+    """
+    settings = settings or config(spec)
+    device = torch.device(device) if device is not None else detectors.default_device()
+    images = pictures(spec, store, "train", settings.n)
+    held_out = pictures(spec, store, "val", settings.n_val)
+    identity = {
+        "recipe": _RECIPE,
+        "network": spec.arch,
+        "seed": seed,
+        # how often a run is saved changes nothing in it
+        "settings": asdict(replace(settings, checkpoint_steps=0)),
+        "train": data.content_hash(images),
+        "val": data.content_hash(held_out),
+        "torch": torch.__version__.split("+")[0],
+    }
+    if spec.classes:
+        identity["classes"] = list(spec.classes)
+    key = fingerprint(identity)
+    path = store.detector(spec.name, seed)
+    if is_there(path, key):
+        return path
+    run = _Run(spec, seed, settings, device, images, held_out, key, path.with_suffix(".part.pt"))
+    run.to_the_end(progress)
+    weights = {name: tensor.contiguous().cpu() for name, tensor in run.model.state_dict().items()}
+    content = safetensors.torch.save(weights)
+    with atomic_write(path) as part:
+        part.write_bytes(content)
+    judged = judge(run.model, held_out, spec.classes, device)
+    info = {
+        **judged,
+        "detector": spec.name,
+        "seed": seed,
+        "network": spec.arch,
+        "key": key,
+        "identity": identity,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "history": run.history,
+        "n_train": list(images.counts),
+        "cpu_seconds": round(run.seconds, 1),
+        "provenance": provenance(
+            seed=seed, data=identity["train"], device=str(device), precision=str(run.precision)
+        ),
+    }
+    write_json(path.with_suffix(".json"), info)
+    run.checkpoint.unlink(missing_ok=True)
+    return path
+
+
+def pictures(spec: detectors.Spec, store: Store, part: str, n: int) -> data.ImageSet:
+    """The pictures of one part that a detector is trained or calibrated on, ``n`` of each label (0: all).
+
+    Of a classifier the reals of its classes. FileNotFoundError or ValueError where they are not there.
+    """
+    root = store.data(spec.dataset, part, "progan")
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"{root} is not there: expected the {part} pictures of {spec.name}; "
+            + (
+                f"make them with: python -m tff_core.miniature sample --part {part} --generator progan"
+                if spec.dataset == "miniature"
+                else f"name their folder in the workflow's settings, sources: {{progan: {{{part}: FOLDER}}}}"
+            )
+        )
+    images = data.scan(root)
+    if min(images.counts) < n:
+        raise ValueError(
+            f"{root} has {images.counts[0]} real and {images.counts[1]} fake pictures: expected at least {n} "
+            "of each; sampling them may have been interrupted, so run it again, or ask for fewer"
+        )
+    images = images.where(first=n) if n else images
+    if not spec.classes:
+        return images
+    if images.classes != tuple(sorted(spec.classes)):
+        raise ValueError(
+            f"{root} has the classes {images.classes}: expected a folder for each of {spec.classes}, which "
+            f"{spec.name} tells apart"
+        )
+    return images.where(label=0)
+
+
+def _labels(images: data.ImageSet, classes: tuple[str, ...]) -> torch.Tensor:
+    """What is to be learnt, (N,): 0 real or 1 fake as float32, or the number of the class as int64."""
+    if classes:
+        return torch.tensor([classes.index(group) for group in images.groups])
+    return torch.tensor(images.labels, dtype=torch.float32)
+
+
+def is_there(path: Path, key: str) -> bool:
+    """Whether weights with their description are whole and were made from what ``key`` stands for."""
+    description = path.with_suffix(".json")
+    if not (path.is_file() and description.is_file()):
+        return False
+    try:
+        info = read_json(description)
+        whole = info["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        print(f"{path} or its description is damaged: training it again", file=sys.stderr)
+        return False
+    return bool(info.get("key") == key)
+
+
+def _native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+class _Run:
+    """One training run, which can be put down and taken up again at any checkpoint."""
+
+    def __init__(
+        self,
+        spec: detectors.Spec,
+        seed: int,
+        settings: Config,
+        device: torch.device,
+        images: data.ImageSet,
+        held_out: data.ImageSet,
+        key: str,
+        checkpoint: Path,
+    ) -> None:
+        self.title = f"{spec.name} seed {seed}"
+        self.seed, self.settings, self.device = seed, settings, device
+        self.key, self.checkpoint = key, checkpoint
+        self.pixels = data.load(images)
+        self.classes = spec.classes
+        self.labels = _labels(images, spec.classes)
+        self.watched = data.batches(held_out.where(first=100), device=device)
+        self.steps_per_epoch = len(images) // settings.batch_size
+        if not self.steps_per_epoch:
+            raise ValueError(
+                f"{len(images)} pictures are less than one batch of {settings.batch_size}: expected more "
+                "pictures or a smaller batch"
+            )
+        self.steps = settings.epochs * self.steps_per_epoch
+        if settings.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision {settings.precision!r}: expected auto, float32 or bfloat16")
+        low = settings.precision == "bfloat16" or (settings.precision == "auto" and _native_bfloat16(device))
+        self.precision = torch.bfloat16 if low else torch.float32
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = detectors.build(spec.arch, spec.classes)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                # EfficientNet's own 0.01 would leave the running statistics far behind a short training
+                module.momentum = settings.bn_momentum
+        self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, settings.learning_rate, total_steps=self.steps + 1
+        )
+        self.step = 0
+        self.seconds = 0.0
+        self.history: dict[str, list[Any]] = {"loss": [], "learning_rate": [], "validation": []}
+        self._resume()
+
+    def _resume(self) -> None:
+        if not self.checkpoint.is_file():
+            return
+        try:
+            saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            if saved["key"] != self.key:
+                return  # of other settings or pictures: not ours to continue
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.schedule.load_state_dict(saved["schedule"])
+            self.step, self.seconds, self.history = saved["step"], saved["seconds"], saved["history"]
+        except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            self.checkpoint.unlink()
+            raise ValueError(
+                f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}) and was deleted: run again, "
+                "and the training starts anew"
+            ) from error
+
+    def _save(self) -> None:
+        state = {
+            "key": self.key,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+        with atomic_write(self.checkpoint) as part, part.open("wb") as stream:
+            torch.save(state, stream)
+
+    def to_the_end(self, progress: bool) -> None:
+        with tqdm(
+            total=self.steps, initial=self.step, desc=self.title, unit="step", disable=not progress
+        ) as bar:
+            while self.step < self.steps:
+                started = time.process_time()
+                loss = self._checked_step()
+                self.history["loss"].append(loss)
+                if self.step % self.steps_per_epoch == 0:
+                    self.model.eval()
+                    self.history["validation"].append({"step": self.step, **self._watch()})
+                self.seconds += time.process_time() - started
+                bar.set_postfix(loss=f"{np.mean(self.history['loss'][-20:]):.3f}", refresh=False)
+                bar.update()
+                if self.step % self.settings.checkpoint_steps == 0 and self.step < self.steps:
+                    self._save()
+        self.model.eval()
+
+    def _watch(self) -> dict[str, float]:
+        if self.classes:
+            return {"accuracy": float(np.mean(_right(self.model, self.watched, self.classes)))}
+        scores = detectors.logits(self.model, self.watched)
+        return {"ap": metrics.average_precision(self.watched.images.labels, scores)}
+
+    def _checked_step(self) -> float:
+        """One step; never with a smaller batch than the recipe's, which would train another detector."""
+        try:
+            return self._one_step()
+        except RuntimeError as error:
+            if not memory.ran_out(error):
+                raise
+            batch, (height, width) = self.settings.batch_size, self.pixels.shape[-2:]
+            raise memory.OutOfMemory(
+                f"{self.title}: the memory of {self.device} ran out at step {self.step}, with a batch of "
+                f"{batch} pictures of {width}x{height} pixels; lower batch_size (of `training` in "
+                f"workflow/config.local.yaml, or --batch-size {max(1, batch // 2)}), which trains another "
+                "detector, or end what else computes there"
+            ) from error
+
+    def _one_step(self) -> float:
+        epoch, place = divmod(self.step, self.steps_per_epoch)
+        order = torch.randperm(len(self.labels), generator=_generator(self.seed, epoch, 0))
+        chosen = order[place * self.settings.batch_size : (place + 1) * self.settings.batch_size]
+        pixels = augment(self.pixels[chosen], _generator(self.seed, epoch, place + 1), self.settings)
+        x = data.normalize(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
+        y = self.labels[chosen].to(self.device)
+        self.model.train()
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.precision is torch.bfloat16, cache_enabled=True
+        ):
+            out = self.model(x)
+        if self.classes:
+            loss = nn.functional.cross_entropy(out.float(), y)
+        else:
+            loss = nn.functional.binary_cross_entropy_with_logits(out[:, 0].float(), y)
+        if not loss.isfinite():
+            raise FloatingPointError(
+                f"{self.title}: the loss is {loss.item()} at step {self.step}; lower the learning rate "
+                f"(now {self.settings.learning_rate}) and run again"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.history["learning_rate"].append(self.schedule.get_last_lr()[0])
+        self.schedule.step()
+        self.step += 1
+        return loss.item()
+
+
+def _generator(*key: int) -> torch.Generator:
+    state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state % 2**63)
+
+
+@torch.inference_mode()
+def _right(model: nn.Module, batches: data.Batches, classes: tuple[str, ...]) -> list[bool]:
+    """Whether a classifier names the class of each picture."""
+    expected, parts = _labels(batches.images, classes), memory.Parts()
+    return [
+        bool(right)
+        for x, _, index in batches
+        for right in (parts.cat(lambda x: model(x).argmax(1).cpu(), x) == expected[index]).tolist()
+    ]
+
+
+def judge(
+    model: nn.Module,
+    images: data.ImageSet,
+    classes: tuple[str, ...],
+    device: torch.device,
+    preprocessing: data.Preprocessing = data.IMAGENET,
+) -> dict[str, Any]:
+    """What stands beside the weights: the threshold and how well the detector does, or the classifier."""
+    if classes:
+        right = _right(model, data.batches(images, device=device), classes)
+        interval = binomtest(sum(right), len(right)).proportion_ci(method="wilson")
+        return {
+            "classes": list(classes),
+            "validation": {
+                "accuracy": float(np.mean(right)),
+                "accuracy_low": float(interval.low),
+                "accuracy_high": float(interval.high),
+                "n": len(right),
+            },
+        }
+    batches = data.batches(images, device=device, preprocessing=preprocessing)
+    scores = detectors.logits(model, batches)
+    threshold = metrics.threshold_interval(images.labels, scores)
+    ap = metrics.ap_interval(images.labels, scores)
+    real, fake = metrics.accuracies(images.labels, scores, threshold.value)
+    return {
+        "threshold": threshold.value,
+        "abstain": [threshold.low, threshold.high],
+        "validation": {
+            "ap": ap.value,
+            "ap_low": ap.low,
+            "ap_high": ap.high,
+            "acc_real": real,
+            "acc_fake": fake,
+            "n_real": images.counts[0],
+            "n_fake": images.counts[1],
+        },
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train one detector or classifier from the command line; 0 done, 1 failed, 2 wrong input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tff_core.detectors.training",
+        description="Train a detector or classifier, or continue where an interrupted training was.",
+    )
+    known = [*detectors.names(), *detectors.classifiers()]
+    parser.add_argument("--detector", required=True, choices=known)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--build", type=Path, help="build folder (default: $TFF_BUILD, else build/)")
+    parser.add_argument("--n", type=int, help="training pictures per label")
+    parser.add_argument("--n-val", type=int, help="validation pictures per label")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (one per process is fastest)")
+    parser.add_argument("--device", help="cpu, cuda or mps (default: what is there)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    chosen = {
+        "n": options.n,
+        "n_val": options.n_val,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+    }
+    spec = detectors.get(options.detector)
+    try:
+        path = train(
+            spec,
+            options.seed,
+            Store(options.build),
+            progress=not options.quiet,
+            settings=config(spec, **{name: value for name, value in chosen.items() if value is not None}),
+            device=options.device,
+        )
+    except (OSError, ValueError, FloatingPointError, MemoryError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, FileNotFoundError | ValueError) else 1
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""The atlas: what is known of each top feature map of one detector, as a page of cards.
+
+Everything a card holds is computed here or elsewhere and handed over as tables; `page` turns it into HTML
+that reads as a plain list without a script. Searching and sorting come from the site's ``book.js``.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from tff_core import lrp, metrics
+from tff_core.features import dropout
+from tff_core.features.color import ALPHA
+from tff_core.features.names import FeatureMap
+from tff_core.pictures import data, sheets
+
+Floats = NDArray[np.float64]
+COLUMNS = (
+    "map", "place", "omega", "omega_low", "omega_high", "p", "conditional", "effect", "effect_low",
+    "effect_high", "d_ap",
+)  # fmt: skip
+"""What the table of `page` holds; see there."""
+_GAP = 2  # px between the patches of a card
+
+
+# ---------------------------------------------------------------------------------------------- the links
+
+
+def anchor(m: FeatureMap) -> str:
+    """The id of a map's card: ``layer1-0-conv1-63`` for ``layer1.0.conv1.#63(T=64)``."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", f"{m.layer}-{m.channel}")
+
+
+def link(m: FeatureMap, folder: str = "") -> str:
+    """An HTML link to the map's card, for text that a notebook writes.
+
+    ``folder`` is where the atlas lies, seen from the page: "" beside it (all chapters of one detector lie in
+    one folder), else with a slash at its end, such as ``../notebooks/``.
+    """
+    target = html.escape(f"{folder}atlas.html#{anchor(m)}", quote=True)
+    return f'<a href="{target}"><code>{html.escape(str(m))}</code></a>'
+
+
+# --------------------------------------------------------------------------------------------- what is told
+
+
+@torch.no_grad()
+def omega_samples(
+    net: lrp.Net,
+    batches: data.Pictures,
+    maps: Sequence[FeatureMap],
+    count: int | None = None,
+    batch_size: int = 25,
+) -> Floats:
+    """Omega before its mean over pictures, (N, M), for some maps: their shares of their layers' relevance.
+
+    Args:
+        net: with one logit, which speaks for fake.
+        batches: fakes (N, 3, H, W), normalised, or batches of them, which are gone through twice.
+        maps: feature maps of ``net``.
+        count: only so many pictures count, those that the network is most sure are fake; all by default. As
+            omega counts pictures above a confidence, this finds the same ones from their number.
+        batch_size: pictures at a time, at most.
+
+    Returns one row for each picture that counts and has relevance in every layer asked for.
+    Source: paper, section 4, algorithm 1.
+    """
+    logits = torch.cat([net(part)[:, net.target or 0] for part in _parts(batches, batch_size)])
+    chosen = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    chosen[logits.argsort(descending=True, stable=True)[:count]] = True
+    layers: dict[str, list[int]] = {}
+    for column, m in enumerate(maps):
+        layers.setdefault(m.layer, []).append(column)
+    rows, seen = [], 0
+    for whole in _parts(batches, batch_size):
+        part = whole[chosen[seen : seen + len(whole)]]
+        seen += len(whole)
+        if not len(part):
+            continue
+        out = np.full((len(part), len(maps)), np.nan)
+
+        def collect(layer: str, r: Tensor, out: Floats = out) -> None:
+            if layer in layers:
+                index = torch.tensor([maps[c].channel for c in layers[layer]], device=r.device)
+                total = r.abs().sum((1, 2, 3), dtype=torch.float64)[:, None]
+                positive = r.index_select(1, index).clamp(min=0).sum((2, 3), dtype=torch.float64)
+                out[:, layers[layer]] = (positive / total).cpu().numpy()
+
+        # the size of the start cancels; its sign is that of a fake
+        start = torch.zeros_like(net(part))
+        start[:, net.target or 0] = 1
+        lrp.relevance(net, part, start=start, on_layer=collect)
+        rows.append(out)
+    found = np.concatenate(rows)
+    return found[np.isfinite(found).all(1)]
+
+
+def _parts(batches: data.Pictures, size: int) -> Iterator[Tensor]:
+    for x in data.pictures(batches):
+        yield from x.contiguous(memory_format=torch.channels_last).split(size)
+
+
+def means(values: ArrayLike, n: int = 1000, seed: int = 0) -> Floats:
+    """Mean over pictures with a 95 % bootstrap interval for many maps at once: (M, 3) from (N, M).
+
+    The columns are value, low and high. Raises ValueError where there is no picture.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or not len(table):
+        raise ValueError(
+            f"values of shape {table.shape}: expected (pictures, maps) with at least one picture"
+        )
+    low, high = np.quantile(metrics.resampled_means(table, n, seed), [0.025, 0.975], axis=0)
+    return np.stack([table.mean(0), low, high], axis=1)
+
+
+@torch.no_grad()
+def single_dropout(
+    net: lrp.Net, batches: Iterable[Sequence[Any]], maps: Sequence[FeatureMap], n: int = 1000
+) -> pd.DataFrame:
+    """What the detector loses when one map alone is dropped, map by map.
+
+    Parameters
+    ----------
+    net: with one logit, which speaks for fake.
+    batches: tuples that begin with pictures (N, 3, H, W), normalised, and their labels (N,), 1 fake and 0
+        real; both labels are present.
+    maps: each is dropped alone, as in `dropout.fold_dropout`.
+    n: bootstrap resamples.
+
+    Returns
+    -------
+    One row per map, in their order: ``effect, effect_low, effect_high``, by how much the logit of the fakes
+    changes on average (below zero: without the map they look less fake), with an interval over the fakes; and
+    ``d_ap``, by how much the AP over all pictures changes.
+    """
+    plans = [dropout.plan(net, [m]) for m in maps]
+    labels, before, after = [], [], []
+    for x, some, *_ in batches:
+        own = np.empty((len(maps), len(x)))
+        for number, found in dropout.sweep(net, x, plans):
+            own[number] = found[:, net.target or 0].double().cpu().numpy()
+        labels.append(torch.as_tensor(some).cpu().numpy())
+        before.append(net(x)[:, net.target or 0].double().cpu().numpy())
+        after.append(own)
+    y, whole, logits = np.concatenate(labels), np.concatenate(before), np.concatenate(after, axis=1)
+    ap = metrics.average_precision(y, whole)
+    table = means((logits - whole)[:, y == 1].T, n)
+    result = pd.DataFrame(table, columns=["effect", "effect_low", "effect_high"])
+    result["d_ap"] = [metrics.average_precision(y, row) - ap for row in logits]
+    return result
+
+
+# ----------------------------------------------------------------------------------------------- the page
+
+
+def sheet(cells: ArrayLike) -> str:
+    """Patches (R, C, h, w, 3), uint8, as one picture, a data URI; a cell of zeros throughout is left empty.
+
+    Without loss: what is looked for in patches is often at the edge of what is seen.
+    """
+    return sheets.webp(sheets.tiled(cells, _GAP))
+
+
+def histograms(color: ArrayLike, gray: ArrayLike, bins: int = 24) -> str:
+    """Two histograms of a map's maximum activations over one another, as a small drawing (inline SVG).
+
+    ``color`` and ``gray`` (N,): values of the same pictures. Filled is colour, the line is gray. The values
+    at the two ends of the axis are written below it.
+    """
+    values = [np.asarray(v, dtype=np.float64) for v in (color, gray)]
+    low, high = (float(f(np.concatenate(values))) for f in (np.min, np.max))
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    counts = [np.histogram(v, edges)[0] for v in values]
+    tallest = max(1, *(int(c.max()) for c in counts))
+    width, height = 240, 48
+
+    def outline(count: NDArray[np.int64]) -> str:
+        steps = [(i * width // bins, round(height - (height - 2) * c / tallest)) for i, c in enumerate(count)]
+        path = "".join(f"V{y}H{x + width // bins}" for x, y in steps)
+        return f"M0 {height}{path}V{height}"
+
+    said = f"Maximum activation over {len(values[0])} fakes: " + ", ".join(
+        f"median {np.median(v):.2f} {name}" for v, name in zip(values, ("in colour", "in gray"), strict=True)
+    )
+    return (
+        f'<svg class="tff-histogram" viewBox="0 0 {width} {height + 14}" width="{width}" '
+        f'height="{height + 14}" role="img" aria-label="{said}"><title>{said}</title>'
+        f'<path d="{outline(counts[0])}Z" fill="#D55E00" fill-opacity="0.5"/>'
+        f'<path d="{outline(counts[1])}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
+        f'<text x="0" y="{height + 12}">{low:.2f}</text>'
+        f'<text x="{width}" y="{height + 12}" text-anchor="end">{edges[-1]:.2f}</text></svg>'
+    )
+
+
+def page(
+    table: pd.DataFrame,
+    sheets: Mapping[str, str],
+    drawings: Mapping[str, str],
+    details: pd.DataFrame,
+    generators: Sequence[str],
+) -> str:
+    """The cards of all maps as HTML, in the order of the table.
+
+    Parameters
+    ----------
+    table: one row per map, columns `COLUMNS`: its name, the ``place`` of its layer in the network (from 0),
+        omega with its interval, ``p`` of the colour test (median over generators) and on how many it is at
+        most 0.05 (``conditional``), the effect of dropping it alone with its interval (change of the logit of
+        fakes) and on the AP. A number that is missing is shown as such and sorted last.
+    sheets: by map the data URI of its patches, a column for each generator, from `sheet`.
+    drawings: by map its histograms, from `histograms`.
+    details: rows ``map, generator, activation, where, picture, p``, in the order in which they are shown.
+    generators: their names as shown, in the order of the columns of the sheets.
+
+    Raises ValueError that names a column which the table lacks. All text is escaped.
+    """
+    lacking = [name for name in COLUMNS if name not in table]
+    if lacking or table.empty:
+        raise ValueError(
+            f"the table of the atlas lacks {', '.join(lacking) or 'rows'}: expected a row per map and the "
+            f"columns {', '.join(COLUMNS)}"
+        )
+    by_map = dict(tuple(details.groupby("map", sort=False)))
+    cards = [
+        _card(number, row, sheets[row["map"]], drawings[row["map"]], by_map.get(row["map"]), generators)
+        for number, row in enumerate(_records(table), start=1)
+    ]
+    return f'<div class="tff-atlas"><ol class="tff-cards">{"".join(cards)}</ol></div>'
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _card(
+    number: int,
+    row: Mapping[str, Any],
+    picture: str,
+    drawing: str,
+    details: pd.DataFrame | None,
+    generators: Sequence[str],
+) -> str:
+    name = str(row["map"])
+    m = FeatureMap.parse(name)
+    total = len(generators)
+    keys = {"rank": number, "layer": row["place"], "p": row["p"], "effect": row["effect"]}
+    data = "".join(f' data-{key}="{"" if pd.isna(v) else f"{v:.6g}"}"' for key, v in keys.items())
+    facts = {
+        "layer": html.escape(m.layer),
+        "ω": _interval(row, "omega", "{:.4f}"),
+        "colour: p": f"{_number(row['p'], '{:.2g}')}; at most {ALPHA:g} on {row['conditional']} of {total}",
+        "dropped: logit": _interval(row, "effect", "{:+.3f}"),
+        "dropped: AP": f"{_number(row['d_ap'], '{:+.2f}', 100)} points",
+    }
+    listed = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
+    heads = "".join(f"<span>{html.escape(g)}</span>" for g in generators)
+    alt = html.escape(f"Strongest patches of {name}; one column for each of {', '.join(generators)}", True)
+    return (
+        f'<li class="tff-card" id="{anchor(m)}"{data}><p class="tff-name"><a href="#{anchor(m)}">'
+        f"<span>{number}</span> <code>{html.escape(name)}</code></a></p>"
+        f'<div class="tff-patches" style="--columns:{total}"><img src="{picture}" alt="{alt}">'
+        f'<div class="tff-heads">{heads}</div></div>{drawing}<dl>{listed}</dl>{_details(details)}</li>'
+    )
+
+
+def _details(rows: pd.DataFrame | None) -> str:
+    if rows is None:
+        return ""
+    lines = "".join(
+        f"<tr><td>{html.escape(str(row.generator))}</td><td>{_number(row.p, '{:.1g}')}</td>"
+        f"<td>{row.activation:.2f}</td><td>{html.escape(str(row.where))}</td>"
+        f"<td>{html.escape(str(row.picture))}</td></tr>"
+        for row in cast("list[Any]", list(rows.itertuples()))
+    )
+    return (
+        "<details><summary>Strongest picture of each generator</summary><table><thead><tr><th>generator</th>"
+        "<th>p</th><th>activation</th><th>rows, columns</th><th>picture</th></tr></thead>"
+        f"<tbody>{lines}</tbody></table></details>"
+    )
+
+
+def _number(value: float, form: str, times: float = 1) -> str:
+    return "not measured" if pd.isna(value) else form.format(times * value).replace("-", "−")
+
+
+def _interval(row: Mapping[str, Any], name: str, form: str) -> str:
+    value, low, high = (_number(row[f"{name}{end}"], form) for end in ("", "_low", "_high"))
+    return value if pd.isna(row[f"{name}_low"]) else f"{value} [{low}, {high}]"

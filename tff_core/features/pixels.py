@@ -1,0 +1,386 @@
+"""Explanations in pixels: Guided Grad-CAM and LRP heatmaps, and a number for where they point.
+
+Source: paper, section 3 (input-space attributions of universal detectors are not informative). The number,
+the share of positive relevance that falls on the object, and the controls are an addition.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam
+from efficientnet_pytorch.utils import MemoryEfficientSwish, Swish
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from tff_core import lrp, metrics
+from tff_core.features import maxima
+from tff_core.lrp.walk import walk_back
+from tff_core.pictures import data
+from tff_core.store import memory
+
+Floats = NDArray[np.float64]
+CAM_LAYERS = {"ResNet": "layer4", "EfficientNet": "_conv_head"}
+"""The layer behind the class-activation map, as in the paper, by the network's class."""
+_SWISHES = (nn.SiLU, MemoryEfficientSwish, Swish)
+# black through amber: relevance as light
+_STOPS = np.array([[0.0, 0.0, 0.0], [1.0, 0.69, 0.0], [1.0, 0.95, 0.7]])
+
+
+class _GuidedSwish(torch.autograd.Function):
+    """x sigmoid(x); on the way back only positive gradients pass, and only where x is positive."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return nn.functional.silu(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        gate = torch.sigmoid(x)
+        slope = gate * (1 + x * (1 - gate))
+        return torch.where(x > 0, gradients[0].clamp(min=0) * slope, torch.zeros_like(x))
+
+
+class GuidedSwish(nn.Module):
+    """Swish (SiLU) with guided backpropagation: the two masks of Springenberg et al. (2015) for ReLU.
+
+    Where a guided ReLU multiplies what it lets pass by the slope 1, this multiplies by swish's own slope.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _GuidedSwish.apply(x)
+
+
+def guided(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` whose swish modules are guided; ReLU modules are left to captum. Same function.
+
+    Raises ValueError where the model has neither as a module (``nn.ReLU``, ``nn.SiLU``, or the swish of
+    efficientnet_pytorch): guided backpropagation would then be the plain gradient without saying so.
+    """
+    twin = copy.deepcopy(model)
+    for parent in list(twin.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, _SWISHES):
+                setattr(parent, name, GuidedSwish())
+            elif hasattr(child, "_swish") and not isinstance(child._swish, nn.Module):
+                raise ValueError(f"{name} of {type(parent).__name__} keeps its swish outside of the modules")
+    if not any(isinstance(m, (nn.ReLU, GuidedSwish)) for m in twin.modules()):
+        raise ValueError(
+            f"{type(model).__name__} has no ReLU or SiLU module: expected activations as modules, since "
+            "guided backpropagation changes how gradients pass through them; use nn.ReLU rather than F.relu"
+        )
+    return twin
+
+
+def decisions(detector: nn.Module, threshold: float = 0.0) -> nn.Module:
+    """A copy of a detector with a logit for each answer: ``threshold - f`` (real), ``f - threshold`` (fake).
+
+    The larger of the two is what the detector decides, so a picture that it calls real is explained by what
+    speaks for real, as a classifier's answer is by what speaks for its class.
+
+    Raises ValueError where the network does not end in one linear layer with one logit.
+    """
+    twin = copy.deepcopy(detector)
+    heads = [(n, m) for n, m in twin.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1]
+    if len(heads) != 1:
+        raise ValueError(
+            f"{type(detector).__name__} has {len(heads)} linear layers with one output: expected one, the "
+            "detector's logit"
+        )
+    ((name, head),) = heads
+    both = nn.Linear(head.in_features, 2, device=head.weight.device, dtype=head.weight.dtype)
+    with torch.no_grad():
+        bias = head.weight.new_zeros(1) if head.bias is None else head.bias
+        both.weight.copy_(torch.cat([-head.weight, head.weight]))
+        both.bias.copy_(torch.cat([threshold - bias, bias - threshold]))
+    parent, _, own = name.rpartition(".")
+    setattr(twin.get_submodule(parent), own, both.requires_grad_(False))
+    return twin.eval()
+
+
+def with_norms_of(model: nn.Module, x: Tensor) -> nn.Module:
+    """A copy of a network whose batch normalisations standardise the maps of the pictures ``x`` (N, 3, H, W).
+
+    In evaluation mode, on the device of ``x``. For networks that were never trained, the control of Adebayo
+    et al. (2018) for explanations: without it their activations would fade from layer to layer, and residual
+    branches that start at zero would leave most of the network out.
+    """
+    twin = copy.deepcopy(model).to(x.device)
+    for module in twin.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        twin.train()(x)
+    twin = twin.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return twin.eval()
+
+
+def guided_gradcam(
+    model: nn.Module, x: Tensor, layer: str | None = None, target: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Guided Grad-CAM: where a class-activation map and guided backpropagation agree.
+
+    Parameters
+    ----------
+    model: in evaluation mode; it is not changed.
+    x: normalised pictures (N, 3, H, W).
+    layer: name of the module behind the class-activation map; by default the paper's (`CAM_LAYERS`).
+    target: which of several logits is explained; by default the largest of each picture, or the only one.
+
+    Returns
+    -------
+    The class-activation map (N, 1, H, W) in [0, 1], scaled to its maximum (0 where it is empty), and its
+    product with guided backpropagation (N, 3, H, W).
+
+    Source: Selvaraju et al. 2017; computed by captum. Guided backpropagation goes through swish too, which
+    the paper's code leaves plain.
+    """
+    layer = CAM_LAYERS.get(type(model).__name__) if layer is None else layer
+    modules = dict(model.named_modules())
+    if layer is None or layer not in modules:
+        raise ValueError(
+            f"{type(model).__name__} has no module {layer!r} for the class-activation map: expected the name "
+            f"of one of its modules, such as its last convolution (known: {CAM_LAYERS})"
+        )
+    if any(m.training for m in modules.values()):
+        raise ValueError(f"{type(model).__name__} is in training mode: call model.eval() first")
+    twin = guided(model)
+    with torch.no_grad():
+        chosen = model(x).argmax(1) if target is None else torch.full((len(x),), target, device=x.device)
+    with torch.enable_grad(), warnings.catch_warnings():
+        # captum announces its hooks; they are set on our own copy, and removed
+        warnings.filterwarnings("ignore", message="Setting .*hooks")
+        x = x.detach().clone().requires_grad_(True)
+        # the map is weighted by plain gradients, so it belongs to the model itself
+        cam = LayerGradCam(model, modules[layer]).attribute(x, chosen, relu_attributions=True)
+        backward = GuidedBackprop(twin).attribute(x, chosen)
+    cam = LayerAttribution.interpolate(cam, x.shape[2:], "bilinear").detach()
+    largest = cam.amax((2, 3), keepdim=True)
+    cam = torch.where(largest > 0, cam / largest, torch.zeros_like(cam))
+    return cam, (cam * backward).detach()
+
+
+@torch.no_grad()
+def relevance(net: lrp.Net, x: Tensor, batch_size: int = 25) -> Tensor:
+    """LRP relevance of the pixels, (N, 3, H, W), for what the network decides on each picture.
+
+    With one logit f, f(x) is explained where the network says fake and -f(x) where it says real; with
+    several, the largest of each picture, or the one that ``net`` names (``canonize(model, target=...)``).
+    """
+
+    def of(part: Tensor) -> Tensor:
+        net.check(part)
+        tape: list[Any] = []
+        y = net.forward(part, tape)
+        if net.target is None and y.shape[1] > 1:
+            chosen = y.argmax(1, keepdim=True)
+            start = torch.zeros_like(y).scatter_(1, chosen, y.gather(1, chosen))
+        else:
+            start = torch.zeros_like(y)
+            start[:, net.target or 0] = y[:, net.target or 0].abs()
+        pixels = walk_back(net, start, tape, True, lambda layer, r: None)
+        assert pixels is not None
+        return pixels
+
+    parts = memory.Parts()
+    return torch.cat([parts.cat(of, part) for part in x.split(batch_size)])
+
+
+def heat(attribution: Tensor) -> Floats:
+    """Heatmaps (N, H, W) in [0, 1] of attributions (N, C, H, W).
+
+    Channels are summed, negative sums count as zero, and each map is divided by its maximum; a map without
+    positive values is zero throughout. (The paper's drawing.)
+    """
+    if attribution.ndim != 4:
+        raise ValueError(f"attributions of shape {tuple(attribution.shape)}: expected (N, C, H, W)")
+    summed = attribution.sum(1).clamp(min=0).double().cpu().numpy()
+    largest = summed.max(axis=(1, 2), keepdims=True)
+    return np.divide(summed, largest, out=np.zeros_like(summed), where=largest > 0)
+
+
+def overlay(pictures: ArrayLike, heatmaps: ArrayLike, weight: float = 0.65) -> NDArray[np.uint8]:
+    """Heatmaps over gray copies of the pictures: uint8 (N, H, W, 3) from uint8 (N, H, W, 3) and (N, H, W)."""
+    shown, values = np.asarray(pictures, dtype=np.float64) / 255, np.asarray(heatmaps, dtype=np.float64)
+    if shown.shape[:3] != values.shape or shown.shape[-1:] != (3,):
+        raise ValueError(
+            f"pictures of shape {shown.shape}, heatmaps of shape {values.shape}: expected (N, H, W, 3) and "
+            "(N, H, W)"
+        )
+    position = np.linspace(0, 1, len(_STOPS))
+    light = np.stack([np.interp(values, position, _STOPS[:, i]) for i in range(3)], axis=-1)
+    gray = shown.mean(axis=-1, keepdims=True)
+    return np.round(255 * (weight * light + (1 - weight) * gray)).clip(0, 255).astype(np.uint8)
+
+
+def enlarge(picture: ArrayLike, box: tuple[int, int, int, int], side: int) -> NDArray[np.uint8]:
+    """The part of a picture (H, W, 3) inside ``box`` (top, left, bottom, right), ``side`` pixels a side.
+
+    Pixels are repeated or left out, never mixed. Raises ValueError where the box is empty or not in the
+    picture.
+    """
+    whole = np.asarray(picture)
+    top, left, bottom, right = box
+    if not (0 <= top < bottom <= whole.shape[0] and 0 <= left < right <= whole.shape[1]):
+        raise ValueError(f"box {box} (top, left, bottom, right) is not inside a picture of {whole.shape[:2]}")
+    steps = (np.arange(side) + 0.5) / side
+    rows, columns = (top + steps * (bottom - top)).astype(int), (left + steps * (right - left)).astype(int)
+    return whole[np.ix_(rows, columns)]
+
+
+def middle(picture: Tensor, largest: int) -> Tensor:
+    """The middle of a picture (3, H, W), at most ``largest`` pixels a side; smaller ones are left alone."""
+    height, width = picture.shape[1:]
+    top, left = max(0, (height - largest) // 2), max(0, (width - largest) // 2)
+    return picture[:, top : top + largest, left : left + largest]
+
+
+def in_place(patch: maxima.Patch) -> Tensor:
+    """Relevance (3, H, W) of the whole picture that a patch was cut from: zero outside of its box."""
+    top, left, bottom, right = patch.box
+    out = patch.relevance.new_zeros(len(patch.relevance), *patch.size)
+    out[:, top:bottom, left:right] = patch.relevance
+    return out
+
+
+def share_on(heatmaps: ArrayLike, masks: ArrayLike) -> tuple[Floats, Floats]:
+    """How much of the positive relevance falls on the object, and how much of the picture the object is.
+
+    ``heatmaps`` (N, H, W), not negative; ``masks`` (N, H, W), true on the object. Returns the share of
+    relevance (N,), missing where a heatmap is empty, and the share of area (N,). An explanation that knows
+    nothing of the object has equal shares on average.
+
+    Raises ValueError where shapes differ, a value is negative, or an object is empty or the whole picture.
+    """
+    values, inside = np.asarray(heatmaps, dtype=np.float64), np.asarray(masks, dtype=bool)
+    if values.shape != inside.shape or values.ndim != 3:
+        raise ValueError(
+            f"heatmaps of shape {values.shape}, masks of shape {inside.shape}: expected (N, H, W)"
+        )
+    if (values < 0).any():
+        raise ValueError("some relevance is negative: expected heatmaps from heat(), which drops it")
+    area = inside.mean(axis=(1, 2))
+    if ((area == 0) | (area == 1)).any():
+        bad = int(((area == 0) | (area == 1)).sum())
+        raise ValueError(
+            f"{bad} of {len(area)} masks are empty or full: leave out pictures without an object"
+        )
+    total = values.sum(axis=(1, 2))
+    on = (values * inside).sum(axis=(1, 2))
+    return np.divide(on, total, out=np.full(len(total), np.nan), where=total > 0), area
+
+
+def edges(pictures: Tensor) -> Floats:
+    """How strong the edges of a picture are, (N, H, W) in [0, 1]: a heatmap that asks no network.
+
+    ``pictures`` uint8 (N, 3, H, W). The magnitude of the gradient of luma, divided by its maximum.
+    """
+    luma = data.grayscale(pictures)[:, 0].double().cpu().numpy()
+    strength = np.hypot(*np.gradient(luma, axis=(1, 2)))
+    return heat(torch.from_numpy(strength)[:, None])
+
+
+def likeness(one: ArrayLike, other: ArrayLike) -> Floats:
+    """Spearman's rank correlation of two heatmaps of each picture, (N,); missing where one is constant.
+
+    ``one`` and ``other`` (N, H, W). 1 means that both order the pixels alike. Source: Adebayo et al. 2018.
+    """
+    a, b = (np.asarray(maps, dtype=np.float64) for maps in (one, other))
+    if a.shape != b.shape or a.ndim != 3:
+        raise ValueError(f"heatmaps of shape {a.shape} and {b.shape}: expected (N, H, W) of both")
+    a, b = (rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (a, b))
+    a, b = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (a, b))
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.divide((a * b).sum(axis=1), scale, out=np.full(len(a), np.nan), where=scale > 0)
+
+
+def focus(
+    shares: Mapping[str, Mapping[int, ArrayLike]],
+    area: ArrayLike,
+    contrast: tuple[str, str] = ("detector", "classifier"),
+    least: int = 5,
+    n: int = metrics.RESAMPLES,
+    level: float = metrics.LEVEL,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How much more relevance falls on the objects than their area alone would get, network by network.
+
+    Parameters
+    ----------
+    shares: by network and by its training seed the share of relevance on the object of every picture, (N,),
+        missing where a heatmap is empty, as from `share_on`.
+    area: the objects' share of every picture's area, (N,).
+    contrast: the two networks whose difference is asked for; left out where one of them is not there.
+    least: of fewer pictures a bootstrap is too narrow; then there is a value and no interval.
+
+    Returns
+    -------
+    One row per network and seed, and one over all of its seeds (``seed`` "all"): ``share`` and ``area``
+    (means over the pictures with a heatmap), ``ratio`` = share / area, which is also the ``value`` between
+    ``low`` and ``high``, ``n`` pictures, ``empty`` heatmaps. And one row ``"detector - classifier"`` over all
+    seeds, whose ``value`` is the difference of the two ratios on the same pictures.
+
+    Intervals come from a bootstrap over pictures, the same for all networks, and over training seeds. With no
+    heatmap at all numbers are missing.
+
+    Raises ValueError where the numbers of pictures differ, or there is none.
+    """
+    size = np.asarray(area, dtype=np.float64)
+    tables = {
+        name: np.stack([np.asarray(v, dtype=np.float64) for v in own.values()])
+        for name, own in shares.items()
+    }
+    if not len(size) or any(table.shape[1:] != size.shape for table in tables.values()):
+        raise ValueError(
+            f"shares of shapes {[table.shape for table in tables.values()]} for {size.shape} areas: expected "
+            "one share per picture, and at least one picture"
+        )
+    rows = []
+    for name, table in tables.items():
+        chosen = [(str(s), table[[i]]) for i, s in enumerate(shares[name])] + [("all", table)]
+        for which, values in chosen:
+            found = _over_area(values, size, least, n, level, seed)
+            rows.append({"model": name, "seed": which} | found | {"ratio": found["value"]})
+    first, second = contrast
+    if first in tables and second in tables:
+        # one classifier stands beside every seed of the detector
+        difference = tables[first] - tables[second].mean(axis=0)
+        found = _over_area(difference, size, least, n, level, seed) | {"share": np.nan, "area": np.nan}
+        rows.append({"model": f"{first} - {second}", "seed": "all"} | found | {"ratio": np.nan})
+    return pd.DataFrame(rows)
+
+
+def _over_area(on: Floats, area: Floats, least: int, n: int, level: float, seed: int) -> dict[str, float]:
+    """Sum of ``on`` (S, N) over the sum of the area of the same pictures, with its bootstrap interval."""
+    there = np.isfinite(on)
+    # the first is the sample itself
+    weights = np.vstack([np.ones(len(area)), metrics.resamples(len(area), n, seed)])
+    seeds = np.vstack([np.full(len(on), 1 / len(on)), metrics.seed_weights(len(on), n, seed)])
+    top, bottom = (
+        ((weights @ part.T) * seeds).sum(axis=1) for part in (np.where(there, on, 0.0), there * area)
+    )
+    values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    count, measured = int(there.sum()), int(there.any(axis=0).sum())
+    resampled = values[1:][np.isfinite(values[1:])]
+    enough = measured >= max(least, 1) and len(resampled)
+    low, high = metrics.percentiles(resampled, level) if enough else (np.nan, np.nan)
+    means = (part[0] * len(on) / count if count else np.nan for part in (top, bottom))
+    return {
+        **dict(zip(("share", "area"), map(float, means), strict=True)),
+        "value": float(values[0]),
+        "low": low,
+        "high": high,
+        "n": measured,
+        "empty": int((~there).sum()),
+    }
