@@ -159,7 +159,9 @@ def test_load_says_how_to_train_what_is_missing_and_reads_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = results.Store(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"-m tff_core\.training --detector efb0-miniature --seed 4"):
+    with pytest.raises(
+        FileNotFoundError, match=r"-m tff_core\.detectors\.training --detector efb0-miniature --seed 4"
+    ):
         detectors.load("efb0-miniature", 4, store)
     monkeypatch.setitem(detectors.ARCHITECTURES, "tiny", detectors.Architecture("Tiny", 2, tiny))
     monkeypatch.setitem(detectors.REGISTRY, "t", detectors.Spec("t", "tiny"))

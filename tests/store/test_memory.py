@@ -13,24 +13,14 @@ from lrp_nets import pictures, toy
 from PIL import Image
 from torch import Tensor, nn
 
-from tff_core import (
-    color,
-    data,
-    detectors,
-    dropout,
-    ffrs,
-    judge,
-    lrp,
-    maxima,
-    memory,
-    rankings,
-    results,
-    sensitivity,
-    training,
-)
+from tff_core import detectors, lrp
+from tff_core.detectors import judge, training
+from tff_core.features import color, dropout, ffrs, maxima, rankings, sensitivity
 from tff_core.features import pixels as pixel_study
 from tff_core.features.names import FeatureMap
 from tff_core.lrp.rules import Conv
+from tff_core.pictures import data
+from tff_core.store import memory, results
 
 X = pictures(11, 32)
 
