@@ -29,13 +29,13 @@ def resnet() -> nn.Module:
 
 
 def test_registry() -> None:
-    universal = ["resnet50-miniature", "efb0-miniature"]
+    universal = ["resnet50-miniature", "efb0-miniature", "resnet18-miniature"]
     assert detectors.names() == [*universal, *(f"{name}-cr" for name in universal)]
-    assert [detectors.get(name).k for name in detectors.names()] == [114, 27, 114, 27]
-    assert [detectors.get(name).options.get("grayscale") for name in detectors.names()] == [None] * 2 + [
+    assert [detectors.get(name).k for name in detectors.names()] == [114, 27, 21] * 2
+    assert [detectors.get(name).options.get("grayscale") for name in detectors.names()] == [None] * 3 + [
         0.5
-    ] * 2
-    assert detectors.classifiers() == ["resnet50-scenes", "efb0-scenes"]
+    ] * 3
+    assert detectors.classifiers() == ["resnet50-scenes", "efb0-scenes", "resnet18-scenes"]
     assert all(detectors.get(name).classes == scenes.CLASSES for name in detectors.classifiers())
     with pytest.raises(ValueError, match="no detector is called 'vgg'; expected one of resnet50-miniature"):
         detectors.get("vgg")

@@ -1,6 +1,5 @@
 """Sensitivity: the logits of every condition, and tables that say what the logits say."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -335,14 +334,6 @@ def test_rank_writes_both_rankings_and_says_how_many_pictures_counted(
         again = ffrs.Omega.from_csv(path, lrp.canonize(model))
         assert again.top(K) == found[label].top(K)
     assert f"only {found['fake'].count} of 6 fake pictures" in capsys.readouterr().err
-
-
-def test_two_thousand_resamples_take_seconds() -> None:
-    frame = simulated(FULL, seeds=1, n=100, draws=20)
-    started = time.process_time()
-    sensitivity.table(frame, {0: 0.0})
-    sensitivity.contrast(frame)
-    assert time.process_time() - started < 15
 
 
 def test_rank_can_count_confidence_from_the_calibrated_threshold(store: results.Store) -> None:

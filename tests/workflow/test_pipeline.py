@@ -323,10 +323,7 @@ def test_a_step_ends_with_whoever_waits_for_it(tmp_path: Path, warm_environment:
     step = _step(tmp_path, warm_environment, "step.py", "wait")
     _wait_until((tmp_path / "started").exists, 120)
     step.kill()
-    # its ends of the pipes close when the step itself is gone, long before it would have ended
-    begin = time.monotonic()
-    step.communicate(timeout=50)
-    assert time.monotonic() - begin < 40
+    step.communicate()  # its ends of the pipes close when the step itself is gone
     assert not (tmp_path / "ended").exists()
 
 
@@ -492,10 +489,11 @@ class TestTinyBook:
         for name, changed in tiny_book.before_kill.items():
             assert Path(name).stat().st_mtime_ns == changed, f"{name} was made again"
 
-    def test_nothing_changed_is_seen_within_ten_seconds(self, tiny_book: TinyBook) -> None:
-        begin = time.monotonic()
+    def test_where_nothing_has_changed_no_workflow_is_started(self, tiny_book: TinyBook) -> None:
+        report = tiny_book.build / "logs" / "snakemake.log"
+        before = report.stat().st_mtime_ns
         done = tiny_book.make()
-        assert time.monotonic() - begin < 10
+        assert report.stat().st_mtime_ns == before
         assert done.returncode == 0
         assert done.stdout.startswith("nothing has changed since the last build\n")
 
@@ -595,16 +593,15 @@ def test_steps_that_outlive_a_killed_build_are_waited_for(tmp_path: Path) -> Non
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (tmp_path / ".lock").write_text(str(gone.pid))
-    begin = time.monotonic()
-    build.lock(tmp_path).close()
-    assert 0.5 < time.monotonic() - begin < 60
+    handle = build.lock(tmp_path)  # the orphan, which writes nothing, keeps it for two seconds
+    assert (tmp_path / ".lock").read_text() == str(os.getpid())
+    handle.close()
     orphan.communicate()
 
 
-def test_a_living_build_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_living_build_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = build.lock(tmp_path)
-    begin = time.monotonic()
+    monkeypatch.setattr(time, "sleep", None)  # what waits would fail
     with pytest.raises(build.BuildError, match=f"process {os.getpid()}"):
         build.lock(tmp_path)
-    assert time.monotonic() - begin < 30
     handle.close()
