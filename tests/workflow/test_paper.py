@@ -93,7 +93,9 @@ def test_the_papers_grid_end_to_end(tmp_path: Path) -> None:
     root = tmp_path / "project"
     root.mkdir()
     copy_project(root)
-    fewer = {"draws_random": 2, "draws_matched": 2, "bootstrap": 50}
+    # of the test pictures one generator with class folders, one without, and the one that detectors learn from
+    some = ["progan", "stylegan2", "gaugan"]
+    fewer = {"generators": some, "draws_random": 2, "draws_matched": 2, "bootstrap": 50}
     (root / "workflow" / "config.local.yaml").write_text(yaml.safe_dump(fewer))
     command = [
         sys.executable,
@@ -111,13 +113,13 @@ def test_the_papers_grid_end_to_end(tmp_path: Path) -> None:
     tables = root / "build" / "results" / "tables"
     sensitivity = pd.read_csv(tables / "sensitivity.csv").set_index("detector")
     assert set(sensitivity.index) == {"wang-resnet50", "paper-cr-resnet50"}
-    assert set(sensitivity["generator"]) == set(paper_assets.CLASSES)
+    assert set(sensitivity["generator"]) == set(some)
     assert set(sensitivity.loc["wang-resnet50"].query("condition == 'top-k'")["k"]) == {114}
     assert set(sensitivity["seed"]) == {0}
     # every picture of every class, whatever its size
     assert set(zip(sensitivity["n_real"], sensitivity["n_fake"], strict=True)) == {(8, 8)}
     found = pd.read_csv(tables / "color_robust.csv")
-    assert set(found["generator"]) == set(paper_assets.CLASSES)
+    assert set(found["generator"]) == set(some)
     page = (root / "build" / "html" / "notebooks" / "10_verdicts.html").read_text()
     assert "0.5 points" in page, "measured against published"
     assert not list((root / "build" / "data" / "forensynths").glob("train"))
