@@ -66,8 +66,8 @@ display(
 # %% [markdown]
 # The rule behind these sentences: the difference of AP, top-k minus control, is pooled over the detectors
 # trained from different seeds (where there are several), with a 95 % bootstrap interval over pictures and
-# over draws of the control. On a generator the claim holds if that whole interval lies below zero. Over all
-# generators the word is *holds* (everywhere), *holds in part* (somewhere) or *does not hold* (nowhere).
+# over draws of the control. A generator speaks for the claim if that whole interval lies below zero; how a
+# word follows from all of them stands at {doc}`the verdicts </notebooks/10_verdicts>`.
 # {doc}`The third chapter </notebooks/03_sensitivity>` shows the intervals.
 
 # %% [markdown]
@@ -98,8 +98,9 @@ if spec.dataset != "miniature":
 # ## Every claim of the paper, and its verdict
 #
 # The figure is about two of the paper's claims. It makes eight, each has a chapter here, and each gets a
-# word by the same rule: *holds* if on every generator the whole interval lies on the claim's side, *holds in
-# part* if on some, *does not hold* if on none.
+# word by the same rule. *Holds*: on every generator the whole interval lies on the claim's side. *Holds in
+# part*: on more than luck would give, and on none on the other side. *Mixed*: on some for the claim, on some
+# against it. *Contradicted*: on some against it, on none for it. *Open*: everything else.
 
 # %% tags=["hide-input"]
 table = verdicts.load(store)

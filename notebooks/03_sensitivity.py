@@ -207,9 +207,10 @@ display(
 )
 
 # %% [markdown]
-# The rule: *holds* if on every generator the whole pooled interval lies below zero, *holds in part* if on
-# some, *does not hold* if on none. A handful of detector seeds is few, and one is none to compare; where
-# there are several, read the seeds' own intervals beside the pooled one.
+# The rule: a generator speaks for the claim if the whole pooled interval lies below zero, against it if it
+# lies above; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows. A handful of detector
+# seeds is few, and one is none to compare; where there are several, read the seeds' own intervals beside
+# the pooled one.
 
 # %% [markdown]
 # ## Real and fake accuracy, always together

@@ -324,8 +324,8 @@ display(Markdown("\n\n".join(text)))
 # ## The verdict
 #
 # The rule: a generator speaks *for* the claim if the whole interval of $q$(detector) minus $q$(classifier)
-# lies below zero for both methods, *against* it if it lies above zero for one of them. The claim *holds* if
-# every generator speaks for it, *holds in part* if some do, *does not hold* if none does. The paper has no
+# lies below zero for both methods, *against* it if it lies above zero for one of them; {doc}`the verdicts
+# </notebooks/10_verdicts>` say how the word follows. The paper has no
 # number to print beside it: its evidence is the sight of heatmaps of fakes.
 
 # %% tags=["hide-input"]
@@ -339,6 +339,7 @@ rest = [g for g in says.index if g not in for_it + against]
 
 told = [f"{len(some)}{verdicts.named(some)}" for some in (for_it, against, rest)]
 if len(says):
+    word = verdicts.word(len(for_it), against=len(against), open_=len(rest))
     follows = (
         pooled[pooled["model"] == "classifier"].groupby("method")["low"].apply(lambda low: (low > 1).sum())
     )
@@ -347,7 +348,7 @@ if len(says):
         for side in ("for", "against")
     }
     text = (
-        f"The claim **{verdicts.word(len(for_it), len(says) - len(for_it))}** here. Of {len(says)} "
+        f"The claim {verdicts.claim_is(word)} here. Of {len(says)} "
         f"generators {told[0]} speak for it, {told[1]} against it, {told[2]} leave it open. "
         f"The interval lies above zero for {counts['against']}; below zero for {counts['for']}.\n\n"
         "**The premise.** The classifier's own explanations follow objects (whole interval of q above 1) for "

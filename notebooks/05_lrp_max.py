@@ -221,16 +221,15 @@ def sentence(group):
     said = verdicts.side(rows["low"], rows["high"])
     known = rows[said != verdicts.MISSING]
     if known.empty:
-        return "**not testable here**: no map has a patch"
+        return "the claim is **not testable here**: no map has a patch"
     parts = []
     for word, meaning in ((verdicts.FOR, "above"), (verdicts.AGAINST, "below")):
         some = [figures.generator_name(g) for g in rows.loc[said == word, "generator"]]
         parts.append(f"{meaning} zero on {len(some)}" + (f" ({', '.join(some)})" if some else ""))
-    speak = int((said == verdicts.FOR).sum())
-    return (
-        f"the claim **{verdicts.word(speak, len(rows) - speak)}**: the whole interval lies "
-        f"{' and '.join(parts)} of {len(rows)} generators"
-    )
+    sides = (int((said == word).sum()) for word in (verdicts.FOR, verdicts.AGAINST, verdicts.OPEN))
+    speak, against, rest = sides
+    word = verdicts.claim_is(verdicts.word(speak, against=against, open_=rest))
+    return f"the claim {word}: the whole interval lies {' and '.join(parts)} of {len(rows)} generators"
 
 
 sizes = [int(pooled[pooled["group"] == g]["n_maps"].max()) for g in ("top-k", "top-k - matched-k")]
@@ -251,8 +250,8 @@ display(
 )
 
 # %% [markdown]
-# The rule: *holds* if on every generator the whole interval of the difference lies above zero, *holds in
-# part* if on some, *does not hold* if on none.
+# The rule: a generator speaks for the claim if the whole interval of the difference lies above zero, against
+# it if below; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows.
 
 # %% [markdown]
 # ## Your own picture

@@ -131,14 +131,15 @@ display(
 fakes = pairs[(pairs["label"] == "fake") & (pairs["filter"] == PAPER)]
 reals = pairs[(pairs["label"] == "real") & (pairs["filter"] == "all")]
 falls, rises, unsure = verdicts.parted(fakes)
-word = verdicts.word(len(falls), len(rises + unsure))
+word = verdicts.word(len(falls), against=len(rises), open_=len(unsure))
 all_fakes = pairs[(pairs["label"] == "fake") & (pairs["filter"] == "all")]
 wrong = reals.loc[reals["called_fake_gray"] > reals["called_fake"] + 0.1, "generator"].tolist()
 display(
     Markdown(
         ":::{admonition} Verdict: gray lowers the fake probability\n:class: important\n\n"
-        f"The claim **{word}** here. The drop of the fakes' median (p ≥ 0.2, as in the paper) lies with "
-        f"its whole interval above zero on {len(falls)} of {len(generators)} generators{named(falls)}, "
+        f"The claim {verdicts.claim_is(word)} here. "
+        f"The drop of the fakes' median (p ≥ 0.2, as in the paper) lies with its "
+        f"whole interval above zero on {len(falls)} of {len(generators)} generators{named(falls)}, "
         f"contains zero on {len(unsure)}{named(unsure)}, and lies below zero on "
         f"{len(rises)}{named(rises)}. Between {fakes['n'].min()} and {fakes['n'].max()} "
         + ("pairs of a fake and a seed" if len(seeds) > 1 else "fakes")
@@ -160,9 +161,9 @@ display(
 )
 
 # %% [markdown]
-# The rule: *holds* if on every generator the interval of the pooled drop lies above zero, *holds in part*
-# if on some, *does not hold* if on none. The paper draws such box plots, with the drop of the median, for
-# fakes of its seven generators; it has neither reals nor intervals.
+# The rule: a generator speaks for the claim if the interval of the pooled drop lies above zero, against it
+# if below; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows. The paper draws such box
+# plots, with the drop of the median, for fakes of its seven generators; it has neither reals nor intervals.
 
 # %% [markdown]
 # ## Without leaving colour: luma and chroma exchanged
@@ -245,12 +246,12 @@ mixed = mean["clipped"].drop(["real", "fake"])
 own = exchanged[exchanged["pictures"] == "fake"].set_index("generator")["called"]
 little = own.index[own < 0.25].tolist()
 chroma, luma, open_ = verdicts.parted(contrast)
-word = verdicts.word(len(chroma), len(luma + open_))
+word = verdicts.word(len(chroma), against=len(luma), open_=len(open_))
 sizes = exchanged["n"]
 display(
     Markdown(
         ":::{admonition} Verdict: the evidence lies in the chroma\n:class: important\n\n"
-        f"The claim **{word}** here. With the luma of a real and the chroma of a fake "
+        f"The claim {verdicts.claim_is(word)} here. With the luma of a real and the chroma of a fake "
         f"{called['real luma, fake chroma']} are called fake (control, chroma of another real: "
         f"{called['real luma, other real' + chr(39) + 's chroma']}); with the luma of a fake and the "
         f"chroma of a real {called['fake luma, real chroma']} (control, chroma of another fake: "
@@ -275,9 +276,9 @@ display(
 # %% [markdown]
 # The first minus the second is the right comparison: both sets have one part from a real and one from a
 # fake, and both are mixtures of two pictures. If the controls already differ much from the unmixed
-# pictures, mixing itself disturbs the detector, and only the difference means something. The rule is the one
-# above: *holds* if on every generator the interval of that difference lies above zero, *holds in part* if on
-# some, *does not hold* if on none. The paper has no such test; the claim is what its reading implies.
+# pictures, mixing itself disturbs the detector, and only the difference means something. The rule is the
+# one above, for the interval of that difference. The paper has no such test; the claim is what its reading
+# implies.
 
 # %% [markdown]
 # ## Saturation and hue

@@ -207,8 +207,9 @@ for generator, own in contrast.groupby("generator"):
 
 def sentence(rows):
     above, below, rest = verdicts.parted(rows)
+    word = verdicts.word(len(above), against=len(below), open_=len(rest))
     return (
-        f"**{verdicts.word(len(above), len(below + rest))}**: the whole interval lies above zero on "
+        f"{verdicts.claim_is(word)}: the whole interval lies above zero on "
         f"{len(above)} of {len(rows)} generators{named(above)}, contains zero on {len(rest)}{named(rest)}, "
         f"lies below zero on {len(below)}{named(below)}"
     )
@@ -249,8 +250,9 @@ display(
 )
 
 # %% [markdown]
-# The rules: a map counts at $p \le 0.05$, uncorrected, as in the paper; *holds* if on every generator the
-# whole interval of the difference lies above zero, *holds in part* if on some, *does not hold* if on none.
+# The rules: a map counts at $p \le 0.05$, uncorrected, as in the paper; a generator speaks for the claim
+# if the whole interval of the difference lies above zero, against it if below; {doc}`the verdicts
+# </notebooks/10_verdicts>` say how the word follows.
 
 # %% [markdown]
 # ## The share is a matter of how many pictures

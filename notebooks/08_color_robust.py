@@ -120,7 +120,7 @@ single = single[single["seed"] != "all"].groupby("generator")["ap"]
 gain, cost = pooled["difference", "gray"], pooled["difference", "color"]
 ends = {"ap_low": "low", "ap_high": "high"}
 better, worse, unsure = verdicts.parted(gain.rename(columns=ends).reset_index())
-word = verdicts.word(len(better), len(worse + unsure))
+word = verdicts.word(len(better), against=len(worse), open_=len(unsure))
 several = len(seeds) + len(robust_seeds) > 2  # then the means are of other seeds than the differences
 won, paid, _ = verdicts.parted(cost.rename(columns=ends).reset_index())
 counts = measured[["n_real", "n_fake"]]
@@ -129,7 +129,8 @@ chance = {row.Index: verdicts.chance(int(row.n_real), int(row.n_fake)) for row i
 blind = [g for g in generators if whole.loc[g, "ap_low"] <= chance[g]]
 ap = {(m, i): pooled[m, i]["ap"].mean() for m in ("universal", "color-robust") for i in ("color", "gray")}
 text = (
-    f"The claim **{word}** here. On gray pictures the colour-robust detector's AP exceeds the universal "
+    f"The claim {verdicts.claim_is(word)} here. "
+    f"On gray pictures the colour-robust detector's AP exceeds the universal "
     f"one's with its whole interval on {len(better)} of {len(gain)} generators{named(better)}; the interval "
     f"contains zero on {len(unsure)}{named(unsure)} and lies below zero on {len(worse)}{named(worse)}. Mean "
     f"over generators and all seeds of each: {verdicts.percent(ap['universal', 'gray'])} and "
@@ -168,8 +169,9 @@ display(
 )
 
 # %% [markdown]
-# The rule: *holds* if on every generator the whole interval of the paired difference on gray pictures lies
-# above zero, *holds in part* if on some, *does not hold* if on none. The cost in colour is reported by the
+# The rule: a generator speaks for the claim if the whole interval of the paired difference on gray pictures
+# lies above zero, against it if below; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows.
+# The cost in colour is reported by the
 # same rule and has no part in the verdict.
 #
 # **All numbers, beside the paper's.** The paper has one table for each of its networks, of one detector each
@@ -476,8 +478,8 @@ display(
 )
 
 # %% [markdown]
-# The rule is that of the chapter on sensitivity: *holds* if on every generator the whole interval of top-k
-# minus layer-matched lies below zero, *holds in part* if on some, *does not hold* if on none.
+# The rule is that of the chapter on sensitivity: a generator speaks for the claim if the whole interval of
+# top-k minus layer-matched lies below zero, against it if above.
 
 # %% [markdown]
 # ## What it means, and what it does not

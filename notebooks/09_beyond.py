@@ -55,8 +55,14 @@ def batches(images, size=25):
     return data.batches(images, size, device=device, preprocessing=spec.preprocessing)
 
 
-def word(held, of):
-    return verdicts.word(held, of - held) if of else "is not testable here"
+def said(rows, wants="below"):
+    """The verdict from one interval (low, high) for each case, of this seed."""
+    sides = verdicts.side(rows["low"], rows["high"], wants=wants).tolist()
+    counts = [sides.count(s) for s in ("for", "against", "open")]
+    if not sum(counts):
+        return verdicts.claim_is(verdicts.UNTESTED)
+    word = verdicts.word(counts[0], against=counts[1], open_=counts[2])
+    return f"{verdicts.claim_is(word)} for this training seed"
 
 
 def listed(names):
@@ -226,7 +232,8 @@ display(
         f"{sum(panel.counts[MEAN])} pictures; detector seed {seed}."
         + caution
         + f"\n\n:::{{admonition}} Verdict: the top-k matter more than maps as loud as they are\n"
-        f":class: important\n\nThe claim **{word(len(held), len(fair))}**{TRIVIAL}: the interval of the "
+        f":class: important\n\nThe claim "
+        f"{said(mean.loc[[c for c in CONTROLS if CONTROLS[c] in fair]])}{TRIVIAL}: the interval of the "
         f"mean over generators lies below zero against {len(held)} of {len(fair)} controls{listed(held)}."
         + (f" Not testable against {len(unfair)}{listed(unfair)}: too few maps are left." if unfair else "")
         + "\n:::"
@@ -234,11 +241,12 @@ display(
 )
 
 # %% [markdown]
-# The rule: *holds* if the whole interval of the mean over generators lies below zero against all controls,
-# *holds in part* against some, *does not hold* against none. Where the top-k take most of a layer, too few
-# maps are left for a control; one with less than nine tenths of k maps is shown, but does not count. Where
-# the top-k hold a whole layer and all pictures get one logit without them, the network is cut through, and
-# the verdict says that it is trivial.
+# The rule: a control speaks for the claim if the whole interval of the mean over generators lies below
+# zero, against it if above; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows. There is
+# one training seed here, so all intervals cover pictures only, and so does the word. Where the top-k take
+# most of a layer, too few maps are left for a control; one with less than nine tenths of k maps is shown,
+# but does not count. Where the top-k hold a whole layer and all pictures get one logit without them, the
+# network is cut through, and the verdict says that it is trivial.
 
 # %% [markdown]
 # ## Dose and response
@@ -294,7 +302,8 @@ display(
         + " Layer-matched sets have "
         + ", ".join(f"{dropped[step]:.0f} maps for k = {step}" for step in STEPS if step >= k)
         + ": narrow layers run out.\n\n:::{admonition} Verdict: at any dose omega's maps matter more than "
-        f"others of their layers\n:class: important\n\nThe claim **{word(len(deeper), len(doses))}**: the "
+        f"others of their layers\n:class: important\n\nThe claim "
+        f"{said(pd.DataFrame([against[d] for d in doses]))}: the "
         f"interval of the difference to the layer-matched curve lies below zero at {len(deeper)} of "
         f"{len(doses)} doses at which that control has nine tenths of k maps"
         + listed(f"k = {step}" for step in deeper)
@@ -307,8 +316,8 @@ display(
 )
 
 # %% [markdown]
-# The rule: *holds* if the whole interval (mean over generators) lies below zero at every dose at which the
-# control has nine tenths of k maps, *holds in part* at some, *does not hold* at none.
+# The rule is the same, over the doses at which the control has nine tenths of k maps (interval of the mean
+# over generators).
 
 # %% [markdown]
 # ## Is LRP needed?
@@ -347,7 +356,8 @@ display(
         "\n".join(lines)
         + f"\n\nMean over {len(generators)} generators, {sum(curves.counts[MEAN])} pictures, "
         f"detector seed {seed}; 95 % intervals, paired.\n\n:::{{admonition}} Verdict: LRP is needed to find "
-        f"these maps\n:class: important\n\nThe claim **{word(len(beaten), len(RIVALS))}**: omega's area is "
+        f"these maps\n:class: important\n\nThe claim "
+        f"{said(pd.DataFrame([minus[r] for r in RIVALS]), 'above')}: omega's area is "
         f"smaller, with the whole interval, than that of {len(beaten)} of {len(RIVALS)} rivals"
         f"{listed(beaten)}; larger than that of {len(better)}{listed(better)}; not told apart from "
         f"{len(open_)}{listed(open_)}.\n\n**Does it have to be omega of fakes?** The interval of the "
@@ -356,10 +366,9 @@ display(
 )
 
 # %% [markdown]
-# The rule: *holds* if the whole interval of the difference (mean over generators) lies above zero for all
-# three rivals, *holds in part* for some, *does not hold* for none. Chance and the layer-matched sets are no
-# rivals but marks to measure by: a ranking below the layer-matched curve knows more than which layers
-# matter.
+# The rule is the same, over the three rivals (interval of the difference, mean over generators). Chance and
+# the layer-matched sets are no rivals but marks to measure by: a ranking below the layer-matched curve
+# knows more than which layers matter.
 
 # %% [markdown]
 # ## How stable is the ranking?
@@ -412,13 +421,14 @@ steady = (
     if min(by_pictures) >= 0.8
     else verdicts.IN_PART
     if min(by_pictures) >= 0.5
-    else verdicts.NOT
+    else verdicts.CONTRADICTED
 )
 text = (
     f"**Over pictures.** Of the top {k}, two halves of {at.loc['halves', 'n']} fakes share "
     f"{verdicts.percent(*ends.loc['halves'])}; {at.loc['bootstrap', 'n']} fakes drawn anew keep "
     f"{verdicts.percent(*ends.loc['bootstrap'])}. "
-    f"The claim that the top-k are a property of the detector and not of the sample **{steady}**.\n\n"
+    "The claim that the top-k are a property of the detector and not of the sample "
+    f"{verdicts.claim_is(steady)}.\n\n"
     f"**Fakes and reals.** Omega of fakes and of reals share "
     f"{verdicts.percent(at.loc['fake, real', 'value'])} of the top {k}"
     + (
@@ -435,11 +445,12 @@ if pairs:
         for _, a, b in mine.index[mine.index.get_level_values(0) == "seeds"]
         if mine.loc[("seeds", a, b), "value"] > mine.loc[("seeds, by chance", a, b), "high"]
     ]
+    word = verdicts.word(len(more), against=0, open_=len(pairs) - len(more))
     text += (
         f"**Over trainings.** Two seeds share {verdicts.percent(at.loc['seeds', 'value'])} of the top {k} "
         f"channel by channel, chance within the layers "
         f"{verdicts.percent(at.loc['seeds, by chance', 'value'])}; the claim that the same channels come "
-        f"back **{word(len(more), len(pairs))}** (above the chance interval for {len(more)} of {len(pairs)} "
+        f"back {verdicts.claim_is(word)} (above the chance interval for {len(more)} of {len(pairs)} "
         f"pairs). Layer by layer they agree on "
         f"{verdicts.percent(at.loc['seeds, layers', 'value'])}."
     )
@@ -448,10 +459,11 @@ else:
 display(Markdown(f":::{{admonition}} Verdict: the ranking is stable\n:class: important\n\n{text}\n:::"))
 
 # %% [markdown]
-# The rules. Over pictures: *holds* if the lower ends of both intervals, at the paper's k, are at least 80 of
-# 100 maps; *holds in part* from 50 on. Over trainings: *holds* if every pair of seeds shares more maps than
-# the upper end of chance, *holds in part* if some do. A resample of pictures has fewer different ones than
-# the sample, so the bootstrap's overlap is on the low side.
+# The rules. Over pictures: *holds* if the lower ends of both intervals, at the paper's k, are at least 80
+# of 100 maps; *holds in part* from 50 on, and below that the claim is *contradicted*. Over trainings:
+# *holds* if every pair of seeds shares more maps than the upper end of chance, *holds in part* if more do
+# than luck would give. A resample of pictures has fewer different ones than the sample, so the bootstrap's
+# overlap is on the low side.
 
 # %% [markdown]
 # ## Another way to drop a map
@@ -499,7 +511,7 @@ display(
         + f"\n\nMean over {len(generators)} generators, {sum(panel.counts[MEAN])} pictures, detector seed "
         f"{seed}; {DRAWS['controls']} draws of the control.\n\n:::{{admonition}} "
         f"Verdict: the top-k matter more, however a map is dropped\n:class: important\n\nThe claim "
-        f"**{word(len(held), len(WAYS))}**{TRIVIAL}: the interval lies below zero for "
+        f"{said(mean.loc[list(WAYS)])}{TRIVIAL}: the interval lies below zero for "
         f"{len(held)} of {len(WAYS)} ways{listed(held)}.\n:::"
     )
 )
@@ -537,7 +549,9 @@ mean = drift[drift["generator"] == MEAN].set_index("what")
 gain, lost = mean.loc["gain"], mean.loc["lost"]
 each = drift[(drift["what"] == "lost") & (drift["generator"] != MEAN)]
 gone = [figures.generator_name(g) for g in each.loc[each["low"] > 0, "generator"]]
-verdict = verdicts.NOT if gain.low <= 0 else verdicts.IN_PART if lost.low > 0 else verdicts.HOLDS
+verdict = verdicts.IN_PART if lost.low > 0 else verdicts.HOLDS
+if gain.low <= 0:
+    verdict = verdicts.CONTRADICTED if gain.high < 0 else verdicts.UNDECIDED
 ends = "; ".join(
     f"seed {s}: {before[s]:+.2f} before, {new.value:+.2f} [{new.low:+.2f}, {new.high:+.2f}] after"
     for s, new in moved.items()
@@ -562,7 +576,7 @@ display(
         + (f" and detector seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "")
         + f", n = {int(mean.loc['whole', 'n_real'])} reals and {int(mean.loc['whole', 'n_fake'])} "
         f"fakes.\n\n:::{{admonition}} Verdict: the lost accuracy is a threshold that no longer fits\n"
-        f":class: important\n\nThe claim **{verdict}**: a new threshold "
+        f":class: important\n\nThe claim {verdicts.claim_is(verdict)}: a new threshold "
         f"brings back {verdicts.points(gain.value, gain.low, gain.high)} of balanced accuracy, and "
         f"{verdicts.points(lost.value, lost.low, lost.high)} stay lost, as a mean over generators. On "
         f"single ones the interval of what stays lost lies above zero on {len(gone)} of {len(generators)}"
@@ -571,8 +585,8 @@ display(
 )
 
 # %% [markdown]
-# The rule: *does not hold* if the interval of what comes back does not lie above zero; else *holds in part*
-# if the interval of what stays lost lies above zero too, and *holds* if not.
+# The rule: *contradicted* if the interval of what comes back lies below zero, *open* if it contains zero;
+# else *holds in part* if the interval of what stays lost lies above zero too, and *holds* if not.
 
 # %% [markdown]
 # ## What it means, and what it does not

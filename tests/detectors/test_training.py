@@ -190,7 +190,7 @@ def test_missing_pictures_are_named(spec: detectors.Spec, store: results.Store, 
         run(spec, store, replace(SETTINGS, n=31))
     with pytest.raises(ValueError, match="48 pictures are less than one batch of 50"):
         run(spec, store, replace(SETTINGS, batch_size=50))
-    with pytest.raises(ValueError, match="precision 'half': expected auto, float32 or bfloat16"):
+    with pytest.raises(ValueError, match="precision 'half': expected float32 or bfloat16"):
         run(spec, store, replace(SETTINGS, precision="half"))
 
 
@@ -296,9 +296,34 @@ def test_other_augmentations_do_not_shift_the_random_draws() -> None:
     assert torch.equal(data.grayscale(without), with_gray)
 
 
+def test_nothing_but_the_settings_chooses_the_precision(spec: detectors.Spec, store: results.Store) -> None:
+    seen: list[str] = []
+    layer = nn.Conv2d.forward
+
+    def watch(self: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+        out = layer(self, x)
+        seen.append(f"{out.dtype} {torch.get_float32_matmul_precision()} {torch.backends.cudnn.allow_tf32}")
+        return out
+
+    torch.set_float32_matmul_precision("medium")  # which lets a processor take bfloat16 where it has it
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(nn.Conv2d, "forward", watch)
+            first = run(spec, store, replace(SETTINGS, epochs=1))
+            trained = {*seen}
+            low = run(spec, store, replace(SETTINGS, epochs=1, precision="bfloat16"), seed=1)
+        assert torch.get_float32_matmul_precision() == "medium"  # and is left as it was
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert trained == {"torch.float32 highest False"}
+    assert any(what.startswith("torch.bfloat16") for what in seen)
+    precision = [results.read_json(p.with_suffix(".json"))["provenance"]["precision"] for p in (first, low)]
+    assert precision == ["torch.float32", "torch.bfloat16"]
+
+
 def test_settings_of_the_registered_detectors() -> None:
-    assert training.config(detectors.get("resnet50-miniature")).precision == "auto"
-    assert training.config(detectors.get("efb0-miniature")).precision == "float32"
+    # on every processor the same: none is asked what it computes natively
+    assert {training.config(detectors.get(name)).precision for name in detectors.names()} == {"float32"}
     robust = detectors.Spec("x", "resnet50", options={"grayscale": 0.5})
     assert training.config(robust).grayscale == 0.5
     assert training.config(robust, n=7).n == 7

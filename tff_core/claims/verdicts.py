@@ -28,7 +28,12 @@ MARGIN = 0.05
 """A loss of AP smaller than this counts as none (claim C3): 5 points."""
 FOR, AGAINST, OPEN, MISSING, ASIDE = "for", "against", "open", "missing", "aside"
 """What one interval says about a claim. Missing: there is none. Aside: it is told, but judges nothing."""
-HOLDS, IN_PART, NOT, UNTESTED = "holds", "holds in part", "does not hold", "not testable here"
+HOLDS, IN_PART, MIXED, CONTRADICTED = "holds", "holds in part", "mixed", "contradicted"
+UNDECIDED, UNTESTED = "open", "not testable here"
+WORDS = (HOLDS, IN_PART, MIXED, CONTRADICTED, UNDECIDED, UNTESTED)
+"""All words that a verdict may have; `word` says when."""
+LUCK = 0.05
+"""*Holds in part* asks for so many generators that luck alone gives them with at most this probability."""
 CAUTION = "Caution:"
 """Begins what a verdict's reason warns of."""
 _TRAINED_ON = "progan"
@@ -135,8 +140,8 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """ "holds" on every generator, "holds in part" on some, or "does not hold" on any."""
-        return word(len(self.below), len(self.above) + len(self.open))
+        """The verdict, by the rule of `word`."""
+        return word(len(self.below), against=len(self.above), open_=len(self.open))
 
     def sentence(self) -> str:
         """The verdict in words, with every generator named."""
@@ -148,7 +153,7 @@ class Verdict:
             parts.append(f"on {len(self.open)} it contains zero{named(self.open)}")
         if self.above:
             parts.append(f"on {len(self.above)} it lies above zero{named(self.above)}")
-        return f"The claim **{self.word}** here: " + "; ".join(parts) + "."
+        return f"The claim {claim_is(self.word)} here: " + "; ".join(parts) + "."
 
 
 def verdict(contrast: pd.DataFrame, kind: str = MATCHED) -> Verdict:
@@ -189,16 +194,46 @@ def parted(rows: pd.DataFrame, wants: str = "above") -> tuple[list[str], list[st
     return yes, no, [g for g in rows["generator"] if g not in yes + no]
 
 
-def word(speak_for: int, others: int) -> str:
-    """ "holds" where every generator speaks for a claim, "holds in part" where some do, else not.
+def word(speak_for: int, *, against: int, open_: int) -> str:
+    """The verdict that follows from how many generators speak for a claim, against it, or leave it open.
+
+    - "holds": all speak for it.
+    - "holds in part": at least `needed` do, more than luck would give on its own, and none speaks against it.
+    - "mixed": some speak for it and some against it.
+    - "contradicted": some speak against it and none for it.
+    - "open": none speaks against it, and none for it, or no more than luck would give.
 
     Raises ValueError where there is no generator at all.
     """
-    if not speak_for + others:
+    generators = speak_for + against + open_
+    if not generators:
         raise ValueError("no generator was measured: expected one or more; the claim is not testable")
-    if not speak_for:
-        return NOT
-    return IN_PART if others else HOLDS
+    if speak_for == generators:
+        return HOLDS
+    if against:
+        return MIXED if speak_for else CONTRADICTED
+    return IN_PART if speak_for >= needed(generators) else UNDECIDED
+
+
+def needed(generators: int, level: float = LUCK) -> int:
+    """The fewest of so many generators that luck alone gives with a probability of at most ``level``."""
+    return next((m for m in range(generators + 1) if luck(m, generators) <= level), generators)
+
+
+def claim_is(word: str) -> str:
+    """The word as it follows "the claim" in a sentence, in bold: ``**holds**``, ``is **open**``."""
+    return f"**{word}**" if word in (HOLDS, IN_PART) else f"is **{word}**"
+
+
+def rule(generators: int | None = None) -> str:
+    """The rule of `word` in words, for a page; with the number that luck allows of so many generators."""
+    least = "" if generators is None else f": at least {needed(generators)} of {generators}"
+    return (
+        "*holds* if every generator speaks for the claim; *holds in part* if none speaks against it and more "
+        f"speak for it than luck would give on its own, in at most {100 * LUCK:.0f} of 100 cases{least}; "
+        "*mixed* if some speak for it and some against it; *contradicted* if some speak against it and none "
+        "for it; *open* otherwise"
+    )
 
 
 def luck(speak_for: int, generators: int, level: float = 0.95) -> float:
@@ -543,7 +578,7 @@ def unfair(store: Store, detector: str, generators: Sequence[str]) -> str:
 def judge(evidence: pd.DataFrame) -> pd.DataFrame:
     """The verdicts: one row per claim and detector.
 
-    Columns: claim, detector, verdict (`word`, or "not testable here" where no generator has an interval);
+    Columns: claim, detector, verdict (by `word`, or "not testable here" where no generator has an interval);
     generators_for, generators_against, generators_open (names, separated by blanks); value, low, high (of the
     claim's first part: mean over generators of the number and of both ends, as wide as if all errors went
     together); n (behind each interval, the smallest); rule; why, in words.
@@ -562,9 +597,11 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
             row |= {"verdict": UNTESTED, "rule": claim.rule, "why": f"Not measured: {reasons}."}
         else:
             parts = _parts(own)
-            row |= {"verdict": word(len(names[FOR]), measured - len(names[FOR])), "rule": claim.rule}
+            verdict = word(len(names[FOR]), against=len(names[AGAINST]), open_=len(names[OPEN]))
+            row |= {"verdict": verdict, "rule": f"{claim.rule}; {rule(measured).replace('*', '')}"}
             row |= {name: parts[0][name] for name in ("value", "low", "high", "n")}
-            told = [_why(claim, names, measured, parts), _blind(claim, str(detector), names, states)]
+            told = [_why(claim, names, measured, parts), _maybe_luck(verdict, names, measured)]
+            told.append(_blind(claim, str(detector), names, states))
             cautions = dict.fromkeys(own.loc[(own["says"] != MISSING) & (own["reason"] != ""), "reason"])
             row["why"] = "".join([*told, *(f" {CAUTION} {text}." for text in cautions)])
         row |= {f"generators_{w}": " ".join(names[w]) if measured else "" for w in (FOR, AGAINST, OPEN)}
@@ -611,6 +648,19 @@ def _why(
         for p in parts
     ]
     return f"{'; '.join(told)}. Mean: {'; '.join(numbers)}."
+
+
+def _maybe_luck(verdict: str, names: dict[str, list[str]], measured: int) -> str:
+    """That generators speak for a claim, or against it, but no more than luck would give."""
+    side = {UNDECIDED: FOR, CONTRADICTED: AGAINST}.get(verdict)
+    if side is None or not 0 < len(names[side]) < needed(measured):
+        return ""
+    which = f"{side} it" if side == AGAINST else "for a claim"
+    return (
+        f" {len(names[side])} of {measured} may be luck: so many or more speak {which} with probability "
+        f"{luck(len(names[side]), measured):.2f} where there is nothing; it takes {needed(measured)} to be "
+        f"rarer than {LUCK:g}."
+    )
 
 
 def _blind(claim: Claim, detector: str, names: dict[str, list[str]], states: pd.DataFrame) -> str:
