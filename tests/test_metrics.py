@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tff_core import metrics
 
@@ -60,6 +60,50 @@ def test_threshold_is_the_best_of_all_scores(seed: int, ties: bool) -> None:
     threshold = metrics.gmean_threshold(y, s)
     assert gmean(threshold) == pytest.approx(best)
     assert threshold == max(t for t in s if gmean(t) == pytest.approx(best))
+
+
+@pytest.mark.parametrize(
+    ("y", "s", "text"),
+    [
+        ([0, 1], [1.0, 0.0], "ranks reals above fakes; is its label order the other way round"),
+        ([0, 1], [0.0, 0.0], "all 2 scores are 0"),
+        ([0, 0, 1, 1], [3.0, 2.0, 2.0, 1.0], "no fake scores above any real"),
+        ([1, 1, 0], [-7.5, -7.5, -7.5], "all 3 scores are -7.5"),
+    ],
+)
+def test_where_no_threshold_is_any_good_it_is_said_and_never_infinite(
+    y: list[int], s: list[float], text: str
+) -> None:
+    assert metrics.best_threshold(y, s) is None
+    for function in (metrics.gmean_threshold, metrics.threshold_interval):
+        with pytest.raises(ValueError, match=text):
+            function(y, s)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_threshold_and_its_interval_are_finite_whatever_the_sample(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = np.array([0, 1, *rng.integers(0, 2, rng.integers(0, 5))])
+    s = np.round(rng.normal(size=len(y)) - y)  # few, tied, and rather the wrong way round
+    best = metrics.best_threshold(y, s)
+    if best is not None:
+        found = metrics.threshold_interval(y, s, n=100)
+        assert found.value == best and s.min() <= found.low <= found.high <= s.max()
+
+
+def test_an_order_the_wrong_way_round_is_told_from_one_at_chance() -> None:
+    y, s = sample(60)
+    right, wrong, none = metrics.order(y, s), metrics.order(y, -s), metrics.order(y, np.zeros(len(y)))
+    assert right.auc == pytest.approx(roc_auc_score(y, s)) and right.warning() == ""
+    assert wrong.auc == pytest.approx(1 - right.auc) and wrong.reversed
+    assert "ranks reals above fakes (AUC 0." in wrong.warning() and "60 reals" in wrong.warning()
+    assert none.auc == 0.5 and none.at_chance and "no better than chance" in none.warning()
+    slightly = metrics.order([0, 1, 0, 1, 0, 1], [3, 2, 2.5, 2.6, 1, 0.5])
+    assert slightly.auc < 0.5 and slightly.at_chance and not slightly.reversed
+    # of 100 orders without meaning about five are called something
+    rng = np.random.default_rng(0)
+    called = [metrics.order(y, rng.normal(size=len(y))) for _ in range(200)]
+    assert 3 <= sum(not one.at_chance for one in called) <= 20
 
 
 def test_a_picture_at_the_threshold_is_called_fake() -> None:

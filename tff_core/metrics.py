@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
+from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_curve
 
 RESAMPLES = 2000
@@ -52,14 +53,81 @@ def chance(n_real: int, n_fake: int) -> float:
 def gmean_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
     """The score that maximises sqrt(true positive rate x true negative rate); at or above it is fake.
 
-    The highest such score where several are equally good. The paper calibrates on the test pictures
-    themselves; here the caller chooses the pictures.
-    Raises ValueError where only one label is present or a score is not finite.
+    The highest such score where several are equally good; always one of ``scores``. The paper calibrates on
+    the test pictures themselves; here the caller chooses the pictures.
+    Raises ValueError where only one label is present or a score is not finite, and where no threshold calls
+    at least one real and one fake right: all scores equal, or every real above every fake.
     """
+    best = best_threshold(labels, scores)
+    if best is not None:
+        return best
+    s = np.asarray(scores, dtype=np.float64)
+    if s.min() == s.max():
+        raise ValueError(
+            f"all {len(s)} scores are {s[0]:g}: no threshold tells reals from fakes; expected a detector "
+            "whose answer depends on the picture: check its weights and its preprocessing"
+        )
+    raise ValueError(
+        f"no threshold tells these {len(s)} pictures apart: no fake scores above any real: the detector "
+        f"ranks reals above fakes; {REVERSED}"
+    )
+
+
+def best_threshold(labels: ArrayLike, scores: ArrayLike) -> float | None:
+    """As `gmean_threshold`; None where no threshold calls at least one real and one fake right."""
     y, s = _checked(labels, scores)
     # collinear points are kept: on a slanted piece of the curve the best G-mean lies between its ends
     fpr, tpr, thresholds = roc_curve(y, s, drop_intermediate=False)
-    return float(thresholds[np.argmax(tpr * (1 - fpr))])
+    quality = tpr * (1 - fpr)
+    # the curve begins at infinity, where everything is called real
+    return float(thresholds[np.argmax(quality)]) if quality.max() > 0 else None
+
+
+class Order(NamedTuple):
+    """How scores rank fakes against reals: ``auc`` in [0, 1], and whether chance explains it.
+
+    ``low`` and ``high`` are one-sided p-values (Mann-Whitney): of an AUC this low, and this high, by chance.
+    """
+
+    auc: float
+    low: float
+    high: float
+    n_real: int
+    n_fake: int
+
+    @property
+    def reversed(self) -> bool:
+        """Reals are ranked above fakes, by more than chance explains (two-sided level of 5 %)."""
+        return self.auc < 0.5 and self.low < (1 - LEVEL) / 2
+
+    @property
+    def at_chance(self) -> bool:
+        """Chance explains the order."""
+        return not self.reversed and self.high >= (1 - LEVEL) / 2
+
+    def warning(self) -> str:
+        """What is wrong with the order, to follow the detector's name; empty where nothing is."""
+        seen = f"(AUC {self.auc:.2f} over {self.n_real} reals and {self.n_fake} fakes)"
+        if self.reversed:
+            return f"ranks reals above fakes {seen}; {REVERSED}"
+        return f"tells reals from fakes no better than chance {seen}" if self.at_chance else ""
+
+
+REVERSED = "is its label order the other way round? A logit must be higher for fakes"
+
+
+def order(labels: ArrayLike, scores: ArrayLike) -> Order:
+    """The area under the ROC curve with its Mann-Whitney tests: is a detector's sign the right way round?
+
+    Raises ValueError where only one label is present or a score is not finite.
+    """
+    y, s = _checked(labels, scores)
+    fake, real = s[y == 1], s[y == 0]
+    low, high = (mannwhitneyu(fake, real, alternative=side) for side in ("less", "greater"))
+    # of scores that are all equal the normal approximation has no deviation
+    p = [1.0 if np.isnan(test.pvalue) else float(test.pvalue) for test in (low, high)]
+    auc = float(low.statistic / (len(fake) * len(real)))
+    return Order(auc, p[0], p[1], len(real), len(fake))
 
 
 def accuracies(labels: ArrayLike, scores: ArrayLike, threshold: float) -> tuple[float, float]:
@@ -135,15 +203,21 @@ def ap_interval(
 def threshold_interval(
     labels: ArrayLike, scores: ArrayLike, n: int = 500, level: float = LEVEL, seed: int = 0
 ) -> Interval:
-    """The calibrated threshold and its bootstrap interval over the pictures: inside it a call is unsafe."""
+    """The calibrated threshold and its bootstrap interval over the pictures: inside it a call is unsafe.
+
+    All three are finite. A resample in which no threshold is any good allows every one: it counts as the
+    lowest score for the lower end and as the highest for the upper. Raises ValueError as `gmean_threshold`.
+    """
     y, s = _checked(labels, scores)
+    value = gmean_threshold(y, s)
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(y == label) for label in (0, 1)]
-    values = np.empty(n)
+    lows, highs = np.empty(n), np.empty(n)
     for b in range(n):
         drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
-        values[b] = gmean_threshold(y[drawn], s[drawn])
-    return Interval(gmean_threshold(y, s), *percentiles(values, level))
+        best = best_threshold(y[drawn], s[drawn])
+        lows[b], highs[b] = (s.min(), s.max()) if best is None else (best, best)
+    return Interval(value, percentiles(lows, level)[0], percentiles(highs, level)[1])
 
 
 def seed_weights(seeds: int, n: int = RESAMPLES, seed: int = 0, stream: int = 0) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -480,6 +481,58 @@ def test_add_registers_a_detector_that_is_what_it_claims(
                      "preprocessing": yaml.safe_load(shape)}  # fmt: skip
     # the very entry that `make` takes in
     assert detectors.external("wang06", entry).preprocessing.crop == 16
+
+
+def upside_down(
+    folder: Path, sign: float, path: Path, preprocessing: data.Preprocessing = data.IMAGENET
+) -> Path:
+    """Weights of the tiny network that say how dark (or bright) a picture is, and pictures to tell apart."""
+    for label, low, high in (("0_real", 0, 120), ("1_fake", 90, 255)):
+        (folder / label).mkdir(parents=True)
+        for i in range(20):
+            noise = np.random.default_rng(i).integers(low, high, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(folder / label / f"{i}.png")
+    made = tiny().eval()
+    images = data.scan(folder)
+    logits = detectors.logits(made, data.batches(images, preprocessing=preprocessing))
+    means = [logits[np.array(images.labels) == label].mean() for label in (0, 1)]
+    with torch.no_grad():
+        for parameter in made[-1].parameters():
+            parameter *= sign * np.sign(means[1] - means[0])
+    torch.save({"model": made.state_dict()}, path)
+    return path
+
+
+def test_a_detector_whose_sign_is_turned_round_is_refused_in_words(
+    checkout: Path, store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    val = store.data("miniature", "val", "progan")
+    shutil.rmtree(val)
+    turned = upside_down(val, -1.0, tmp_path / "turned.pth")
+    right = upside_down(tmp_path / "other", 1.0, tmp_path / "right.pth")
+    picture = str(val / "0_real" / "0.png")
+    for command in (["add", "mine"], ["detect", picture, "--calibrate", str(val)]):
+        assert main([*command, "--weights", str(turned), "--arch", "tiny"]) == 2
+        error = capsys.readouterr().err
+        assert "ranks reals above fakes (AUC 0." in error and "is its label order the other way" in error
+    assert not (checkout / "workflow" / "config.local.yaml").exists()
+    assert main(["add", "mine", "--weights", str(right), "--arch", "tiny"]) == 0
+    assert "chance" not in capsys.readouterr().err
+    constant = torch.load(right)
+    constant["model"]["7.weight"] *= 0
+    torch.save(constant, tmp_path / "constant.pth")
+    for command in (["add", "other"], ["detect", picture, "--calibrate", str(val)]):
+        assert main([*command, "--weights", str(tmp_path / "constant.pth"), "--arch", "tiny"]) == 2
+        assert "all 40 scores are" in capsys.readouterr().err
+
+
+def test_a_detector_at_chance_is_calibrated_and_it_is_said(
+    store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled = pictures(tmp_path / "noise")
+    assert main(["detect", str(labelled), "--calibrate", str(labelled), "--json"]) == 0
+    source = json.loads(capsys.readouterr().out)["threshold"]["source"]
+    assert "tells reals from fakes no better than chance (AUC 0." in source and "6 reals" in source
 
 
 def unruly() -> torch.nn.Module:

@@ -1,10 +1,13 @@
 """The registry, and weights that are refused unless they are what they claim."""
 
+import argparse
 import hashlib
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +94,100 @@ def test_weights_come_back_whatever_the_wrapping(tmp_path: Path, suffix: str) ->
             parameter.add_(1)
     loaded = detectors.load_weights(other, path).state_dict()
     assert all(torch.equal(loaded[key], state[key]) for key in state)
+
+
+WRAPPINGS: dict[str, Callable[[dict[str, torch.Tensor]], Any]] = {
+    "state_dict": lambda state: {"state_dict": state, "epoch": 3, "best_acc": np.float64(0.9)},
+    "model_state_dict": lambda state: {"model_state_dict": state, "optimizer_state_dict": adam()},
+    "net": lambda state: {"net": state, "lr": 0.1, "args": argparse.Namespace(lr=0.1, name="x")},
+    "params_ema": lambda state: {"params_ema": state},
+    "two keys": lambda state: {"checkpoint": {"network": state}, "iteration": torch.tensor(7)},
+    "any key": lambda state: {"my own": {"weights": state}},
+    "lightning": lambda state: {
+        "state_dict": prefixed(state, "net."), "hyper_parameters": {"lr": 0.1}, "callbacks": {},
+        "optimizer_states": [adam()], "pytorch-lightning_version": "2.0.0",
+    },
+    "counter among weights": lambda state: {**state, "epoch": torch.tensor(3), "lr": 0.1},
+    "trained and average": lambda state: {"ema": {k: v * 2 for k, v in state.items()}, "model": state},
+    "twice the same": lambda state: {"model": state, "best": {k: v.clone() for k, v in state.items()}},
+    "discriminator beside": lambda state: {"g": {"conv.weight": torch.zeros(3)}, "d": state},
+    "compiled inside": lambda state: {
+        k.replace("0.", "0._orig_mod."): v for k, v in prefixed(state, "m.").items()
+    },
+    "half": lambda state: {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
+} | {
+    prefix: lambda state, prefix=prefix: prefixed(state, prefix)
+    for prefix in (
+        "module.", "module.module.", "_orig_mod.", "module._orig_mod.", "model.", "net.", "backbone.",
+        "encoder.", "a.b.c.0.", "0.",
+    )
+}  # fmt: skip
+
+
+def adam() -> dict[str, Any]:
+    """The state of an optimizer after a step."""
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([parameter])
+    parameter.sum().backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def prefixed(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize("name", list(WRAPPINGS))
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_are_found_in_any_wrapping_under_any_suffix(tmp_path: Path, name: str, suffix: str) -> None:
+    state = {key: value.clone() for key, value in tiny().state_dict().items()}
+    path = tmp_path / f"w{suffix}"  # the content decides what kind of file it is
+    torch.save(WRAPPINGS[name](state), path)
+    other = tiny()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1)
+    loaded = detectors.load_weights(other, path).state_dict()
+    near = 1e-3 if name == "half" else 0
+    assert all(torch.allclose(loaded[key], state[key], rtol=near, atol=near) for key in state)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".ckpt", ""])
+def test_safetensors_are_read_under_any_name(tmp_path: Path, suffix: str) -> None:
+    state = tiny().state_dict()
+    save_file(prefixed(state, "model."), tmp_path / f"w{suffix}")
+    loaded = detectors.load_weights(tiny(), tmp_path / f"w{suffix}").state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+
+
+def test_weights_that_do_not_fit_are_refused_with_the_reason(tmp_path: Path) -> None:
+    state, path = tiny().state_dict(), tmp_path / "w.pth"
+    other = {key: value + 1 for key, value in state.items()}
+    six = {**state, "0.weight": torch.zeros(4, 6, 3, 3)}
+    mixed = {"encoder.0.weight": state["0.weight"], **{k: v for k, v in state.items() if k != "0.weight"}}
+    for content, reason in (
+        ({"a": state, "b": other}, "fit in two places, a and b, and they differ"),
+        ({"ema": state, "ema_2": other}, "fit in two places, ema and ema_2"),
+        (
+            {"net": prefixed(six, "module.")},
+            r"\(under 'net'\): 0\.weight has shape \(4, 6, 3, 3\), expected \(4, 3, 3, 3\) "
+            r"\(the file's network takes 6 channels of input, this one 3\)",
+        ),
+        (
+            {**state, "4.weight": torch.zeros(2, 4), "4.bias": torch.zeros(2)},
+            r"4\.bias has shape|4\.weight has shape \(2, 4\), expected \(1, 4\) .*2 logits, this one 1",
+        ),
+        (mixed, r"1 missing \(0\.weight\), 1 unexpected \(encoder\.0\.weight\)"),
+        ({"epoch": 3, "optimizer": adam()}, "holds no weights: .*found dict with the keys epoch, optimizer"),
+        ({**state, "5.weight": torch.zeros(1, 1)}, r"0 missing, 1 unexpected \(5\.weight\)"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(detectors.WeightsError, match=reason):
+            detectors.load_weights(tiny(), path)
+    content = {"model": state}
+    content["self"] = content  # a dict that holds itself is no endless search
+    torch.save(content, path)
+    assert detectors.read_weights(path).keys() == state.keys()
 
 
 def test_weights_of_another_network_are_named(tmp_path: Path, resnet: nn.Module) -> None:
@@ -262,6 +359,50 @@ def test_a_network_by_import_path() -> None:
         detectors.build("torchvision.models:resnet19")
     with pytest.raises(ValueError, match=r"expected a torch.nn.Module, found int"):
         detectors.build(f"{__name__}:no_network")
+
+
+@pytest.mark.parametrize(
+    ("arch", "complaint"),
+    [
+        ("torchvision.models:resnet", "resnet is a module; expected a function or class"),
+        ("torch.nn:Linear", "needs the arguments in_features, out_features"),
+        ("torch.nn:Identity", ""),
+        ("math:pi", "pi is a float"),
+        ("builtins:len", "needs the arguments obj"),
+        ("mine:broken_call", r"broken_call\(\) fails \(KeyError: 'x'\)"),
+        ("mine:leaves", r"leaves\(\) fails \(SystemExit: 3\)"),
+        ("mine:endless", r"endless\(num_classes=1\) fails \(RecursionError"),
+        ("mine:made", "made is a network already"),
+        ("mine:nothing", "found NoneType, which is what nothing returns"),
+        ("mine:picky", r"picky\(num_classes=1\) fails \(TypeError"),
+        ("syntax:make", r"module syntax cannot be imported \(SyntaxError: .*line 1"),
+        ("raises:make", r"module raises cannot be imported \(ZeroDivisionError: division by zero\)"),
+        ("exits:make", r"module exits cannot be imported \(SystemExit: 1\)"),
+        (".relative:make", "relative"),
+        ("os.path:", "unknown network"),
+    ],
+)
+def test_a_network_by_import_path_that_cannot_be_made_is_refused_with_the_reason(
+    arch: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import sys\nfrom torch import nn\nmade = nn.Linear(1, 1)\n"
+        "def broken_call(): return {}['x']\n"
+        "def leaves(): sys.exit(3)\n"
+        "def endless(num_classes): return endless(num_classes)\n"
+        "def nothing(): pass\n"
+        "def picky(**options): return nn.Linear(1, 1, **options)\n"
+    )
+    (tmp_path / "syntax.py").write_text("def make(:")
+    (tmp_path / "raises.py").write_text("1 / 0")
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit(1)")
+    monkeypatch.syspath_prepend(tmp_path)
+    if complaint:
+        with pytest.raises(ValueError, match=complaint) as caught:
+            detectors.build(arch)
+        assert "\n" not in str(caught.value) and repr(arch).strip("'") in str(caught.value)
+    else:
+        assert isinstance(detectors.build(arch), nn.Module)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,9 @@ def train(options: argparse.Namespace) -> int:
         device=common.device(options.device),
     )
     info = read_json(path.with_suffix(".json"))
+    warning = info.get("validation", {}).get("warning")
+    if warning:
+        common.note(options, f"warning: {spec.name} {warning}")
     _say(options, {"weights": str(path), "validation": info.get("validation", {})}, common.shown(path))
     return 0
 

@@ -6,9 +6,14 @@ import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tff_core.cli import common
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tff_core import detectors
 
 _RUN = """  tff run 05 -p detector efb0-miniature -p n 20
   tff run 03_sensitivity -p generators '[progan, cyclegan]' --out sensitivity.ipynb
@@ -145,9 +150,41 @@ def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, 
     spec = detectors.external(options.name, entry)
     model = detectors.load_weights(detectors.build(spec.arch), path)  # refuses what it is not
     adoption.must_have_rules(options.name, model)
+    _must_rank(options, spec, model)
     entry["k"] = spec.k
     config["external"] = dict(config.get("external", {})) | {options.name: entry}
     return {"detector": entry}
+
+
+_ENOUGH = 50  # validation pictures of each label that tell whether a detector's sign is turned round
+
+
+def _must_rank(options: argparse.Namespace, spec: detectors.Spec, model: nn.Module) -> None:
+    """ValueError where the detector ranks reals above fakes on validation pictures, if there are some."""
+    from tff_core import detectors, metrics
+    from tff_core.pictures import data
+    from tff_core.store.results import Store
+
+    folder = Store().data(spec.dataset, "val", "progan")
+    if not folder.is_dir():
+        common.note(options, "its label order is checked by make: there are no validation pictures yet")
+        return
+    images = data.scan(folder).where(first=_ENOUGH)
+    where = detectors.default_device()
+    batches = data.batches(images, 16, device=where, preprocessing=spec.preprocessing)
+    logits = detectors.logits(detectors.ready(model, where), batches)
+    order = metrics.order(images.labels, logits)
+    try:
+        metrics.gmean_threshold(images.labels, logits)
+    except ValueError as error:
+        raise ValueError(f"{options.name} was not added: on the pictures of {folder}, {error}") from error
+    if order.reversed:
+        raise ValueError(
+            f"{options.name} was not added: on the pictures of {folder} it {order.warning()}; turn the sign "
+            "of its last layer, or enter it under `external` in workflow/config.local.yaml if it is meant so"
+        )
+    if order.at_chance:
+        common.note(options, f"warning: on the pictures of {folder} it {order.warning()}")
 
 
 def write(root: Path, config: Mapping[str, Any]) -> Path:

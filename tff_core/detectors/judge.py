@@ -67,11 +67,24 @@ def calibrate(
     device: torch.device,
     preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> Rule:
-    """The rule that separates the reals and fakes of a folder best, with its interval; see `metrics`."""
+    """The rule that separates the reals and fakes of a folder best, with its interval; see `metrics`.
+
+    Its source says where the folder is told apart no better than by chance. Raises ValueError where the
+    detector ranks reals above fakes, or has one logit for all.
+    """
     batches = data.batches(images, batch_size, device=device, preprocessing=preprocessing)
     logits = detectors.logits(forward, batches)
-    found = metrics.threshold_interval(images.labels, logits)
-    return Rule(found.value, found.low, found.high, f"calibrated on {images.root}")
+    order = metrics.order(images.labels, logits)
+    if order.reversed:
+        raise ValueError(f"{images.root} gives no threshold: the detector {order.warning()}")
+    try:
+        found = metrics.threshold_interval(images.labels, logits)
+    except ValueError as error:
+        raise ValueError(f"{images.root} gives no threshold: {error}") from error
+    source = f"calibrated on {images.root}"
+    if order.at_chance:
+        source += f", but the detector {order.warning()}"
+    return Rule(found.value, found.low, found.high, source)
 
 
 @torch.inference_mode()

@@ -3,8 +3,8 @@
 A detector is a network with one logit (positive: fake) on pictures normalised with ImageNet's mean and
 deviation, without resize or crop, unless its `Spec` declares something else. A classifier is the same
 network with one logit per class of scene: it says what a picture shows, and is what a detector's explanations
-are compared with. Weights are read without running code: safetensors, or a checkpoint as Wang et al. publish
-it (a dict with key ``model``) under ``torch.load(weights_only=True)``.
+are compared with. Weights are read without running code: safetensors, or a checkpoint under
+``torch.load(weights_only=True)``, however its author has wrapped it.
 
 A detector that was trained elsewhere is *external*: `tff_core.detectors.adoption.adopt` takes its weights
 into the store, and with them the description by which `get` knows it from then on.
@@ -16,7 +16,8 @@ import importlib
 import inspect
 import pickle
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,16 +101,62 @@ def architecture(arch: str) -> Architecture:
             f"network {arch}: {error}; expected a function that returns the network, in a module that can be "
             "imported; put its folder on PYTHONPATH, or correct the path"
         ) from error
+    except (Exception, SystemExit) as error:  # what stands in a user's module may fail in any way
+        raise ValueError(
+            f"network {arch}: the module {module} cannot be imported ({_told(error)}); correct the module"
+        ) from error
+    if not callable(function) or isinstance(function, nn.Module):
+        kind = "a network already" if isinstance(function, nn.Module) else f"a {type(function).__name__}"
+        raise ValueError(
+            f"network {arch}: {name} is {kind}; expected a function or class that makes an untrained network"
+        )
 
     def make(logits: int = 1) -> nn.Module:
-        known = inspect.signature(function).parameters.values()
-        takes = any(one.name == "num_classes" or one.kind is one.VAR_KEYWORD for one in known)
-        network = function(num_classes=logits) if takes else function()
+        given = _arguments(arch, function, logits)
+        try:
+            network = function(**given)
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as error:
+            told = ", ".join(f"{key}={value}" for key, value in given.items())
+            raise ValueError(
+                f"network {arch}: {name}({told}) fails ({_told(error)}); expected an untrained network"
+            ) from error
         if not isinstance(network, nn.Module):
-            raise ValueError(f"network {arch}: expected a torch.nn.Module, found {type(network).__name__}")
+            raise ValueError(
+                f"network {arch}: expected a torch.nn.Module, found {type(network).__name__}, which is what "
+                f"{name} returns"
+            )
         return network
 
     return Architecture(name, 0, make)
+
+
+def _arguments(arch: str, function: Callable[..., Any], logits: int) -> dict[str, int]:
+    """What a function that makes a network is called with; ValueError where it needs more than that."""
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # of some that are written in C nothing is known
+        return {}
+    known = signature.parameters.values()
+    takes = any(one.name == "num_classes" or one.kind is one.VAR_KEYWORD for one in known)
+    given = {"num_classes": logits} if takes else {}
+    needed = [
+        one.name
+        for one in known
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if set(needed) - set(given):
+        raise ValueError(
+            f"network {arch}: it needs the arguments {', '.join(needed)}; expected a function that makes the "
+            "network without any, or with num_classes alone: write one that fills them in"
+        )
+    return given
+
+
+def _told(error: BaseException) -> str:
+    """What an exception of somebody else's code says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 @dataclass(frozen=True)
@@ -278,17 +325,49 @@ def build(arch: str, classes: Sequence[str] = ()) -> nn.Module:
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The tensors of a weights file by name, on the CPU. No code in the file is run.
 
-    Reads ``.safetensors``, and torch files that hold the tensors directly or under the key ``model``.
+    Reads safetensors and torch files, whatever they are called, that hold the tensors directly or in a dict
+    within (``model``, ``state_dict`` and the like). Of several such dicts the one with the most tensors, of
+    as many the first that is no moving average.
     Raises FileNotFoundError, and WeightsError where the file is broken, holds code, or no tensors.
     """
-    path = Path(path)
+    found = _candidates(Path(path))
+    return max(found.items(), key=lambda one: (len(one[1]), not _is_average(one[0])))[1]
+
+
+def _candidates(path: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """Every mapping of names to tensors in a weights file, by where in it: "", "model", "ema.state_dict"."""
+    content = _content(path)
+    found = dict(_mappings(content, "", set()))
+    if not found:
+        held = type(content).__name__
+        if isinstance(content, Mapping):
+            held += f" with the keys {', '.join(str(key) for key in list(content)[:8]) or '(none)'}"
+        raise WeightsError(
+            f"{path} holds no weights: expected tensors by name, or a dict with them under a key such as "
+            f"'model' or 'state_dict'; found {held}"
+        )
+    return found
+
+
+# beside the weights of a checkpoint stand numbers and settings; these types only hold values
+_SCALAR = np.float64(0).__reduce__()[0]  # type: ignore[index]
+_HARMLESS: list[Any] = [
+    Namespace, np.dtype, *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
+    (_SCALAR, "numpy._core.multiarray.scalar"), (_SCALAR, "numpy.core.multiarray.scalar"),
+]  # fmt: skip
+
+
+def _content(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: expected the weights of a detector; check the path")
     try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as stream:
+            head = stream.read(9)
+        # safetensors begins with the length of its header, which is JSON; a file's name says nothing
+        if head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+            return load_file(path)
+        with torch.serialization.safe_globals(_HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds more than weights, or is broken, and was not opened further "
@@ -300,49 +379,153 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
             f"{path} ({path.stat().st_size} bytes) cannot be read as weights ({first}); "
             "get the file again, or delete it and train again"
         ) from error
-    if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        content = content["model"]
-    if not (isinstance(content, dict) and content) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items()
-    ):
-        raise WeightsError(
-            f"{path} holds no weights: expected tensors by name, or a dict with them under the key 'model'; "
-            f"found {type(content).__name__}"
+
+
+def _mappings(content: Any, place: str, seen: set[int]) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    if not isinstance(content, Mapping) or id(content) in seen or place.count(".") > 3:
+        return
+    seen.add(id(content))
+    tensors = {
+        # torch.compile leaves a name of its own in the middle of others
+        key.replace("_orig_mod.", ""): value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, torch.Tensor)
+    }
+    if tensors:
+        yield place, tensors
+    for key, value in content.items():
+        if isinstance(key, str):
+            yield from _mappings(value, f"{place}.{key}" if place else key, seen)
+
+
+def _is_average(place: str) -> bool:
+    """Whether weights are called a moving average of those of the training."""
+    return bool({"ema", "swa", "average", "averaged"} & set(re.split(r"[^a-z]+", place.lower())))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Weights of a file held against those of a network: what agrees, and what does not."""
+
+    place: str
+    tensors: dict[str, torch.Tensor]  # with the network's names, where they have them
+    missing: list[str]
+    unexpected: list[str]
+    misshapen: list[str]
+
+    @property
+    def fits(self) -> bool:
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    @property
+    def agreement(self) -> tuple[int, int, int]:
+        return -len(self.missing), -len(self.unexpected), -len(self.misshapen)
+
+
+def _fit(place: str, tensors: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> _Fit:
+    """The best that one gets by taking one common prefix off all names, or none."""
+    required = [key for key in expected if not key.endswith("num_batches_tracked")]
+    # counters of a training that stand among its weights
+    kept = {key: value for key, value in tensors.items() if key in expected or "." in key or value.ndim}
+    first = next(iter(kept), "")
+    prefixes = ["", *(first[: dot.end()] for dot in re.finditer(r"\.", first))]
+
+    def without(prefix: str) -> _Fit:
+        named = {key.removeprefix(prefix): value for key, value in kept.items()}
+        shared = [key for key in named if key in expected]
+        return _Fit(
+            place,
+            named,
+            sorted(set(required) - set(named)),
+            sorted(set(named) - set(expected)),
+            [key for key in shared if named[key].shape != expected[key].shape],
         )
-    return content
+
+    usable = (prefix for prefix in prefixes if all(key.startswith(prefix) for key in kept))
+    return max(map(without, usable), key=lambda one: one.agreement)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """Fill ``model`` with the weights of a file after checking names, shapes and values; returns ``model``.
 
-    The prefix ``module.`` that multi-GPU training leaves is removed, and batch counters may be missing.
+    The tensors may lie in a dict within the file, and have one common prefix before all their names, as
+    ``module.`` of multi-GPU training; batch counters may be missing. Where several dicts in the file fit, one
+    that is not called a moving average (``ema``) goes before those that are; two that differ are refused.
     Raises as `read_weights`, and WeightsError that names what is missing, unexpected, of another shape or not
     finite.
     """
-    found = {key.removeprefix("module."): value for key, value in read_weights(path).items()}
+    path = Path(path)
     expected = model.state_dict()
-    counters = {key for key in expected if key.endswith("num_batches_tracked")}
-    missing = sorted(set(expected) - set(found) - counters)
-    unexpected = sorted(set(found) - set(expected))
-    if missing or unexpected:
-        raise WeightsError(
-            f"{path} holds the weights of another network: {_some('missing', missing)}, "
-            f"{_some('unexpected', unexpected)}; choose the file that belongs to {type(model).__name__}"
-        )
-    for key, value in found.items():
-        if value.shape != expected[key].shape:
-            raise WeightsError(
-                f"{path}: {key} has shape {tuple(value.shape)}, expected {tuple(expected[key].shape)}; "
-                "choose the weights of a network with as many logits"
-            )
+    fits = [_fit(place, tensors, expected) for place, tensors in _candidates(path).items()]
+    chosen = _one(path, [one for one in fits if one.fits])
+    if chosen is None:
+        raise _other_network(path, max(fits, key=lambda one: one.agreement), model, expected)
+    for key, value in chosen.tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             bad = int((~value.isfinite()).sum())
             raise WeightsError(
                 f"{path}: {bad} of {value.numel()} numbers in {key} are not finite; the file is damaged or "
                 "its training diverged; get or train it again"
             )
-    model.load_state_dict({**{key: expected[key] for key in counters}, **found})
+    counters = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
+    model.load_state_dict({**counters, **chosen.tensors})
     return model
+
+
+def _one(path: Path, fits: list[_Fit]) -> _Fit | None:
+    """The weights that are meant; WeightsError where that is not clear, None where there are none."""
+    if not fits:
+        return None
+    first, *others = [one for one in fits if not _is_average(one.place)] or fits
+    for other in others:
+        same = first.tensors.keys() == other.tensors.keys() and all(
+            torch.equal(value, other.tensors[key]) for key, value in first.tensors.items()
+        )
+        if not same:
+            raise WeightsError(
+                f"{path} holds weights that fit in two places, {first.place or 'the top'} and {other.place}, "
+                "and they differ; save the ones that are meant in a file of their own"
+            )
+    return first
+
+
+def _other_network(
+    path: Path, found: _Fit, model: nn.Module, expected: Mapping[str, torch.Tensor]
+) -> WeightsError:
+    """The error that says why weights are not those of a network."""
+    inside = f" (under {found.place!r})" if found.place else ""
+    shapes = ""
+    if found.misshapen:
+        key = found.misshapen[0]
+        shapes = (
+            f"{key} has shape {tuple(found.tensors[key].shape)}, expected {tuple(expected[key].shape)}"
+            f"{_cause(key, found.tensors[key].shape, expected)}"
+        )
+    if not (found.missing or found.unexpected):
+        more = f", and {len(found.misshapen) - 1} more differ" if len(found.misshapen) > 1 else ""
+        return WeightsError(
+            f"{path}{inside}: {shapes}{more}; choose the file that belongs to {type(model).__name__} as it "
+            "is, or the network that belongs to the file"
+        )
+    return WeightsError(
+        f"{path}{inside} holds the weights of another network: {_some('missing', found.missing)}, "
+        f"{_some('unexpected', found.unexpected)}{f'; {shapes}' if shapes else ''}; choose the file that "
+        f"belongs to {type(model).__name__}"
+    )
+
+
+def _cause(key: str, found: torch.Size, expected: Mapping[str, torch.Tensor]) -> str:
+    """What a difference of shapes means, where it is plain."""
+    weights = [name for name, value in expected.items() if value.ndim > 1]
+    wanted = expected[key].shape
+    if len(found) != len(wanted) or not weights:
+        return ""
+    if key == weights[0] and found[1] != wanted[1]:
+        return f" (the file's network takes {found[1]} channels of input, this one {wanted[1]})"
+    last = weights[-1].rpartition(".")[0]
+    if key.rpartition(".")[0] == last and found[0] != wanted[0]:
+        return f" (the file's network has {found[0]} logits, this one {wanted[0]})"
+    return ""
 
 
 def _some(what: str, keys: list[str], n: int = 3) -> str:

@@ -427,10 +427,14 @@ def judge(
     threshold = metrics.threshold_interval(images.labels, scores)
     ap = metrics.ap_interval(images.labels, scores)
     real, fake = metrics.accuracies(images.labels, scores, threshold.value)
+    order = metrics.order(images.labels, scores)
+    warning = {"warning": order.warning()} if order.warning() else {}
     return {
         "threshold": threshold.value,
         "abstain": [threshold.low, threshold.high],
         "validation": {
+            **warning,
+            "auc": order.auc,
             "ap": ap.value,
             "ap_low": ap.low,
             "ap_high": ap.high,
@@ -480,6 +484,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError, FloatingPointError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, FileNotFoundError | ValueError) else 1
+    warning = read_json(path.with_suffix(".json"))["validation"].get("warning")
+    if warning:
+        print(f"warning: {spec.name} {warning}", file=sys.stderr)
     print(path)
     return 0
 

@@ -563,10 +563,11 @@ def recalibrated(labels: ArrayLike, logits: ArrayLike, n: int = 200, seed: int =
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(y == label) for label in (0, 1)]
     drawn = [np.concatenate([rng.choice(m, len(m)) for m in members]) for _ in range(n)]
-    values = [metrics.gmean_threshold(y[i], s[i]) for i in drawn]
+    whole, *values = (metrics.best_threshold(y[i], s[i]) for i in (np.arange(len(y)), *drawn))
     ends = (1 - metrics.LEVEL) / 2, (1 + metrics.LEVEL) / 2
-    low, high = np.quantile(values, ends, method="nearest")  # infinities cannot be interpolated
-    return metrics.Interval(metrics.gmean_threshold(y, s), float(low), float(high))
+    found = [np.inf if value is None else value for value in values]
+    low, high = np.quantile(found, ends, method="nearest")  # infinities cannot be interpolated
+    return metrics.Interval(np.inf if whole is None else whole, float(low), float(high))
 
 
 def drift(

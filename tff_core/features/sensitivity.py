@@ -244,7 +244,8 @@ def table(
         Columns detector, generator, condition, seed, draw, k, ap, ap_low, ap_high, acc_real, acc_fake,
         n_real, n_fake, threshold, threshold_source. Each condition stands twice: threshold_source
         "validation", and "test" as in the paper, calibrated on the baseline's scores of these very test
-        pictures (which flatters the baseline). The paper takes 0.5 for ProGAN; here it is no exception.
+        pictures (which flatters the baseline). The paper takes 0.5 for ProGAN; here it is no exception. Where
+        no threshold is any good on them it is NaN, and every picture is called real.
     """
     one = _Panel(frame)
     weights = metrics.picture_weights(one.labels, resamples, seed)
@@ -255,10 +256,8 @@ def table(
                 f"no threshold for seed {number}: expected one for each training seed, found "
                 f"{sorted(thresholds) or 'none'}"
             )
-        chosen = {
-            "validation": thresholds[number],
-            "test": metrics.gmean_threshold(one.labels, cases["baseline"][0]),
-        }
+        own = metrics.best_threshold(one.labels, cases["baseline"][0])
+        chosen = {"validation": thresholds[number], "test": np.nan if own is None else own}
         for name in CONDITIONS:
             for draw, logits in enumerate(cases.get(name, ())):
                 low, high = metrics.percentiles(metrics.resampled_ap(one.labels, logits, weights))

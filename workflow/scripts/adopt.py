@@ -7,7 +7,7 @@ import json
 
 import steps
 from tff_core.detectors import adoption
-from tff_core.store.results import Store
+from tff_core.store.results import Store, read_json
 
 
 def main() -> None:
@@ -20,7 +20,10 @@ def main() -> None:
     options = parser.parse_args()
     steps.one_thread()
     where = steps.device(options.device)
-    adoption.adopt(options.detector, options.entry, Store(), dataset=options.dataset, device=where)
+    path = adoption.adopt(options.detector, options.entry, Store(), dataset=options.dataset, device=where)
+    warning = read_json(path.with_suffix(".json"))["validation"].get("warning")
+    if warning:
+        print(f"warning: {options.detector} {warning}")
 
 
 if __name__ == "__main__":
