@@ -15,6 +15,7 @@ from tff_core.lrp.rules.activations import Identity, Passing, passing
 from tff_core.lrp.rules.base import (
     EPSILON,
     FLOOR,
+    WHY_NOT,
     Call,
     Kernels,
     NoRule,
@@ -26,12 +27,36 @@ from tff_core.lrp.rules.base import (
 )
 from tff_core.lrp.rules.linear import Affine, Conv, Linear, batchnorm_affine
 from tff_core.lrp.rules.pooling import AveragePool, MaxPool
-from tff_core.lrp.rules.shapes import Concatenate, Flatten
-from tff_core.lrp.rules.sums import Add, Gate
+from tff_core.lrp.rules.shapes import Concatenate, Part, Permute, Reshape
+from tff_core.lrp.rules.sums import Add, Constant, Gate
 from tff_core.lrp.rules.table import RULES
 
 __all__ = [
-    "EPSILON", "FLOOR", "RULES", "Add", "Affine", "AveragePool", "Call", "Concatenate", "Conv", "Flatten",
-    "Gate", "Identity", "Kernels", "Linear", "MaxPool", "NoRule", "Passing", "Reach", "Rule", "Table",
-    "batchnorm_affine", "compiled_kernels", "passing", "stabilise",
+    "EPSILON",
+    "FLOOR",
+    "RULES",
+    "WHY_NOT",
+    "Add",
+    "Affine",
+    "AveragePool",
+    "Call",
+    "Concatenate",
+    "Constant",
+    "Conv",
+    "Gate",
+    "Identity",
+    "Kernels",
+    "Linear",
+    "MaxPool",
+    "NoRule",
+    "Part",
+    "Passing", "Permute",
+    "Reach",
+    "Reshape",
+    "Rule",
+    "Table",
+    "batchnorm_affine",
+    "compiled_kernels",
+    "passing",
+    "stabilise",
 ]  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -65,12 +67,44 @@ def module_passing(nonnegative: bool = False) -> Callable[[Call], Rule]:
 
     def build(call: Call) -> Rule:
         assert call.module is not None
-        return Passing(call.module, nonnegative)
+        module = call.module
+        if getattr(module, "inplace", False):  # others may still need what it would write over
+            module = copy.copy(module)
+            module.inplace = False  # type: ignore[assignment]
+        return Passing(module, nonnegative)
 
     return build
 
 
+def function_passing(function: Callable[..., Tensor], nonnegative: bool = False) -> Callable[[Call], Rule]:
+    """The same for a function with settings of its own: it is called with those of this call."""
+
+    def build(call: Call) -> Rule:
+        args, kwargs = call.rest()
+        if function in _LAST_IS_IN_PLACE:  # others may still need what it would write over
+            kwargs["inplace"], args = False, args[: _LAST_IS_IN_PLACE[function]]
+        return Passing(lambda x: function(x, *args, **kwargs), nonnegative)
+
+    return build
+
+
+# how many settings come before ``inplace``
+_LAST_IS_IN_PLACE: dict[Any, int] = {F.leaky_relu: 1, F.elu: 1, F.celu: 1, F.hardtanh: 2, F.mish: 0}
+
+
+def clamp(call: Call) -> Rule:
+    args, kwargs = call.rest()
+    low = call.get(1, "min", None)
+    return Passing(lambda x: torch.clamp(x, *args, **kwargs), isinstance(low, int | float) and low >= 0)
+
+
 def identity(call: Call) -> Rule:
+    return Identity()
+
+
+def dropout_module(call: Call) -> Rule:
+    if call.module is not None and call.module.training:
+        raise call.refuse("it drops at random in evaluation too; make it a module of the network")
     return Identity()
 
 

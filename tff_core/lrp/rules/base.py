@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 # Stabilisers of the paper's code. The z+ denominator is a sum of non-negative terms, so a floor is enough.
@@ -20,17 +22,38 @@ class NoRule(NotImplementedError):
     """The network holds an operation that the table of rules does not know."""
 
 
+# Why some operations have no rule, in the words of whoever asks for a relevance of their network.
+_STATISTICS = (
+    "it normalises by the mean and deviation of the picture at hand, where the rules need a fixed scale"
+)
+_ATTENTION = "attention multiplies and weighs tensors by each other, where the rules need fixed weights"
+WHY_NOT: dict[Any, str] = {
+    **dict.fromkeys((nn.LayerNorm, F.layer_norm, nn.GroupNorm, F.group_norm), _STATISTICS),
+    **dict.fromkeys((nn.InstanceNorm2d, F.instance_norm, nn.LocalResponseNorm), _STATISTICS),
+    **dict.fromkeys((nn.MultiheadAttention, F.scaled_dot_product_attention), _ATTENTION),
+    **dict.fromkeys((nn.Softmax, F.softmax, torch.softmax, "softmax"), _ATTENTION),
+    **dict.fromkeys((torch.matmul, operator.matmul, torch.bmm, "matmul", "bmm"), _ATTENTION),
+}
+
+
 @dataclass(frozen=True)
 class Call:
     """One call in the traced network, as the table's builders see it.
 
     ``node`` is the fx node and ``inputs`` the tensors among its arguments, in order; ``modules`` are all
-    modules of the network by name.
+    modules of the network by name. ``args`` and ``kwargs`` are the node's, in which sizes of pictures are
+    numbers and constants of the network tensors. ``examples`` has for each node what an example made it:
+    a tensor on the device "meta" (its shape alone), or a number. Of a call that returns several tensors
+    ``part`` is the one that is meant.
     """
 
     node: fx.Node
     inputs: tuple[fx.Node, ...]
     modules: Mapping[str, nn.Module]
+    args: tuple[Any, ...] | None = None
+    kwargs: Mapping[str, Any] | None = None
+    examples: Mapping[fx.Node, Any] = field(default_factory=dict)
+    part: int | None = None
 
     @property
     def module(self) -> nn.Module | None:
@@ -44,12 +67,35 @@ class Call:
 
     def get(self, position: int, keyword: str, default: Any) -> Any:
         """An argument given by position or by keyword."""
-        args = self.node.args
-        return args[position] if len(args) > position else self.node.kwargs.get(keyword, default)
+        args = self.node.args if self.args is None else self.args
+        kwargs = self.node.kwargs if self.kwargs is None else self.kwargs
+        return args[position] if len(args) > position else kwargs.get(keyword, default)
+
+    def rest(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """All arguments but the first, which is the tensor; by position and by keyword."""
+        args = self.node.args if self.args is None else self.args
+        kwargs = self.node.kwargs if self.kwargs is None else self.kwargs
+        return tuple(args[1:]), {key: value for key, value in kwargs.items() if key not in ("input", "self")}
+
+    def shape(self, node: fx.Node | None = None) -> tuple[int, ...] | None:
+        """Shape of a node's output (this call's by default) for the example; None where there is none."""
+        if node is None and self.part is not None:
+            found = self.examples.get(self.node)
+            found = found[self.part] if found is not None else None
+        else:
+            found = self.examples.get(node or self.node)
+        return tuple(found.shape) if isinstance(found, Tensor) else None
 
     def refuse(self, why: str) -> NoRule:
         """The error that names this node; ``why`` says what was expected and what to do."""
-        what = type(self.module).__name__ if self.module is not None else str(self.node.target)
+        target = type(self.module) if self.module is not None else self.node.target
+        what = str(getattr(target, "__name__", target))
+        # of a function, the module that calls it is what its author knows
+        stack = list((self.node.meta or {}).get("nn_module_stack", {}).values())
+        around = stack[-1] if stack and self.module is None else None
+        if isinstance(around, tuple) and around[0]:
+            kind = getattr(around[1], "__name__", around[1])
+            what += f" in {around[0]}, {kind}"
         return NoRule(f"no LRP rule for node {self.node.name!r} ({self.name}, {what}): {why}")
 
 
@@ -93,6 +139,10 @@ class Rule:
     def prepare(self, saved: Any) -> Any:
         """``saved`` with all in it that does not depend on relevance, for several walks over one forward."""
         return saved
+
+    def receives(self, position: int) -> bool:
+        """Whether relevance goes to the input at that position."""
+        return True
 
     def nonnegative(self, *inputs: bool) -> bool:
         """Whether the output cannot be negative, given which inputs cannot."""

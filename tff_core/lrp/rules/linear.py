@@ -262,8 +262,9 @@ class Affine(Rule):
 
     fresh = True
 
-    def __init__(self, scale: Tensor, shift: Tensor) -> None:
-        self.scale, self.shift = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+    def __init__(self, scale: Tensor, shift: Tensor, places: int = 2) -> None:
+        shape = (1, -1) + (1,) * places
+        self.scale, self.shift = scale.view(shape), shift.view(shape)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         return inputs[0] * self.scale + self.shift, inputs[0]
@@ -329,7 +330,7 @@ def linear(call: Call) -> Rule:
     return Linear(m.weight.data, None if m.bias is None else m.bias.data)
 
 
-def batchnorm_affine(m: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def batchnorm_affine(m: nn.BatchNorm2d | nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     """Scale and shift, each (C,), that ``m`` applies in evaluation."""
     if m.running_mean is None or m.running_var is None:
         raise ValueError(
@@ -346,5 +347,15 @@ def batchnorm_affine(m: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def batchnorm(call: Call) -> Rule:
-    assert isinstance(call.module, nn.BatchNorm2d)
-    return Affine(*batchnorm_affine(call.module))
+    assert isinstance(call.module, nn.BatchNorm2d | nn.BatchNorm1d)
+    if isinstance(call.module, nn.BatchNorm2d):
+        return Affine(*batchnorm_affine(call.module))
+    shape = call.shape()
+    return Affine(*batchnorm_affine(call.module), places=0 if shape is None else len(shape) - 2)
+
+
+def linear_function(call: Call) -> Rule:
+    weight, bias = call.get(1, "weight", None), call.get(2, "bias", None)
+    if len(call.inputs) != 1 or not isinstance(weight, Tensor):
+        raise call.refuse("expected weights that are a constant of the network")
+    return Linear(weight, bias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -62,13 +63,63 @@ class AveragePool(Rule):
 
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
         s = r / stabilise(self.pool(saved))
-        return (self.back(s, saved.expand(len(s), -1, -1, -1)) * saved,)
+        return (self.back(s, saved.expand(len(s), *saved.shape[1:])) * saved,)
 
     def nonnegative(self, *inputs: bool) -> bool:
         return inputs[0]
 
     def reach(self) -> tuple[Reach, Reach] | None:
         return self._reach
+
+
+class AdaptiveMaxPool(Rule):
+    """The maximum of each of so many windows: winner takes all."""
+
+    fresh = True
+
+    def __init__(self, size: Any) -> None:
+        self.size = size
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        y, index = F.adaptive_max_pool2d(inputs[0], self.size, return_indices=True)
+        return y, (inputs[0].shape, index)
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        shape, index = saved
+        out = r.new_zeros(len(r), shape[1], shape[2] * shape[3])
+        # windows may overlap, and then a place wins several times
+        out.scatter_add_(2, index.flatten(2).expand(len(r), -1, -1), r.flatten(2))
+        return (out.view(len(r), *shape[1:]),)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return inputs[0]
+
+
+class Largest(Rule):
+    """The maximum along some axes: the winner takes all, equal winners share."""
+
+    fresh = True
+
+    def __init__(self, axes: tuple[int, ...], keep: bool) -> None:
+        self.axes, self.keep = axes, keep
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        return inputs[0].amax(self.axes, keepdim=self.keep), inputs[0]
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        won = (saved == saved.amax(self.axes, keepdim=True)).to(r)
+        won = won / won.sum(self.axes, keepdim=True)
+        return (won * _spread(r, saved.expand(len(r), *saved.shape[1:]), self.axes, self.keep),)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return inputs[0]
+
+
+def _spread(s: Tensor, x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
+    """What was summed along some axes of ``x``, at every place that it was summed over."""
+    for axis in () if keep else sorted(axes):
+        s = s.unsqueeze(axis)
+    return s.expand_as(x)
 
 
 def maxpool_module(call: Call) -> Rule:
@@ -123,11 +174,47 @@ def adaptive_module(call: Call) -> Rule:
     return adaptive(call.module.output_size)
 
 
+def adaptive_max(call: Call) -> Rule:
+    m = call.module
+    if isinstance(m, nn.AdaptiveMaxPool2d):
+        return AdaptiveMaxPool(m.output_size)
+    if call.get(2, "return_indices", False):
+        raise call.refuse("expected the maxima alone, without their places")
+    return AdaptiveMaxPool(call.get(1, "output_size", 1))
+
+
+def _axes(call: Call) -> tuple[int, ...]:
+    """The axes that are reduced, counted from the front; the batch must not be among them."""
+    found = call.get(1, "dim", call.get(1, "axis", None))
+    shape = call.shape(call.inputs[0])
+    if shape is None:  # a call without an example is one of a tensor (N, C, H, W)
+        shape = (0, 0, 0, 0)
+    dims = (found,) if isinstance(found, int) else found
+    if not isinstance(dims, tuple | list) or not dims or not all(isinstance(d, int) for d in dims):
+        raise call.refuse("expected the axes that it is taken over, such as height and width, (2, 3)")
+    axes = tuple(sorted(d % len(shape) for d in dims))
+    if 0 in axes:
+        raise call.refuse("it mixes the pictures of a batch; expected axes other than the first, (2, 3)")
+    return axes
+
+
 def mean(call: Call) -> Rule:
-    dims, keep = call.get(1, "dim", None), bool(call.get(2, "keepdim", False))
-    if not isinstance(dims, (tuple, list)) or sorted(d % 4 for d in dims) != [2, 3]:
-        raise call.refuse("expected a mean over height and width, mean((2, 3))")
+    axes, keep = _axes(call), bool(call.get(2, "keepdim", False))
+
+    def back(s: Tensor, x: Tensor) -> Tensor:
+        return _spread(s, x, axes, keep) / math.prod(x.shape[axis] for axis in axes)
+
+    return AveragePool(lambda x: x.mean(axes, keepdim=keep), back)
+
+
+def total(call: Call) -> Rule:
+    axes, keep = _axes(call), bool(call.get(2, "keepdim", False))
     return AveragePool(
-        lambda x: x.mean((2, 3), keepdim=keep),
-        lambda s, x: s.reshape(*s.shape[:2], 1, 1).expand_as(x) / (x.shape[2] * x.shape[3]),
+        lambda x: x.sum(axes, keepdim=keep), lambda s, x: _spread(s, x, axes, keep).contiguous()
     )
+
+
+def largest(call: Call) -> Rule:
+    if call.part not in (None, 0):
+        raise call.refuse("expected the maxima, not their places")
+    return Largest(_axes(call), bool(call.get(2, "keepdim", False)))
