@@ -8,7 +8,7 @@
 (torch.Size([2, 1]), torch.Size([2, 64, 32, 32]))
 """
 
-from tff_core.lrp.canonize import Net, canonize
+from tff_core.lrp.canonize import Net, canonize, trace
 from tff_core.lrp.rules import RULES, Call, NoRule, Rule, passing
 from tff_core.lrp.walk import Neuron, Relevance, relevance
 
@@ -23,4 +23,5 @@ __all__ = [
     "canonize",
     "passing",
     "relevance",
+    "trace",
 ]

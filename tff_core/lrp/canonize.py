@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import operator
 import os
 import shutil
 import sys
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,11 +21,19 @@ from torch import Tensor, fx, nn
 from tff_core.lrp.rules import (
     FLOOR,
     RULES,
+    WHY_NOT,
     Add,
     Call,
+    Concatenate,
+    Constant,
     Conv,
-    Gate,
+    Identity,
+    NoRule,
+    Part,
     Passing,
+    Permute,
+    Reach,
+    Reshape,
     Rule,
     Table,
     batchnorm_affine,
@@ -216,7 +227,120 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return type(m) in self.leaves or super().is_leaf_module(m, module_qualified_name)
 
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if m in (self.submodule_paths or {}):
+            return super().call_module(m, forward, args, kwargs)
+        # a module that forward() makes, such as nn.ReLU()(x): the functions that it calls have rules, too
+        if any(True for _ in m.parameters()):
+            raise NoRule(
+                f"no LRP rule for {type(m).__name__}: forward() makes it anew, with new weights, in each "
+                "call; expected layers with weights to be made once, in __init__()"
+            )
+        return forward(*args, **kwargs)
 
+
+class _Seen(fx.Interpreter):
+    """Runs a graph and remembers what each node is: the shape of a tensor, or else the value.
+
+    Tensors that no picture goes into, constants of the network, are kept whole.
+    """
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.values: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        self.values[n] = found if _is_constant(n) else fx.node.map_aggregate(found, _shape_alone)
+        return found
+
+
+def _shape_alone(value: Any) -> Any:
+    return torch.empty_like(value, device="meta") if isinstance(value, Tensor) else value
+
+
+def _is_constant(node: fx.Node) -> bool:
+    """Whether no picture goes into it."""
+    return node.op == "get_attr" or (
+        node.op in ("call_function", "call_method")
+        and bool(node.all_input_nodes)
+        and all(map(_is_constant, node.all_input_nodes))
+    )
+
+
+def trace(model: nn.Module, rules: Table = RULES) -> fx.GraphModule:
+    """The model as a graph of the calls that the table has rules for; it computes the same.
+
+    Modules that ``forward()`` makes on the way have become the functions that they call, and what an
+    operation in place writes over is read from that operation by all that come after it.
+
+    Raises ValueError where torch.fx cannot trace the model, and `NoRule` where ``forward()`` makes layers.
+    """
+    try:
+        graph = _Tracer(rules).trace(model)
+    except NoRule:
+        raise
+    except Exception as error:  # user code runs under the tracer and may raise anything
+        raise ValueError(
+            f"{type(model).__name__} cannot be traced by torch.fx ({_place(error)}"
+            f"{str(error) or type(error).__name__}): expected a forward pass without "
+            "branches or loops on tensor values; rewrite it so, or give the module that does it a rule "
+            "of its own (canonize(model, rules=lrp.RULES | {ThatModule: ...}))"
+        ) from error
+    traced = fx.GraphModule(model, graph)
+    _without_side_effects(traced.graph, dict(model.named_modules()))
+    traced.recompile()
+    return traced
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the user's code in which an error came up."""
+    own = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_TORCH)]
+    frame = own[-1]
+    return f"{Path(frame.filename).name}, line {frame.lineno}: " if len(own) > 1 else ""
+
+
+_TORCH = (str(Path(torch.__file__).parent), "<eval_with_key>")
+_WRITING = (
+    operator.iadd,
+    operator.isub,
+    operator.imul,
+    operator.itruediv,
+    F.relu_,
+    torch.relu_,
+    torch.sigmoid_,
+)
+_PLACE_OF_INPLACE: dict[Any, int] = {
+    **dict.fromkeys((F.relu, F.relu6, F.silu, F.hardswish, F.hardsigmoid, F.mish), 1),
+    **dict.fromkeys((F.leaky_relu, F.elu), 2),
+    F.hardtanh: 3,
+}
+
+
+def _without_side_effects(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
+    """Let what comes after an operation in place read its result, and leave out what nobody reads."""
+
+    def writes(node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return bool(getattr(modules[str(node.target)], "inplace", False))
+        if node.op == "call_method":
+            return str(node.target).endswith("_") and not str(node.target).endswith("__")
+        position = _PLACE_OF_INPLACE.get(node.target, 99)
+        given = node.args[position] if len(node.args) > position else node.kwargs.get("inplace", False)
+        return node.op == "call_function" and (given is True or node.target in _WRITING)
+
+    place = {node: i for i, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        if node.args and isinstance(node.args[0], fx.Node) and writes(node):
+            before = node.args[0]
+            for user in [user for user in before.users if place[user] > place[node]]:
+                user.replace_input_with(before, node)
+    graph.eliminate_dead_code()
+
+
+@torch.no_grad()
 def canonize(
     model: nn.Module,
     *,
@@ -238,10 +362,11 @@ def canonize(
         pixel_rule: rule of the convolution that sees the picture: "zb" (z^B, pixels have ``bounds``) or
             "zplus". The default is the paper's choice: z^B in networks of ReLUs, z+ elsewhere.
         bounds: least and greatest value of a normalised pixel.
-        example: (N, C, H, W) on which model and copy must agree; by default noise of 64 x 64 pixels.
+        example: (N, C, H, W) on which model and copy must agree; by default noise of 64 x 64 pixels,
+            or of the first other common size that the model can take.
 
     Raises:
-        NoRule: an operation is not in the table; names the node and what to do.
+        NoRule: an operation is not in the table, or used as no rule allows; names the node and what to do.
         ValueError: the model is in training mode or in float16, cannot be traced, uses a convolution twice,
             or the copy does not compute what the model computes.
     """
@@ -254,19 +379,22 @@ def canonize(
         raise ValueError(f"pixel_rule is {pixel_rule!r}: expected 'zb', 'zplus' or None")
     first = next(model.parameters(), torch.zeros(()))
     _holds_floor(first.dtype)
+    graph = trace(model, rules).graph
+    _known(graph, dict(model.named_modules()), rules)
     # folding is done, and checked, in float64 on the CPU; the result goes back to where the model was
     model = copy.deepcopy(model).to("cpu", torch.float64)
-    graph = _trace(model, rules)
-    steps, channels = _steps(graph, dict(model.named_modules()), rules)
-    net = Net(steps, channels=channels, target=target, reference=reference)
-    _same_function(model, net, example)
+    example, expected = _expected(model, graph, example)
+    seen = _Seen(fx.GraphModule(model, graph))
+    seen.run(example)
+    traced = _Traced(graph, dict(model.named_modules()), seen.values, rules)
+    steps = _finish(_steps(traced))
+    net = Net(steps, channels=example.shape[1], target=target, reference=reference)
+    _same_function(model, net, example, expected)
     if pixel_rule is None:
         pixel_rule = "zb" if any(_is_relu(s.rule) for s in steps) else "zplus"
-    for step in net.steps:
-        if 0 in step.inputs and isinstance(step.rule, Conv) and pixel_rule == "zb":
-            step.rule.bounds = bounds
+    _first_layers(net, bounds if pixel_rule == "zb" else None, example)
     if reference:
-        net = net.with_convs({name: _residual(net.conv(name), graph.eps.get(name)) for name in net.layers})
+        net = net.with_convs({name: _residual(net.conv(name), traced.eps.get(name)) for name in net.layers})
     return net._with(
         [
             replace(
@@ -295,72 +423,168 @@ def _residual(conv: Conv, eps: float | None) -> Conv:
 
 @dataclass
 class _Traced:
-    nodes: list[fx.Node]
-    eps: dict[str, float]  # of the batch normalisation folded into each convolution
+    """A graph, the modules it calls, what an example made of each node, and the table of rules."""
+
+    graph: fx.Graph
+    modules: dict[str, nn.Module]
+    values: dict[fx.Node, Any]
+    rules: Table
+    eps: dict[str, float] = field(default_factory=dict)  # of the batch norm folded into each convolution
+
+    def flows(self, node: fx.Node) -> bool:
+        """Whether a tensor that depends on the picture comes out: no number, and no constant."""
+        return isinstance(self.values.get(node), Tensor) and not _is_constant(node)
+
+    def several(self, node: fx.Node) -> bool:
+        """Whether several such tensors come out."""
+        value = self.values.get(node)
+        return isinstance(value, tuple | list) and any(isinstance(v, Tensor) for v in value)
+
+    def readers(self, node: fx.Node) -> list[fx.Node]:
+        """Who reads the numbers of a node, not its shape alone."""
+        return [u for u in node.users if u.op == "output" or self.flows(u) or self.several(u)]
+
+    def key(self, node: fx.Node) -> Any:
+        """What the table of rules calls the operation."""
+        return type(self.modules[str(node.target)]) if node.op == "call_module" else node.target
 
 
-def _trace(model: nn.Module, rules: Table) -> _Traced:
-    try:
-        graph = _Tracer(rules).trace(model)
-    except Exception as error:  # user code runs under the tracer and may raise anything
-        raise ValueError(
-            f"{type(model).__name__} cannot be traced by torch.fx ({error}): expected a forward pass without "
-            "branches or loops on tensor values; rewrite it so, or give the module that does it a rule "
-            "of its own (canonize(model, rules=lrp.RULES | {ThatModule: ...}))"
-        ) from error
-    return _Traced(list(graph.nodes), {})
+def _known(graph: fx.Graph, modules: dict[str, nn.Module], rules: Table) -> None:
+    """NoRule at the first operation that surely has none, before anything is computed."""
+    for node in graph.nodes:
+        key: Any = type(modules[str(node.target)]) if node.op == "call_module" else node.target
+        if key in rules or not (node.op == "call_module" or key in WHY_NOT):
+            continue
+        raise _no_entry(Call(node, (), modules), key)
 
 
-def _tensors(node: fx.Node) -> tuple[fx.Node, ...]:
-    found: list[fx.Node] = []
-    fx.map_arg((node.args, node.kwargs), found.append)
-    return tuple(found)
+def _no_entry(call: Call, key: Any) -> NoRule:
+    if key in WHY_NOT:
+        return call.refuse(
+            f"{WHY_NOT[key]}; expected a convolutional network with batch normalisation or none, such as a "
+            "ResNet, EfficientNet or MobileNet"
+        )
+    return call.refuse(
+        "expected an operation of the table lrp.RULES; add one: canonize(model, rules=lrp.RULES | "
+        f"{{{getattr(key, '__name__', repr(key))}: build}}), where build(call) returns an lrp.Rule "
+        "(for an activation that passes relevance unchanged: lrp.passing(function))"
+    )
 
 
-def _is_size(node: fx.Node) -> bool:
-    """Sizes are numbers of the picture at hand: no tensor flows through them."""
-    if node.op == "call_method":
-        return node.target in ("size", "dim")
-    if node.op == "call_function" and node.target is getattr:
-        return node.args[1] == "shape"
-    return node.op == "call_function" and any(isinstance(arg, fx.Node) and _is_size(arg) for arg in node.args)
+class Sized(Rule):
+    """An operation whose settings are sizes of the pictures at hand: they are read at each forward pass.
+
+    ``build`` makes the rule from the tensors whose sizes count, which are inputs after the first
+    ``operands`` and get no relevance. ``first`` is the rule that an example had.
+    """
+
+    def __init__(self, build: Callable[[Sequence[Tensor]], Rule], operands: int, first: Rule) -> None:
+        self.build, self.operands, self.first = build, operands, first
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        rule = self.build(inputs[self.operands :])
+        y, saved = rule.forward(*inputs[: self.operands])
+        return y, (rule, saved, len(inputs) - self.operands)
+
+    def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
+        rule, saved, others = saved
+        return (*rule.relevance(r, saved)[: self.operands], *(None,) * others)
+
+    def receives(self, position: int) -> bool:
+        return position < self.operands and self.first.receives(position)
+
+    def nonnegative(self, *inputs: bool) -> bool:
+        return self.first.nonnegative(*inputs[: self.operands])
+
+    def reach(self) -> tuple[Reach, Reach] | None:
+        # the window of a pooling is as large as the picture
+        return self.first.reach() if isinstance(self.first, Reshape | Part) else None
 
 
-def _steps(traced: _Traced, modules: dict[str, nn.Module], rules: Table) -> tuple[list[Step], int]:
+def _rule(traced: _Traced, node: fx.Node) -> tuple[Call, Rule, tuple[fx.Node, ...]]:
+    """The call, its rule, and the nodes whose outputs the rule's forward wants."""
+    part, origin = None, node
+    if node.op == "call_function" and node.target in (operator.getitem, getattr):
+        source = node.args[0]
+        if isinstance(source, fx.Node) and traced.several(source):
+            origin = source
+            part = node.args[1] if isinstance(node.args[1], int) else 0  # .values of a maximum
+            if node.args[1] == "indices":
+                part = 1
+            value = traced.values[source]
+            part %= len(value)
+    key = traced.key(origin)
+    if key not in traced.rules:
+        raise _no_entry(Call(origin, (), traced.modules), key)
+
+    needed: list[fx.Node] = []  # numbers that are computed from shapes, in their order
+    leaves: list[fx.Node] = []  # the tensors whose shapes they are
+
+    def need(n: fx.Node) -> None:
+        if traced.flows(n):
+            if n not in leaves:
+                leaves.append(n)
+        elif n not in needed:
+            for before in n.all_input_nodes:
+                need(before)
+            needed.append(n)
+
+    inputs: list[fx.Node] = []
+
+    def sort(n: fx.Node) -> fx.Node:
+        if traced.flows(n) or traced.several(n):
+            inputs.append(n)
+        elif not _is_constant(n):
+            need(n)
+        return n
+
+    fx.map_arg((origin.args, origin.kwargs), sort)
+
+    def build(values: Mapping[fx.Node, Any]) -> Rule:
+        def value(n: fx.Node) -> Any:
+            return n if n in inputs else values.get(n, traced.values.get(n))
+
+        args, kwargs = fx.map_arg(origin.args, value), fx.map_arg(origin.kwargs, value)
+        call = Call(origin, tuple(inputs), traced.modules, args, kwargs, traced.values, part)
+        return traced.rules[key](call)
+
+    call = Call(origin, tuple(inputs), traced.modules, None, None, traced.values, part)
+    rule = build({})
+    if not leaves:
+        return call, rule, tuple(inputs)
+
+    def anew(tensors: Sequence[Tensor]) -> Rule:
+        values: dict[fx.Node, Any] = dict(zip(leaves, tensors, strict=True))
+        for n in needed:
+            args: Any = fx.map_arg(n.args, values.__getitem__)
+            kwargs: Any = fx.map_arg(n.kwargs, values.__getitem__)
+            function: Any = n.target
+            if n.op == "call_method":
+                function, args = getattr(args[0], str(n.target)), args[1:]
+            values[n] = function(*args, **kwargs)
+        return build({n: values[n] for n in needed})
+
+    return call, Sized(anew, len(inputs), rule), (*inputs, *leaves)
+
+
+def _steps(traced: _Traced) -> list[Step]:
     steps: list[Step] = []
     value: dict[fx.Node, int] = {}
     skipped: set[fx.Node] = set()  # taken up by the step before
     seen: set[str] = set()
     output: fx.Node | None = None
 
-    for node in traced.nodes:
+    for node in traced.graph.nodes:
         if node.op == "placeholder":
-            if value:
-                if node.users:
-                    raise ValueError(
-                        f"the model takes several inputs ({node.name!r} too): expected one, the pictures"
-                    )
-                continue
-            value[node] = 0
+            if not value:
+                value[node] = 0
             continue
         if node.op == "output":
-            (output,) = _tensors(node) if len(_tensors(node)) == 1 else (None,)
-            if output is None:
-                raise ValueError("the model returns several tensors: expected one, the logits (N, K)")
+            (output,) = node.all_input_nodes
             continue
-        if node in skipped or (_is_size(node) and node.op != "call_module"):
+        if node in skipped or not traced.flows(node):
             continue
-        target: Any = node.target
-        key = type(modules[target]) if node.op == "call_module" else target
-        inputs = tuple(n for n in _tensors(node) if not _is_size(n))
-        call = Call(node, inputs, modules)
-        if node.op == "get_attr" or key not in rules:
-            raise call.refuse(
-                "expected an operation of the table lrp.RULES; add one: canonize(model, rules=lrp.RULES | "
-                f"{{{getattr(key, '__name__', repr(key))}: build}}), where build(call) returns an lrp.Rule "
-                "(for an activation that passes relevance unchanged: lrp.passing(function))"
-            )
-        rule = rules[key](call)
+        call, rule, inputs = _rule(traced, node)
         last = node
         if isinstance(rule, Conv):
             if call.name in seen:
@@ -368,33 +592,30 @@ def _steps(traced: _Traced, modules: dict[str, nn.Module], rules: Table) -> tupl
                     "this convolution is used twice, so its maps have no single relevance; copy it"
                 )
             seen.add(call.name)
-            last = _fold(rule, node, modules, traced.eps)
+            last = _fold(rule, node, traced)
         elif isinstance(rule, Add):
-            last = _rectify(rule, node, modules, rules)
+            last = _rectify(rule, node, traced)
         if last is not node:
             skipped.add(last)
         if isinstance(rule, Passing):
             source = inputs[0]
-            if source in value and value[source] > 0 and len(source.users) == 1:
+            if value.get(source, 0) > 0 and len(traced.readers(source)) == 1:
                 rule.overwrite = steps[value[source] - 1].rule.fresh
         steps.append(Step(call.name, rule, tuple(value[n] for n in inputs)))
         value[node] = value[last] = len(steps)
 
-    if output is None or value.get(output, 0) != len(steps):
+    if output is None or value.get(output, 0) != len(steps) or not steps:
         raise ValueError(
             "the model's output is not its last operation: expected logits computed from the pictures"
         )
-    return _finish(steps)
+    return steps
 
 
-def _only_user(node: fx.Node) -> fx.Node | None:
-    return next(iter(node.users)) if len(node.users) == 1 else None
-
-
-def _fold(conv: Conv, node: fx.Node, modules: dict[str, nn.Module], eps: dict[str, float]) -> fx.Node:
+def _fold(conv: Conv, node: fx.Node, traced: _Traced) -> fx.Node:
     """Fold the batch normalisation that follows, if one does; returns the last node taken up."""
-    user = _only_user(node)
-    module = modules[str(user.target)] if user is not None and user.op == "call_module" else None
+    users = traced.readers(node)
+    user = users[0] if len(users) == 1 else None
+    module = traced.modules[str(user.target)] if user is not None and user.op == "call_module" else None
     if user is None or type(module) is not nn.BatchNorm2d:
         return node
     assert isinstance(module, nn.BatchNorm2d)
@@ -402,61 +623,110 @@ def _fold(conv: Conv, node: fx.Node, modules: dict[str, nn.Module], eps: dict[st
     conv.weight = conv.weight * scale.view(-1, 1, 1, 1)
     conv.bias = shift if conv.bias is None else shift + conv.bias * scale
     conv.dropped = shift
-    eps[str(node.target)] = module.eps
+    traced.eps[str(node.target)] = module.eps
     return user
 
 
-def _rectify(add: Add, node: fx.Node, modules: dict[str, nn.Module], rules: Table) -> fx.Node:
+def _rectify(add: Add, node: fx.Node, traced: _Traced) -> fx.Node:
     """Take up the ReLU that follows a sum, unless it is the network's output."""
-    user = _only_user(node)
-    if user is None or any(n.op == "output" for n in user.users):
+    users = traced.readers(node)
+    if len(users) != 1 or users[0].op == "output" or any(n.op == "output" for n in users[0].users):
         return node
-    key: Any = type(modules[str(user.target)]) if user.op == "call_module" else user.target
-    if key in (nn.ReLU, F.relu, torch.relu, "relu", "relu_") and rules.get(key) is RULES[key]:
+    key = traced.key(users[0])
+    if key in (nn.ReLU, F.relu, torch.relu, "relu", "relu_") and traced.rules.get(key) is RULES[key]:
         add.rectified = True
-        return user
+        return users[0]
     return node
 
 
-def _finish(steps: list[Step]) -> tuple[list[Step], int]:
-    """Which steps relevance reaches, which inputs cannot be negative, and how many channels a picture has."""
+def _finish(steps: list[Step]) -> list[Step]:
+    """Which steps relevance reaches, and which inputs cannot be negative."""
     reached = [False] * (len(steps) + 1)
     reached[-1] = True
     for i in reversed(range(len(steps))):
-        rule = steps[i].rule
         for position, j in enumerate(steps[i].inputs):
-            gets = not (isinstance(rule, Gate) and position == rule.gate)
-            reached[j] = reached[j] or (reached[i + 1] and gets)
+            reached[j] = reached[j] or (reached[i + 1] and steps[i].rule.receives(position))
     nonnegative = [False]
-    channels = 3
     done: list[Step] = []
     for i, step in enumerate(steps):
         nonnegative.append(step.rule.nonnegative(*(nonnegative[j] for j in step.inputs)))
         is_conv = isinstance(step.rule, Conv)
-        if isinstance(step.rule, Conv) and 0 in step.inputs:
-            channels = step.rule.weight.shape[1] * step.rule.groups
         done.append(replace(step, carries=reached[i + 1], layer=is_conv and reached[i + 1]))
     if not any(s.layer for s in done):
         raise ValueError(
             "the model has no convolution that relevance reaches: expected a convolutional network"
         )
-    return done, channels
+    return done
+
+
+def _first_layers(net: Net, bounds: tuple[float, float] | None, example: Tensor) -> None:
+    """Give the convolutions that see the picture the bounds of what they see, if it is rescaled before."""
+    pixels = {0}  # values that are the picture, its channels apart or together, rescaled or not
+    for i, step in enumerate(net.steps):
+        if not all(j in pixels for j in step.inputs):
+            continue
+        if isinstance(step.rule, Constant):
+            step.rule.rescales = True
+        if isinstance(step.rule, Constant | Part | Reshape | Concatenate | Permute | Identity):
+            pixels.add(i + 1)
+        elif isinstance(step.rule, Conv) and bounds is not None:
+            step.rule.bounds = bounds
+            if step.inputs != (0,):
+                ends = [
+                    net.forward(torch.full_like(example[:1], end), stop=step.inputs[0] - 1) for end in bounds
+                ]
+                step.rule.bounds = (
+                    min(float(end.min()) for end in ends), max(float(end.max()) for end in ends)
+                )  # fmt: skip
+
+
+# Sizes that networks are made for; the first is enough for most of them.
+_SIZES = (64, 224, 299, 32, 128, 256)
+
+
+def _expected(model: nn.Module, graph: fx.Graph, example: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The example (noise, of the first size that the model can take), and what the model makes of it."""
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    if any(node.users for node in inputs[1:]):
+        more = next(node for node in inputs[1:] if node.users)
+        raise ValueError(f"the model takes several inputs ({more.name!r} too): expected one, the pictures")
+    channels = 3
+    for node in graph.nodes:
+        module = model.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d) and node.args and node.args[0] in inputs:
+            channels = module.in_channels
+    if example is not None:
+        given = [example.to("cpu", torch.float64)]
+    else:
+        generator = torch.Generator().manual_seed(0)
+        given = [torch.randn(2, channels, side, side, generator=generator).double() for side in _SIZES]
+    failed: list[Exception] = []
+    for x in given:
+        try:
+            found: Any = model(x)
+            break
+        except Exception as error:  # the model is the user's
+            failed.append(error)
+    else:
+        size = " x ".join(map(str, given[0].shape[2:]))
+        others = "" if example is not None else f", nor of {', '.join(map(str, _SIZES[1:]))}"
+        first = str(failed[0]).strip().splitlines() or [type(failed[0]).__name__]
+        raise ValueError(
+            f"{type(model).__name__} cannot run on noise of {size} pixels{others} ({_place(failed[0])}"
+            f"{first[0]}): expected pictures of another size; declare it (preprocessing: crop), or give an "
+            "example, canonize(model, example=x)"
+        ) from failed[0]
+    if not isinstance(found, Tensor):
+        count = f" of {len(found)}" if isinstance(found, tuple | list | dict) else ""
+        raise ValueError(
+            f"the model returns a {type(found).__name__}{count}: expected one tensor, the logits (N, K); "
+            "make a network that returns it alone"
+        )
+    return x, found
 
 
 @torch.no_grad()
-def _same_function(model: nn.Module, net: Net, example: Tensor | None) -> None:
-    if example is None:
-        generator = torch.Generator().manual_seed(0)
-        example = torch.randn(2, net.channels, 64, 64, generator=generator)
-    example = example.to("cpu", torch.float64)
-    try:
-        expected = model(example)
-    except RuntimeError as error:
-        size = " x ".join(map(str, example.shape[2:]))
-        raise ValueError(
-            f"{type(model).__name__} cannot run on noise of {size} pixels ({error}): expected pictures of "
-            "another size; give an example, canonize(model, example=x)"
-        ) from error
+def _same_function(model: nn.Module, net: Net, example: Tensor, expected: Tensor) -> None:
     found = net(example)
     if net.target is not None and (expected.ndim != 2 or not 0 <= net.target < expected.shape[1]):
         raise ValueError(
