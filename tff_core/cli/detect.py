@@ -15,8 +15,9 @@ _EXAMPLES = """  tff detect photo.png
   tff detect pictures/ --json --no-stability
   tff detect pictures/ --weights blur_jpg_prob0.5.pth --arch resnet50 --calibrate labelled/
 columns: path, decision (fake, real, unsure, unreadable), probability of being fake, logit, stable, the
-logits after JPEG, width, height, and what is wrong with an unreadable file. A file that cannot be read has
-its row and is counted; the exit code is 2 where none can be read."""
+logits after JPEG, width, height, and what is wrong with an unreadable file. A file that cannot be read, or
+whose size the network cannot take, has its row and is counted; the exit code is 2 where none can be judged.
+Transparency is dropped, and said. A picture that is named twice, in whatever spelling, has one row."""
 
 
 def add_to(commands: Any) -> None:
@@ -81,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
         },
         "counts": counts,
         "unstable": unstable,
+        "transparent": frame.attrs["transparent"],
         "left_out": [common.shown(path) for path in left_out],
     }
     if trained.spec.dataset == "miniature":
@@ -94,7 +96,13 @@ def run(options: argparse.Namespace) -> int:
         + f". Threshold: logit {rule.threshold:.3f}, unsure from {rule.low:.3f} to {rule.high:.3f} "
         f"({rule.source})."
         + (
-            f" {len(left_out)} files are no pictures by their name, such as {common.shown(left_out[0])}."
+            f" {frame.attrs['transparent']} are transparent in parts: their transparency was dropped."
+            if frame.attrs["transparent"]
+            else ""
+        )
+        + (
+            f" {len(left_out)} files or folders were left out, no pictures by their name, links that lead "
+            f"back up, or second names of the same picture, such as {common.shown(left_out[0])}."
             if left_out
             else ""
         )

@@ -8,7 +8,7 @@ threshold's own interval ("abstain" in the detector's description) a call would 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from torchvision.transforms.v2 import functional as tv
 from tqdm import tqdm
 
 from tff_core import detectors, metrics
-from tff_core.pictures import data
+from tff_core.pictures import data, places
 from tff_core.store import memory
 
 QUALITIES = (95, 85)  # of JPEG; a round trip through PNG leaves every pixel as it is
+_JPEG_SIDE = 65_500  # of libjpeg: a longer picture has no stability
 FAKE, REAL, UNSURE, UNREADABLE = "fake", "real", "unsure", "unreadable"
 COLUMNS = ("path", "decision", "probability", "logit", "stable", "width", "height", "error")
 
@@ -135,22 +136,30 @@ def judge(
     Returns columns path, decision ("fake", "real", "unsure", "unreadable"), probability (of being fake),
     logit, stable, width, height, error. ``stable``, with ``stability`` only, is false where the decision
     differs after JPEG of one of `QUALITIES`; the logits there are ``logit_jpeg95`` and so on. It takes as
-    many further passes as there are qualities. Of an unreadable picture ``error`` says what is wrong.
+    many further passes as there are qualities. Of a picture that cannot be read, or that the network cannot
+    take, ``error`` says what is wrong. ``attrs["transparent"]`` is the number of pictures that are
+    transparent in parts, which is not looked at.
     """
     device = torch.device(device)
     rows: list[dict[str, Any]] = [{"path": str(path)} for path in paths]
     broken: dict[int, Exception] = {}
+    transparent: set[int] = set()
     bar = tqdm(total=len(paths), desc="pictures", unit="picture", disable=not progress)
     parts = memory.Parts()
     with bar:
-        for places, pixels in data.stream(paths, batch_size, broken=broken):
-            logits = logits_of(forward, pixels, device, parts, preprocessing)
+        for members, pixels in data.stream(paths, batch_size, broken=broken, transparent=transparent):
             again = {}
-            if stability:
-                for quality in QUALITIES:
-                    pressed = reencoded(pixels, quality)
-                    again[quality] = logits_of(forward, pressed, device, parts, preprocessing)
-            for n, place in enumerate(places):
+            try:
+                logits = logits_of(forward, pixels, device, parts, preprocessing)
+                if stability and max(pixels.shape[-2:]) <= _JPEG_SIDE:
+                    for quality in QUALITIES:
+                        pressed = reencoded(pixels, quality)
+                        again[quality] = logits_of(forward, pressed, device, parts, preprocessing)
+            except (data.PictureError, memory.OutOfMemory, RuntimeError) as error:
+                # of this size: too small for the network, too long and thin, or too large for the memory
+                broken |= {place: _not_taken(paths[place], pixels, error) for place in members}
+                continue
+            for n, place in enumerate(members):
                 rows[place] |= {
                     "decision": decide.decide(logits[n]),
                     "probability": float(expit(float(logits[n]))),
@@ -158,52 +167,58 @@ def judge(
                     "width": pixels.shape[-1],
                     "height": pixels.shape[-2],
                 }
-                if stability:
+                if again:
                     rows[place] |= {f"logit_jpeg{q}": float(values[n]) for q, values in again.items()}
                     calls = {decide.decide(values[n]) for values in again.values()}
                     rows[place]["stable"] = calls == {rows[place]["decision"]}
-            bar.update(len(places))
+            bar.update(len(members))
         bar.update(len(broken))
-    for place, error in broken.items():
-        rows[place] |= {"decision": UNREADABLE, "error": str(error)}
+    for place, wrong in broken.items():
+        rows[place] |= {"decision": UNREADABLE, "error": str(wrong)}
     extra = [f"logit_jpeg{q}" for q in QUALITIES] if stability else []
     frame = pd.DataFrame(rows, columns=[*COLUMNS[:5], *extra, *COLUMNS[5:]])
-    return frame.astype({"width": "Int64", "height": "Int64", "stable": "boolean"})
+    frame = frame.astype({"width": "Int64", "height": "Int64", "stable": "boolean"})
+    frame.attrs["transparent"] = len(transparent)
+    return frame
+
+
+def _not_taken(path: Path, pixels: Tensor, error: Exception) -> Exception:
+    told = " ".join(str(error).split())
+    if isinstance(error, data.PictureError):
+        return data.PictureError(f"{path}: {told}")
+    return data.PictureError(
+        f"{path} has {pixels.shape[-1]}x{pixels.shape[-2]} pixels, which the network cannot take ({told}); "
+        "expected a picture of another size"
+    )
 
 
 def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
     """The pictures at some places, and what was left out: files by their own name, folders with all below.
 
     A file that is named is taken whatever it is called; of a folder those whose names end like pictures'.
-    Links to folders are not followed, and nothing is taken twice. Raises FileNotFoundError for a place that
-    does not exist, ValueError where there is no picture at all.
+    What systems and editors leave behind is left out (see `tff_core.pictures.places`). Links are followed,
+    but not where they lead back up, and nothing is taken twice, whatever it is called by: a second name that
+    a folder has for a picture is left out, too. Raises FileNotFoundError for a place that does not exist,
+    ValueError where there is no picture at all.
     """
-    pictures: dict[Path, None] = {}
-    left_out: list[Path] = []
+    pictures: dict[str, Path] = {}
+    left_out: dict[Path, None] = {}
     for place in map(Path, paths):
         if place.is_dir():
-            for path in _below(place):
-                is_picture = path.suffix.lower() in data.SUFFIXES and not path.name.startswith(".")
-                if is_picture and not path.is_dir():
-                    pictures[path] = None
-                else:
-                    left_out.append(path)
+            for path in places.walk(place):
+                first = pictures.get(places.real(path))
+                if first is None and places.is_picture(path):
+                    pictures[places.real(path)] = path
+                elif first is None or first.absolute() != path.absolute():
+                    left_out[path] = None
         elif place.exists() or place.is_symlink():
-            pictures[place] = None
+            pictures.setdefault(places.real(place), place)
         else:
             raise FileNotFoundError(f"{place} does not exist: expected a picture or a folder; check the path")
     if not pictures:
         names = ", ".join(map(str, paths))
         raise ValueError(
-            f"no pictures in {names}: expected files ending in {' '.join(sorted(data.SUFFIXES))}; "
+            f"no pictures in {names}: expected files ending in {' '.join(sorted(places.SUFFIXES))}; "
             f"found {len(left_out)} other files"
         )
-    return list(pictures), left_out
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            yield from _below(path)
-        else:
-            yield path
+    return list(pictures.values()), list(left_out)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -24,7 +25,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import TargetEncoder
 from tqdm import tqdm
 
-from tff_core.pictures import data
+from tff_core.pictures import containers, data, places, reading
 
 LIMIT = 0.6  # a property that separates the labels better than this is warned of
 FEW = 20  # pictures of a label below which numbers mean little
@@ -47,11 +48,11 @@ CATEGORIES = {
     "exif": "EXIF",
     "header": "fields in the header",
     "frames": "frames",
+    "transparent": "transparency",
 }
 _ENDINGS = {
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),
     "WEBP": (".webp",),
     "BMP": (".bmp",),
     "TIFF": (".tif", ".tiff"),
@@ -109,7 +110,8 @@ def sets(root: str | Path) -> list[Path]:
     """The data sets at or below a folder, each with 0_real and 1_fake, or with class folders that have them.
 
     A folder all of whose data lie one level below counts as one set with classes, unless it is called train,
-    val or test. Links that lead back up are not followed. Raises FileNotFoundError where there is no folder,
+    val or test, from wherever it is named. Links that lead back up are not followed, nor is what systems and
+    editors leave behind. Raises FileNotFoundError where there is no folder,
     ValueError where no data set is found.
     """
     root = Path(root)
@@ -130,24 +132,41 @@ def _sets(folder: Path, depth: int) -> list[Path]:
         return [folder]
     if not depth:
         return []
-    here, below = folder.resolve(), []
+    below = []
     for entry in sorted(folder.iterdir()):
-        # a link may lead back up
-        if entry.is_dir() and not entry.name.startswith(".") and not here.is_relative_to(entry.resolve()):
+        if entry.is_dir() and not places.is_dropping(entry.name) and not places.leads_up(entry, folder):
             found = _sets(entry, depth - 1)
             below += [(entry, found)] if found else []
     classes = all(found == [entry] and _has_labels(entry) for entry, found in below)
-    if below and classes and folder.name not in data.PARTS:
+    # "." has no name of its own, and a link has two
+    names = {folder.absolute().name, Path(places.real(folder)).name}
+    if below and classes and not names & set(data.PARTS):
         return [folder]
     return [one for _, found in below for one in found]
+
+
+def _beside(root: Path, found: Sequence[Path]) -> list[Path]:
+    """What lies between a folder and the data sets below it, and belongs to none of them."""
+    between = {root, *(parent for one in found for parent in one.parents if parent.is_relative_to(root))}
+    ours = between | set(found)
+    return [
+        entry
+        for folder in sorted(between - set(found))
+        for entry in sorted(folder.iterdir())
+        if entry not in ours and entry.name != data.MANIFEST
+    ]
 
 
 def _has_labels(folder: Path) -> bool:
     return any((folder / name).is_dir() for name in data.LABELS)
 
 
-def audit(root: str | Path, *, threads: int | None = None, progress: bool = False) -> Audit:
+def audit(
+    root: str | Path, *, whole: bool = False, threads: int | None = None, progress: bool = False
+) -> Audit:
     """Read every picture of the data sets at or below ``root`` and say what is wrong with them.
+
+    With ``whole``, ``root`` is one set whatever it is called, as `tff_core.pictures.data.scan` takes it.
 
     Findings: a folder that is none of the layout, pictures that cannot be read, exact duplicates (the same
     pixels) between labels or folders, names that do not fit the format, few pictures, other files, and every
@@ -156,17 +175,19 @@ def audit(root: str | Path, *, threads: int | None = None, progress: bool = Fals
     Raises FileNotFoundError or ValueError where there is no data set at all, or the only one has one label.
     """
     root = Path(root)
-    places = sets(root)
+    there = [root] if whole else sets(root)
     found = Audit(root, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
     scanned: list[tuple[str, data.ImageSet]] = []
-    for place in places:
+    for place in there:
         name = place.relative_to(root).as_posix()
         try:
             scanned.append((name, data.scan(place)))
         except ValueError as error:
-            if len(places) == 1:
+            if len(there) == 1:
                 raise
             found.findings.append(Finding("error", "layout", name, str(error)))
+    if beside := _beside(root, there):
+        found.findings.append(_left_out(".", root, beside))
     total = sum(len(images) for _, images in scanned)
     frames = []
     with (
@@ -201,46 +222,50 @@ def audit(root: str | Path, *, threads: int | None = None, progress: bool = Fals
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What can be said of one file without a network; a file that cannot be read has only its ``error``."""
+    """What can be said of one file without a network; a file that cannot be read has only its ``error``.
+
+    Metadata are seen by their names, wherever in the file they lie; what is in them is not looked at.
+    """
     row: dict[str, Any] = {"path": str(path), "suffix": path.suffix.lower()}
     try:
-        pixels = data.read(path)
-        row["pixels"] = hashlib.blake2b(
-            repr(tuple(pixels.shape)).encode() + pixels.numpy().tobytes(), digest_size=16
-        ).hexdigest()
-        with Image.open(path, formats=data.FORMATS) as image:
-            width, height = image.size
-            bytes_ = path.stat().st_size
-            row |= {
-                "format": image.format,
-                "mode": image.mode,
-                "width": width,
-                "height": height,
-                "size": f"{width}x{height}",
-                "aspect": width / height,
-                "bytes": bytes_,
-                "bytes_per_pixel": bytes_ / (width * height),
-                "frames": f"{getattr(image, 'n_frames', 1)}",
-                "header": ", ".join(sorted(str(key) for key in image.info)) or "none",
-                "exif": "yes" if len(image.getexif()) else "no",
-                "jpeg_tables": "no JPEG",
-                "jpeg_sampling": "no JPEG",
-                "error": "",
-            }
-            if isinstance(image, JpegImagePlugin.JpegImageFile):
-                tables = [list(image.quantization[key]) for key in sorted(image.quantization)]
-                quality = _qualities().get(tuple(tables[0])) if tables else None
-                digest = hashlib.sha256(repr(tables).encode()).hexdigest()[:8]
-                sampling = JpegImagePlugin.get_sampling(image)
-                row |= {
-                    "jpeg_quality": quality,
-                    "jpeg_tables": f"quality {quality} ({digest})" if quality else f"own ({digest})",
-                    "jpeg_sampling": {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(sampling, "other"),
-                }
-    except data.PictureError as error:
-        row["error"] = str(error)
-    except Exception as error:  # metadata that Pillow stumbles over; the pixels could be read
-        row["error"] = f"{path}: its header is damaged ({type(error).__name__}: {error}); write it anew"
+        found = reading.decoded(path)
+        held = containers.contents(path)
+        bytes_ = path.stat().st_size
+    except (data.PictureError, OSError) as error:
+        return row | {"error": str(error)}
+    height, width = found.pixels.shape[:2]
+    colours = hashlib.blake2b(repr(found.pixels.shape).encode() + found.pixels.tobytes(), digest_size=16)
+    row["colours"] = colours.hexdigest()
+    if found.alpha is not None:  # two drawings may differ in nothing else
+        colours.update(found.alpha.tobytes())
+    row |= {
+        "pixels": colours.hexdigest(),
+        "format": found.image.format,
+        "mode": found.image.mode,
+        "width": width,
+        "height": height,
+        "size": f"{width}x{height}",
+        "aspect": width / height,
+        "bytes": bytes_,
+        "bytes_per_pixel": bytes_ / (width * height),
+        "frames": f"{held.frames}",
+        "header": ", ".join(sorted({str(key) for key in found.image.info} | held.fields)) or "none",
+        "exif": "yes" if "EXIF" in held.fields else "no",
+        "transparent": "no" if found.alpha is None else "yes",
+        "jpeg_tables": "no JPEG",
+        "jpeg_sampling": "no JPEG",
+        "error": "",
+    }
+    if isinstance(found.image, JpegImagePlugin.JpegImageFile):
+        tables = [list(found.image.quantization[key]) for key in sorted(found.image.quantization)]
+        quality = _qualities().get(tuple(tables[0])) if tables else None
+        digest = hashlib.sha256(repr(tables).encode()).hexdigest()[:8]
+        sampling = JpegImagePlugin.get_sampling(found.image)
+        row |= {
+            "jpeg_quality": quality,
+            "jpeg_tables": f"quality {quality} ({digest})" if quality else f"own ({digest})",
+            "jpeg_sampling": {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(sampling, "other"),
+        }
     return row
 
 
@@ -328,6 +353,12 @@ def _folder(name: str, images: data.ImageSet, frame: pd.DataFrame) -> dict[str, 
     }
 
 
+def _left_out(name: str, root: Path, entries: Sequence[Path]) -> Finding:
+    some = ", ".join(str(path.relative_to(root)) for path in entries[:3])
+    more = ", ..." if len(entries) > 3 else ""
+    return Finding("note", "other files", name, f"{len(entries)} are left out: {some}{more}")
+
+
 def _of_folder(name: str, images: data.ImageSet, frame: pd.DataFrame, table: pd.DataFrame) -> list[Finding]:
     found = []
     broken = frame[frame["error"] != ""]
@@ -351,9 +382,7 @@ def _of_folder(name: str, images: data.ImageSet, frame: pd.DataFrame, table: pd.
             )
         )
     if images.stray:
-        some = ", ".join(str(path.relative_to(images.root)) for path in images.stray[:3])
-        more = ", ..." if len(images.stray) > 3 else ""
-        found.append(Finding("note", "other files", name, f"{len(images.stray)} are left out: {some}{more}"))
+        found.append(_left_out(name, images.root, images.stray))
     if "format" in frame:
         whole = frame[frame["error"] == ""]
         fits = [
@@ -370,6 +399,17 @@ def _of_folder(name: str, images: data.ImageSet, frame: pd.DataFrame, table: pd.
                     name,
                     f"{len(wrong)} files have an ending of another format, such as "
                     f"{Path(first['path']).name}, which is {first['format']}; they are read by content",
+                )
+            )
+        clear = whole[whole["transparent"] == "yes"]
+        if len(clear):
+            found.append(
+                Finding(
+                    "note",
+                    "transparency",
+                    name,
+                    f"{len(clear)} pictures are transparent in parts: their colours are taken as they are "
+                    "stored, and the transparency is dropped",
                 )
             )
         moving = whole[whole["frames"] != "1"]
@@ -402,6 +442,8 @@ def _duplicates(pictures: pd.DataFrame) -> list[Finding]:
     if "pixels" not in pictures:
         return []
     known = pictures.dropna(subset=["pixels"])
+    bare = known.drop_duplicates("pixels").groupby("colours", sort=False)
+    alike = [g for _, g in bare if g["label"].nunique() > 1]
     twins = known[known.duplicated("pixels", keep=False)]
     found = []
     groups = list(twins.groupby("pixels", sort=False))
@@ -414,6 +456,16 @@ def _duplicates(pictures: pd.DataFrame) -> list[Finding]:
                 "",
                 f"{len(across)} pictures lie among the reals and among the "
                 f"fakes: {_pair(across[0], 'label')}",
+            )
+        )
+    if alike:
+        found.append(
+            Finding(
+                "warning",
+                "transparency",
+                "",
+                f"{len(alike)} pictures among the reals differ from fakes in their transparency alone, which "
+                f"no detector sees: {_pair(alike[0], 'label')}",
             )
         )
     between = [g for _, g in groups if g["folder"].nunique() > 1 and g["label"].nunique() == 1]

@@ -11,7 +11,7 @@ import itertools
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSet, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torchvision.transforms import v2
+
+from tff_core.pictures import places, reading
+from tff_core.pictures.places import SUFFIXES as SUFFIXES
+from tff_core.pictures.reading import MAX_PIXELS as MAX_PIXELS
+from tff_core.pictures.reading import PictureError as PictureError
+from tff_core.pictures.reading import read as read
 
 GENERATORS = ("progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan")
 PARTS = ("train", "val", "test")
@@ -28,19 +33,12 @@ LABELS = ("0_real", "1_fake")  # the folder's name by label
 MANIFEST = "manifest.json"  # written last by whoever makes the pictures: the folder is whole
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-MAX_PIXELS = 89_478_485  # Pillow's own warning level: a larger picture is taken for a decompression bomb
-# what Pillow may open (JPEG includes MPO); others of its readers start programs (EPS) or are rarely used
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 _KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between passes
 _AHEAD_BYTES = 1 << 27  # decoded pictures that wait for the network while more are being read
+_RESIZED_PIXELS = 1 << 24  # of a picture after a resize, unless it had as many before
 _BATCH_PIXELS = 1 << 22  # a batch of large pictures has fewer of them
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
-
-
-class PictureError(ValueError):
-    """A file that should be a picture is none, is broken, or is of a kind that is not handled."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,18 @@ class Preprocessing:
         return min(-m / s for m, s in pairs), max((1 - m) / s for m, s in pairs)
 
     def cut(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pictures (..., 3, H, W) after resize and crop; what a crop has beyond the border is black."""
+        """Pictures (..., 3, H, W) after resize and crop; what a crop has beyond the border is black.
+
+        Raises PictureError where a resize would make them many times larger, as it does to a thin strip.
+        """
         if self.resize is not None:
+            height, width = pixels.shape[-2:]
+            long = max(height, width) * self.resize // min(height, width)
+            if self.resize * long > max(_RESIZED_PIXELS, height * width):
+                raise PictureError(
+                    f"{width}x{height} pixels, resized to a shorter side of {self.resize}, would become "
+                    f"{self.resize * long} pixels: expected at most {_RESIZED_PIXELS}; cut the picture first"
+                )
             pixels = v2.functional.resize(pixels, [self.resize], antialias=True)
         return pixels if self.crop is None else v2.functional.center_crop(pixels, [self.crop])
 
@@ -172,7 +180,8 @@ def scan(root: str | Path) -> ImageSet:
     """Find the pictures of one generator below ``root``; class folders are detected.
 
     Only names are looked at; a picture's content is checked when it is read. Files that are no pictures by
-    their name (hidden ones too) and unexpected folders are left out and listed in ``stray``.
+    their name, unexpected folders, and what systems and editors leave behind (hidden entries, ``__MACOSX``,
+    see `tff_core.pictures.places`) are left out and listed in ``stray``. Links are followed.
 
     Raises FileNotFoundError where ``root`` is no folder, and ValueError where no picture lies in the layout,
     where a folder lacks reals or fakes, or where the two layouts are mixed.
@@ -187,9 +196,9 @@ def scan(root: str | Path) -> ImageSet:
     classes = sorted(
         entry
         for entry in root.iterdir()
-        if any((entry / name).is_dir() for name in LABELS)
-        # a link that leads back up is no class
-        and not root.resolve().is_relative_to(entry.resolve())
+        if not places.is_dropping(entry.name)
+        and any((entry / name).is_dir() for name in LABELS)
+        and not places.leads_up(entry, root)
     )
     if plain and classes:
         raise ValueError(
@@ -230,10 +239,7 @@ def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
     pictures: list[Path] = []
     other: list[Path] = []
     for entry in sorted(folder.iterdir()):
-        is_picture = (
-            entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
-        )
-        (pictures if is_picture else other).append(entry)
+        (pictures if places.is_picture(entry) else other).append(entry)
     return pictures, other
 
 
@@ -246,63 +252,6 @@ def _listing(folder: Path, n: int = 5) -> str:
     )
 
 
-def read(path: str | Path) -> torch.Tensor:
-    """One picture as uint8 RGB, shape (3, H, W), as it is stored: no resize, no crop, no rotation.
-
-    Gray, palette and CMYK pictures become RGB, 16 bits become 8, transparency is dropped, and of an
-    animation the first frame is taken. Raises FileNotFoundError, or PictureError that names the file, what is
-    wrong with it and what to do.
-    """
-    return torch.from_numpy(_decoded(path)).permute(2, 0, 1).contiguous()
-
-
-def _decoded(path: str | Path) -> np.ndarray:
-    """As `read`, but with the colours last, (H, W, 3), as a decoder gives them."""
-    path = Path(path)
-    found = "no size"
-    try:
-        size = path.stat().st_size
-        found = f"{size} bytes"
-        if size == 0:
-            raise PictureError(_complaint(path, "the file is empty (0 bytes)"))
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise PictureError(
-                    _complaint(path, f"{width}x{height} pixels are more than the {MAX_PIXELS} allowed")
-                )
-            return _rgb(image, path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist: expected a picture; check the path") from None
-    except PermissionError as error:
-        raise PictureError(f"{path} may not be read ({error.strerror}); change its permissions") from error
-    except PictureError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise PictureError(_complaint(path, f"more than the {MAX_PIXELS} pixels allowed")) from error
-    except Exception as error:  # Pillow's decoders raise many kinds on broken files; all mean the same here
-        raise PictureError(_complaint(path, f"{found}, {type(error).__name__}: {error}")) from error
-
-
-def _complaint(path: Path, found: str) -> str:
-    return (
-        f"{path} cannot be read as a picture ({found}): expected a whole PNG, JPEG or similar file; "
-        "replace or remove it"
-    )
-
-
-def _rgb(image: Image.Image, path: Path) -> np.ndarray:
-    if image.mode.startswith("I"):  # 16 bits of gray: Pillow's own conversion would clip at 255
-        values = np.asarray(image, dtype=np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise PictureError(_complaint(path, "gray values beyond 16 bits"))
-        gray = ((values + 128) // 257).astype(np.uint8)
-        return np.repeat(gray[..., None], 3, axis=2)
-    if image.mode == "F":
-        raise PictureError(_complaint(path, "floating-point gray values"))
-    return np.array(image.convert("RGB"))
-
-
 def load(images: ImageSet, preprocessing: Preprocessing = IMAGENET, *, middle: bool = False) -> torch.Tensor:
     """All pictures as one uint8 tensor of shape (N, 3, H, W), resized and cropped as a network wants it.
 
@@ -312,7 +261,7 @@ def load(images: ImageSet, preprocessing: Preprocessing = IMAGENET, *, middle: b
     """
     if not len(images):
         raise ValueError(f"no pictures of {images.root} were chosen: expected at least one")
-    pictures = [preprocessing.cut(read(path)) for path in images.paths]
+    pictures = [_cut(path, preprocessing) for path in images.paths]
     if middle:
         height = min(picture.shape[-2] for picture in pictures)
         width = min(picture.shape[-1] for picture in pictures)
@@ -326,6 +275,14 @@ def load(images: ImageSet, preprocessing: Preprocessing = IMAGENET, *, middle: b
     return torch.stack(pictures)
 
 
+def _cut(path: Path, preprocessing: Preprocessing) -> torch.Tensor:
+    pixels = read(path)
+    try:
+        return preprocessing.cut(pixels)
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from error
+
+
 def _size(picture: torch.Tensor) -> str:
     return f"{picture.shape[-1]}x{picture.shape[-2]}"
 
@@ -335,6 +292,7 @@ def stream(
     batch_size: int = 64,
     *,
     broken: MutableMapping[int, Exception] | None = None,
+    transparent: MutableSet[int] | None = None,
     threads: int | None = None,
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
     """Pictures of any number and size, decoded in threads while the caller works on those before.
@@ -342,12 +300,13 @@ def stream(
     Yields places in ``paths``, and these pictures as uint8 (N, 3, H, W), channels last in memory: of one size
     each time, at most ``batch_size``, fewer where they are large. Nothing is kept, so memory does not grow
     with their number. What cannot be read is put into ``broken`` by its place and left out; without
-    ``broken`` it is raised as in `read`.
+    ``broken`` it is raised as in `read`. ``transparent`` takes the places of those that are not opaque
+    throughout, which is all that is told of their transparency.
     """
     if batch_size < 1:
         raise ValueError(f"batch size {batch_size}: expected a positive number")
     threads = threads or min(8, os.cpu_count() or 1)
-    waiting: deque[tuple[int, Future[np.ndarray]]] = deque()
+    waiting: deque[tuple[int, Future[tuple[np.ndarray, bool]]]] = deque()
     by_size: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
     todo = iter(enumerate(paths))
     ahead, held = threads, 0
@@ -364,17 +323,19 @@ def stream(
         try:
             while True:
                 for i, path in itertools.islice(todo, max(ahead - len(waiting), 0)):
-                    waiting.append((i, pool.submit(_decoded, path)))
+                    waiting.append((i, pool.submit(_pixels, path)))
                 if not waiting:
                     break
                 i, job = waiting.popleft()
                 try:
-                    picture = job.result()
+                    picture, clear = job.result()
                 except (PictureError, OSError) as error:
                     if broken is None:
                         raise
                     broken[i] = error
                     continue
+                if clear and transparent is not None:
+                    transparent.add(i)
                 ahead = min(max(threads, _AHEAD_BYTES // picture.size), 2 * batch_size + threads)
                 members = by_size.setdefault(picture.shape, [])
                 members.append((i, picture))
@@ -387,6 +348,11 @@ def stream(
                 yield together(next(iter(by_size)))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pixels(path: str | Path) -> tuple[np.ndarray, bool]:
+    found = reading.decoded(path)
+    return found.pixels, found.alpha is not None
 
 
 def _at_once(batch_size: int, pixels: int) -> int:
@@ -414,7 +380,7 @@ class Batches:
         self._kept: list[torch.Tensor] | None = []
         by_size: dict[tuple[int, int], list[int]] = {}
         for i, path in enumerate(images.paths):
-            by_size.setdefault(_header_size(path), []).append(i)
+            by_size.setdefault(reading.size(path), []).append(i)
         self._indices: list[list[int]] = []
         for (width, height), members in sorted(by_size.items()):
             some = _at_once(batch_size, width * height)
@@ -436,7 +402,7 @@ class Batches:
             if self._kept is not None and number < len(self._kept):
                 pixels = self._kept[number]
             else:
-                pixels = torch.stack([self.preprocessing.cut(read(self.images.paths[i])) for i in indices])
+                pixels = torch.stack([_cut(self.images.paths[i], self.preprocessing) for i in indices])
                 if self._kept is not None and number == len(self._kept):
                     self._kept.append(pixels)
             x = pixels.to(self.device)
@@ -474,15 +440,6 @@ def pictures(batches: Pictures) -> Iterator[torch.Tensor]:
     """The pictures alone, batch by batch; those of one size may also come as a single tensor."""
     for batch in [batches] if isinstance(batches, torch.Tensor) else batches:
         yield batch if isinstance(batch, torch.Tensor) else batch[0]
-
-
-def _header_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.size
-    except Exception:  # whatever is wrong: reading it says what, in one sentence
-        picture = read(path)
-        return picture.shape[-1], picture.shape[-2]
 
 
 def normalize(x: torch.Tensor, preprocessing: Preprocessing = IMAGENET) -> torch.Tensor:

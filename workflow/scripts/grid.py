@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 import pairs
+from tff_core.pictures import places
 
 TEMPLATE = "notebooks/generator_page"
 ATLAS = "atlas"
@@ -183,13 +184,20 @@ def of_detector(config: dict[str, Any], detector: str) -> dict[str, Any]:
 
 
 def listing(folder: str) -> str:
-    """A fingerprint of names, sizes and times of all files below a folder: changes when its content does."""
-    root = Path(folder).expanduser()
-    found = [
-        f"{path.relative_to(root)} {path.stat().st_size} {path.stat().st_mtime_ns}"
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    ]
+    """A fingerprint of names, sizes and times of all files below a folder: changes when its content does.
+
+    Links are followed, as the step that takes the pictures in does, and where they lead counts, too. What
+    systems and editors leave behind does not.
+    """
+    root, found = Path(folder).expanduser(), []
+    place = cache(places.real)
+    for path in places.walk(root):
+        if places.is_dropping(path.name) or not path.is_file():
+            continue
+        facts = path.stat()
+        linked = path.is_symlink() or place(path.parent) != str(path.parent)
+        where = places.real(path) if linked else ""
+        found.append(f"{path.relative_to(root)} {facts.st_size} {facts.st_mtime_ns} {where}")
     # names of files may be bytes that are no text
     return hashlib.sha256("\n".join(found).encode(errors="surrogateescape")).hexdigest()[:16]
 

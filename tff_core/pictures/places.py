@@ -1,0 +1,68 @@
+"""Where pictures lie: which names are pictures', which are droppings, and walking folders through links.
+
+Nothing but names is looked at, and nothing heavy is imported: the workflow reads this while it plans.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+# what operating systems, editors, servers and unfinished downloads leave behind, in lower case; everything
+# hidden (.DS_Store, ._x.png, .git, .Trash-1000, .ipynb_checkpoints) is taken for the same
+_DROPPINGS = (
+    "__macosx", "icon\r", "network trash folder", "temporary items",
+    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "recycled",
+    "system volume information", "found.[0-9][0-9][0-9]", "zbthumbnail.info", "picasa.ini",
+    "lost+found", "lost.dir", "aquota.user", "aquota.group", "nohup.out",
+    "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "~snapshot",
+    "__pycache__", "cvs", "node_modules",
+    "~$*", "*~", "#*#", "*.part", "*.partial", "*.crdownload", "*.download", "*.opdownload", "*.filepart",
+    "*.tmp", "*.temp", "*.swp", "*.swo", "*.bak", "*.orig", "*.lnk", "*.url", "*.aria2", "*.!ut", "*.icloud",
+)  # fmt: skip
+
+
+def is_dropping(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's picture, nor holds any."""
+    lower = name.lower()
+    return lower.startswith(".") or any(fnmatch.fnmatchcase(lower, pattern) for pattern in _DROPPINGS)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path is called like a picture, and is no folder."""
+    return path.suffix.lower() in SUFFIXES and not is_dropping(path.name) and not path.is_dir()
+
+
+def real(path: str | Path) -> str:
+    """The one name of a file or folder, whatever it is called by; links in circles do not matter."""
+    return os.path.realpath(path)
+
+
+def leads_up(entry: Path, folder: Path) -> bool:
+    """Whether an entry is a link to a folder that it lies in, at whatever level: following it has no end."""
+    return entry.is_symlink() and Path(real(folder)).is_relative_to(real(entry))
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every entry below a folder that is no folder to go into, in the order of names.
+
+    Links to folders are followed, but none twice, and none that leads back up; these, and droppings, are
+    given as they are and not gone into.
+    """
+    yield from _walk(folder, {real(folder)})
+
+
+def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_dir() or is_dropping(entry.name):
+            yield entry
+            continue
+        place = real(entry)
+        if place in seen or leads_up(entry, folder):
+            yield entry
+            continue
+        seen.add(place)
+        yield from _walk(entry, seen)
