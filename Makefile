@@ -18,7 +18,7 @@ IGNORED := $(shell test -x $(VENV)/python || rm -f $(SYNCED))
 BUILT := book data detectors executed html html.new html.old logs results config.json .snakemake .ipython .jupyter .state .gpus
 NOTEBOOKS := $(wildcard notebooks/*.py)
 
-.PHONY: book all env test test-fast lab notebooks lint lock clean help
+.PHONY: book all env test test-fast release lab notebooks lint lock clean help
 .DEFAULT_GOAL := book
 
 book: $(SYNCED)  ## build the book for the first detector (the default)
@@ -34,6 +34,9 @@ test: $(SYNCED)  ## run every test, the built book in a browser included
 
 test-fast: $(SYNCED)  ## run the tests that take seconds
 	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not book"
+
+release: book  ## put the finished book into dist/: site, tables, PDF, bill of materials, checksums
+	@$(VENV)/python workflow/scripts/release.py
 
 lab: $(SYNCED)  ## open the notebooks in JupyterLab
 	@$(VENV)/jupyter lab --notebook-dir=notebooks
