@@ -10,28 +10,29 @@
 #
 # This book rebuilds that finding from nothing, in front of the reader, and adds a stricter control.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
-k = None  # how many feature maps are dropped; None: the paper's number for this network
+generators = [
+    "progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan",
+    "gaugan",
+]  # fmt: skip
+k = None  # feature maps that are dropped; None: the paper's number
 seeds = [0, 1, 2]
 n = None  # pictures per label; here always all that were scored
 device = "auto"  # not used here: the scores were computed beforehand
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
-from IPython.display import Markdown, display
-
+# %% tags=["remove-input"]
 from tff_core import detectors, figures
+from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
-from tff_core.store.results import Store
+from tff_core.claims.texts import overview as texts
 
-store = Store(build or None)
-spec = detectors.get(detector, store)
-k = k or spec.k
+chapter = Chapter(detector, generators, seeds, k=k, build=build)
+store, spec = chapter.store, chapter.spec
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
 contrast = verdicts.read(store, "contrast", detector, generators)
-paper = verdicts.paper(spec.arch)
+summary = verdicts.summarize(sensitivity[sensitivity["seed"].isin(seeds)])
 
 # %% [markdown]
 # ## The finding in one figure
@@ -42,26 +43,17 @@ paper = verdicts.paper(spec.arch)
 # drawn at random from all the others (**random-k**), and, this book's addition, *k* drawn at random **in
 # the same layers** as the top-k (**layer-matched**).
 
-# %% tags=["hide-input"]
-summary = verdicts.summarize(sensitivity[sensitivity["seed"].isin(seeds)])
-figures.show(figures.finding(summary, paper, k))
+# %% tags=["remove-input"]
+paper = verdicts.paper(spec.arch)
+figures.show(figures.finding(summary, paper, chapter.k))
 
 # %% [markdown]
 # A marker is a mean over the trained detectors, and over the draws of a random set. Switch to the published
 # numbers with the buttons (where the paper has this network), hover a marker for its numbers, click a legend
 # entry to hide it.
 
-# %% tags=["hide-input"]
-strict = verdicts.verdict(contrast)
-usual = verdicts.verdict(contrast, "top-k - random-k")
-caution = verdicts.unfair(store, detector, generators)
-display(
-    Markdown(
-        f"**Against random feature maps of the same layers.** {strict.sentence()}\n\n"
-        f"**Against random feature maps of any layer, as in the paper.** {usual.sentence()}"
-        + (f"\n\n**{verdicts.CAUTION}** {caution}." if caution else "")
-    )
-)
+# %% tags=["remove-input"]
+say(texts.finding(contrast, verdicts.unfair(store, detector, generators)))
 
 # %% [markdown]
 # The rule behind these sentences: the difference of AP, top-k minus control, is pooled over the detectors
@@ -83,16 +75,8 @@ display(
 # in by construction.
 # ```
 
-# %% tags=["hide-input"]
-if spec.dataset != "miniature":
-    text = (
-        f"**Here it is otherwise.** This book was made with the data set `{spec.dataset}`, whose pictures "
-        "lie on disk and were not made by the project"
-        + (", and with a detector that was trained elsewhere" if spec.external else "")
-        + ". The names of the generators are those of its folders. {doc}`The data card "
-        "</notebooks/data_card>` shows what is in them."
-    )
-    display(Markdown(text))
+# %% tags=["remove-input"]
+say(texts.other_pictures(spec.dataset, spec.external))
 
 # %% [markdown]
 # ## Every claim of the paper, and its verdict
@@ -102,25 +86,13 @@ if spec.dataset != "miniature":
 # part*: on more than luck would give, and on none on the other side. *Mixed*: on some for the claim, on some
 # against it. *Contradicted*: on some against it, on none for it. *Open*: everything else.
 
-# %% tags=["hide-input"]
-table = verdicts.load(store)
-lines = ["**Not there yet:** the table of verdicts is made after all chapters; `make` makes it."]
-if table is not None:
-    shown = list(dict.fromkeys([detector, *table["detector"]]))
-    careful = table["why"].str.contains(verdicts.CAUTION).map({True: ", with a caution", False: ""})
-    word = table.assign(word=table["verdict"] + careful).set_index(["claim", "detector"])["word"]
-    titles = " | ".join(detectors.get(name, store).title for name in shown)
-    lines = [f"| | claim | {titles} |", "|---|---|" + "---|" * len(shown)]
-    for claim in verdicts.CLAIMS:
-        cells = [word.get((claim.key, name), verdicts.UNTESTED) for name in shown]
-        known = set(cells) != {verdicts.UNTESTED}  # a relative link: to the chapter of this page's detector
-        name = f"{{doc}}`{claim.title} <{claim.chapter}>`" if known else claim.title
-        lines.append("| " + " | ".join([claim.key, name, *cells]) + " |")
-    lines.append(
-        "\nA claim leads to the chapter that measured it, with its code; {doc}`the verdicts "
-        "</notebooks/10_verdicts>` have the intervals and the rule behind each word."
-    )
-display(Markdown("\n".join(lines)))
+# %% tags=["remove-input"]
+judged = verdicts.load(store)
+others = [] if judged is None else list(judged["detector"])
+titles = {
+    name: detectors.get(name, store).title for name in [detector, *others]
+}
+say(texts.claims(judged, titles))
 
 # %% [markdown]
 # ## Omega in three sentences
@@ -131,29 +103,8 @@ display(Markdown("\n".join(lines)))
 # relevance that speaks for "fake" and sits in that map, averaged over many fakes that the detector is sure
 # of. Sort all feature maps of all layers by $\omega$: the first *k* are the top-k of the figure.
 
-# %% tags=["hide-input"]
-rows = summary.set_index(["condition", "generator"])
-lines = ["| generator | whole detector | top-k dropped | layer-matched dropped |", "|---|---|---|---|"]
-for generator in generators:
-    cells = [
-        verdicts.percent(row.ap, row.low, row.high)
-        for row in (rows.loc[(c, generator)] for c in ("baseline", "top-k", "matched-k"))
-    ]
-    lines.append("| " + " | ".join([figures.generator_name(generator), *cells]) + " |")
-reals, fakes = (figures.base.span_text(summary[column]) for column in ("n_real", "n_fake"))
-whiskers = (
-    "In brackets the whiskers of the figure: from the lowest to the highest end of the seeds' intervals, "
-    "wider than the pooled intervals of the chapters."
-    if len(seeds) > 1
-    else "In brackets 95 % intervals over pictures."
-)
-display(
-    Markdown(
-        f"**The same in numbers.** AP in percent for {spec.title}, k = {k}, {len(seeds)} detector "
-        f"seed{'s' * (len(seeds) > 1)}; {reals} reals and {fakes} fakes per generator. {whiskers}\n\n"
-        + "\n".join(lines)
-    )
-)
+# %% tags=["remove-input"]
+say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
 
 # %% [markdown]
 # ## How to read this book

@@ -6,26 +6,28 @@
 # of many others: a **universal detector**. This chapter trains such detectors, asks how far they reach, and
 # looks at the one number that every accuracy hides: the threshold.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan",
+    "gaugan",
+]  # fmt: skip
 k = None  # not used here: no feature map is dropped in this chapter
 seeds = [0, 1, 2]
 n = None  # pictures per label; here always all that were scored
-device = "auto"  # of the validation pictures that a detector from elsewhere is shown
+device = "auto"  # of the validation pictures shown to an added detector
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import pandas as pd
-from IPython.display import Markdown, display
 
 from tff_core import detectors, figures, metrics
+from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
-from tff_core.pictures import data
-from tff_core.store.results import Store, read_json
+from tff_core.claims.texts import detectors as texts
 
-store = Store(build or None)
-spec = detectors.get(detector, store)
+chapter = Chapter(detector, generators, seeds, device=device, build=build)
+store, spec = chapter.store, chapter.spec
 transfer = verdicts.read(store, "transfer", detector, generators)
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
 paper = verdicts.paper(spec.arch)
@@ -46,75 +48,41 @@ paper = verdicts.paper(spec.arch)
 # The logit is the network's answer before it becomes a probability: above zero it leans to fake, below to
 # real.
 #
-# **Code.** `python -m tff_core.detectors.training --detector NAME --seed 0`, once for each seed; a detector
+# **Code.** `python -m tff_core.detectors.training --detector NAME --seed 0`, once for each seed. A detector
 # that was trained elsewhere is checked and calibrated instead. What was written down beside the weights:
 
 # %%
-info = {seed: read_json(store.detector(detector, seed).with_suffix(".json")) for seed in seeds}
-judged = {seed: info[seed]["validation"] for seed in seeds}
+info = {seed: chapter.info(seed) for seed in seeds}
 curves = []
 for seed in [] if spec.external else seeds:
-    loss = pd.Series(info[seed]["history"]["loss"]).rolling(20, min_periods=1).mean()
-    curves.append(pd.DataFrame({"seed": seed, "step": loss.index + 1, "loss": loss}))
-    curves.append(pd.DataFrame(info[seed]["history"]["validation"]).assign(seed=seed))
+    history = info[seed]["history"]
+    loss = pd.Series(history["loss"]).rolling(20, min_periods=1).mean()
+    steps = pd.DataFrame({"step": loss.index + 1, "loss": loss})
+    curves.append(steps.assign(seed=seed))
+    curves.append(pd.DataFrame(history["validation"]).assign(seed=seed))
 
-# %% tags=["hide-input"]
-if spec.external:  # its training is not known, what it says of validation pictures is
-    held_out = data.scan(store.data(spec.dataset, "val", "progan")).where(first=200)
-    where = detectors.default_device() if device == "auto" else device
-    trained = detectors.load(detector, seeds[0], store, where)
-    batches = data.batches(held_out, device=where, preprocessing=spec.preprocessing)
-    logits = detectors.logits(trained.model, batches)
-    seen = pd.DataFrame({"label": held_out.labels, "logit": logits, "generator": "progan"})
+# %% tags=["remove-input"]
+if spec.external:  # its training is not known; its validation logits are
+    held_out = chapter.validation(first=200)
+    trained = chapter.trained()
+    logits = detectors.logits(trained.model, chapter.batches(held_out))
+    seen = pd.DataFrame({"label": held_out.labels, "logit": logits})
     low, high = trained.info["abstain"]
-    cuts = {"threshold": trained.threshold, "safe below": low, "safe above": high}
-    figures.show(figures.histograms(seen, "generator", cuts, {"progan": "ProGAN, validation"}))
+    cuts = {
+        "threshold": trained.threshold, "safe below": low, "safe above": high,
+    }  # fmt: skip
+    name = {"progan": "ProGAN, validation"}
+    seen["generator"] = "progan"
+    figures.show(figures.histograms(seen, "generator", cuts, name))
 else:
-    measures = {"loss": "loss, mean of 20 steps", "ap": "AP on held-out pictures of ProGAN"}
+    measures = {
+        "loss": "loss, mean of 20 steps",
+        "ap": "AP on held-out pictures of ProGAN",
+    }
     figures.show(figures.training_curves(pd.concat(curves), measures))
 
-# %% tags=["hide-input"]
-first = judged[seeds[0]]
-aps = "; ".join(
-    verdicts.percent(j["ap"], j["ap_low"], j["ap_high"]) + f" (seed {seed})" * (not spec.external)
-    for seed, j in judged.items()
-)
-if spec.external:
-    claim = "They do not claim to be those of one of the paper's detectors."
-    if spec.published:
-        claim = f"They are said to be those of the paper's `{spec.published}`."
-    chosen = spec.preprocessing
-    text = (
-        f"{spec.title}, **trained elsewhere**: the weights come from "
-        f"`{info[seeds[0]]['external']['weights']}`, and how they were trained is not known here. {claim}"
-        + (
-            f" Pictures are made {chosen.resize} pixels wide at their shorter side"
-            if chosen.resize
-            else " Pictures are not resized"
-        )
-        + (f"; of them the middle {chosen.crop} pixels are taken. " if chosen.crop else " or cropped. ")
-    )
-    words = "The threshold is calibrated on"
-else:
-    real, fake = info[seeds[0]]["n_train"]
-    settings = info[seeds[0]]["identity"]["settings"]
-    text = (
-        f"{spec.title}, from random weights: {real} reals and {fake} fakes of ProGAN, {settings['epochs']} "
-        f"epochs, {len(info[seeds[0]]['history']['loss'])} steps of {settings['batch_size']} pictures. "
-    )
-    words = "AP on"
-text += (
-    f"{words} {first['n_real']} + {first['n_fake']} held-out pictures of "
-    + ("ProGAN. AP on these" if spec.external else "the same generator")
-    + f": {aps}. In brackets: 95 % bootstrap interval over pictures."
-)
-if not spec.external:
-    text += (
-        "\n\nThe published detectors start from ImageNet weights and see 720,000 pictures of 20 ProGAN "
-        "models. Ours start from random weights and see few: they *should* transfer less, and their seeds "
-        "should differ more."
-    )
-display(Markdown(text))
+# %% tags=["remove-input"]
+say(texts.training(spec, info))
 
 # %% [markdown]
 # ## Transfer
@@ -131,32 +99,14 @@ display(Markdown(text))
 # AP needs no threshold. A detector that ranks at random reaches, on average, the share of fakes (one half if
 # there are as many of them as reals), and a little more where the pictures are few: the border used below.
 #
-# **Intervals.** Other pictures of the same kind would give another AP. How much another one shows the
-# *bootstrap*: draw as many pictures from the same ones, with replacement, compute AP again, and repeat some
+# **Intervals.** Other pictures of the same kind would give another AP. The *bootstrap* shows how far off it
+# might be: draw as many pictures from the same ones, with replacement, compute AP again, and repeat this some
 # thousand times; the middle 95 % of the results are the interval. For the mean over several detector seeds
 # the seeds are drawn too.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 figures.show(figures.transfer(transfer, paper))
-
-# %% tags=["hide-input"]
-pooled = transfer[transfer["seed"].astype(str) == "all"].set_index("generator")
-unseen = pooled.drop(index="progan", errors="ignore")
-chance = pooled.apply(lambda row: verdicts.chance(int(row["n_real"]), int(row["n_fake"])), axis=1)
-better = [figures.generator_name(g) for g in unseen.index if unseen.loc[g, "ap_low"] > chance[g]]
-sentence = "ProGAN, on which the detector was trained, is the only family here: nothing to transfer to."
-if len(unseen):
-    sentence = (
-        f"Of {len(unseen)} famil{'ies' if len(unseen) > 1 else 'y'} that the detector never saw, "
-        f"{len(better)} {'is' if len(better) == 1 else 'are'} recognised better than "
-        f"chance ({verdicts.percent(chance.max())}) with the whole interval ({', '.join(better) or 'none'})."
-    )
-    best, worst = unseen["ap"].idxmax(), unseen["ap"].idxmin()
-    for word, g in (("highest", best), ("lowest", worst))[: len(unseen)]:
-        row = unseen.loc[g]
-        value = verdicts.percent(row.ap, row.ap_low, row.ap_high)
-        sentence += f" The {word} AP is {value} on {figures.generator_name(g)}."
-display(Markdown(sentence))
+say(texts.transfer(transfer))
 
 # %% [markdown]
 # **What it means.** Where the interval lies above chance, something that ProGAN's fakes have in common
@@ -181,62 +131,38 @@ display(Markdown(sentence))
 # $f$ the share of fakes that are called right.
 
 # %%
-parts = {g: pd.read_csv(store.scores(detector, g)) for g in generators}
-whole = pd.concat(
-    [t[(t["condition"] == "baseline") & t["seed"].isin(seeds)].assign(generator=g) for g, t in parts.items()]
-)
+parts = {g: chapter.scores(g) for g in generators}
+parts = {g: rows[rows["condition"] == "baseline"] for g, rows in parts.items()}
+whole = pd.concat([rows.assign(generator=g) for g, rows in parts.items()])
 
-# %% tags=["hide-input"]
-names = {seed: f"validation, seed {seed}" if len(seeds) > 1 else "validation" for seed in seeds}
-cuts = {"0.5": 0.0} | {names[seed]: info[seed]["threshold"] for seed in seeds}
-figures.show(figures.histograms(whole, "generator", cuts, {g: figures.generator_name(g) for g in generators}))
+# %% tags=["remove-input"]
+names = {
+    s: f"validation, seed {s}" if len(seeds) > 1 else "validation"
+    for s in seeds
+}
+cuts = {"0.5": 0.0} | {names[s]: info[s]["threshold"] for s in seeds}
+titles = {g: figures.generator_name(g) for g in generators}
+figures.show(figures.histograms(whole, "generator", cuts, titles))
 
 # %%
-at_half = [
-    {
-        "generator": g,
-        "source": "at 0.5",
-        **dict(zip(("acc_real", "acc_fake"), metrics.accuracies(t["label"], t["logit"], 0.0), strict=True)),
-    }
-    for g, t in whole.groupby("generator", sort=False)
+sides = ["acc_real", "acc_fake"]
+at_half = pd.DataFrame(
+    [metrics.accuracies(t["label"], t["logit"], 0.0) for t in parts.values()],
+    columns=sides,
+).assign(source="at 0.5", generator=list(parts))
+base = sensitivity[
+    (sensitivity["condition"] == "baseline") & sensitivity["seed"].isin(seeds)
 ]
-base = sensitivity[(sensitivity["condition"] == "baseline") & sensitivity["seed"].isin(seeds)]
-tuned = (
-    base.groupby(["threshold_source", "generator"], sort=False)[["acc_real", "acc_fake"]].mean().reset_index()
-)
-tuned["source"] = tuned["threshold_source"].map({"validation": "validation", "test": "on test"})
-accuracies = pd.concat([pd.DataFrame(at_half), tuned[["generator", "source", "acc_real", "acc_fake"]]])
+tuned = base.groupby(["threshold_source", "generator"], sort=False)[sides]
+tuned = tuned.mean().reset_index(names=["source", "generator"])
+tuned["source"] = tuned["source"].replace("test", "on test")
+accuracies = pd.concat([at_half, tuned])
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 figures.show(figures.thresholds(accuracies))
-
-# %% tags=["hide-input"]
-both = (
-    accuracies.assign(mean=accuracies[["acc_real", "acc_fake"]].mean(axis=1)).groupby("source")["mean"].mean()
-)
-theirs = ""
-if paper is not None:
-    mean = paper[paper["condition"] == "baseline"][["acc_real", "acc_fake"]].mean().mean()
-    theirs = f" The paper, tuned on test: {verdicts.percent(mean)}."
-drift = base[base["threshold_source"] == "test"]["threshold"]
-spread = ", ".join(f"{info[seed]['threshold']:.1f}" for seed in seeds)
-display(
-    Markdown(
-        f"Mean of real and fake accuracy over the generators: {verdicts.percent(both['at 0.5'])} at 0.5, "
-        f"{verdicts.percent(both['validation'])} with the validation threshold, "
-        f"{verdicts.percent(both['on test'])} when tuned on the test pictures: a difference of "
-        f"{verdicts.points(both['on test'] - both['validation'])} that a user could not have.{theirs}\n\n"
-        f"**Drift.** "
-        + (
-            f"The validation thresholds are {spread} (logit, one per seed)."
-            if len(seeds) > 1
-            else f"The validation threshold is {spread} (logit)."
-        )
-        + f" The thresholds that the "
-        f"single test sets would choose run from {drift.min():.1f} to {drift.max():.1f}. The wider that "
-        f"range, the less one logit means the same on every family."
-    )
-)
+on_test = base[base["threshold_source"] == "test"]["threshold"]
+validation = {seed: info[seed]["threshold"] for seed in seeds}
+say(texts.thresholds(accuracies, validation, on_test, paper))
 
 # %% [markdown]
 # **What it means.** AP can be high while an accuracy is poor: then the ranking transfers and the scale does

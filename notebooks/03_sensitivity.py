@@ -5,30 +5,30 @@
 # away and looks at what is left, on the generator that the detector was trained on and on those that it has
 # never seen.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
-k = None  # how many feature maps are dropped; None: the paper's number for this network
+generators = [
+    "progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan",
+    "gaugan",
+]  # fmt: skip
+k = None  # feature maps that are dropped; None: the paper's number
 seeds = [0, 1, 2]
 n = None  # pictures per label; here always all that were scored
-device = "auto"  # of the few pictures explained here; "auto": what is there
+device = "auto"  # of the few pictures explained here
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
 
 from tff_core import detectors, figures, lrp
+from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
-from tff_core.features import dropout, ffrs
-from tff_core.pictures import data
-from tff_core.store.results import Store
+from tff_core.claims.texts import sensitivity as texts
+from tff_core.features import dropout, layers
 
-store = Store(build or None)
-spec = detectors.get(detector, store)
-k = k or spec.k
-where = detectors.default_device() if device == "auto" else device
+chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
+store, spec, k, seed = chapter.store, chapter.spec, chapter.k, chapter.seed
 sensitivity = verdicts.read(store, "sensitivity", detector, generators)
 contrast = verdicts.read(store, "contrast", detector, generators)
 paper = verdicts.paper(spec.arch)
@@ -57,40 +57,21 @@ paper = verdicts.paper(spec.arch)
 # function.
 
 # %%
-trained = detectors.load(detector, seeds[0], store, where)
+trained = chapter.trained()
 net = lrp.canonize(trained.model)
-omega = ffrs.Omega.from_csv(store.omega(detector, seeds[0]), net)
+omega = chapter.omega()
 top = omega.top(k)
 
-pictures = data.scan(store.data(spec.dataset, "val", "progan")).where(first=4)
-batches = data.batches(pictures, device=where, preprocessing=spec.preprocessing)
+batches = chapter.batches(chapter.validation(first=4))
 whole = detectors.logits(trained.model, batches)
 with dropout.feature_map_dropout(trained.model, top):
     dropped = detectors.logits(trained.model, batches)
 folded = detectors.logits(dropout.fold_dropout(net, top), batches)
 
-# %% tags=["hide-input"]
-text = (
-    f"On {len(pictures)} validation pictures the largest difference between the two implementations is "
-    f"{abs(folded - dropped).max():.1g} in the logit; between the whole detector and the dropped one it is "
-    f"{abs(whole - dropped).max():.2g}."
-)
-gone = [layer for layer, t in net.layers.items() if sum(m.layer == layer for m in top) == t]
-spread = [float(logits.max() - logits.min()) for logits in (whole, dropped)]
-if gone:
-    text += (
-        f"\n\n**A whole layer is gone.** The top {k} of seed {seeds[0]} hold *all* maps of "
-        f"{', '.join(f'`{layer}` ({net.layers[layer]})' for layer in gone)}. Between these pictures the "
-        f"whole detector's logits differ by {spread[0]:.2g}, those of the dropped one by {spread[1]:.1g}. "
-    )
-    text += (
-        "There is no way round that layer: every picture gets the same logit. Such a detector is blind for "
-        "a plain reason, and dropping any layer without a shortcut would do it; it says little about what "
-        "these maps see."
-        if spread[1] < 1e-3
-        else "Shortcuts lead round it, so that the later layers still see the picture."
-    )
-display(Markdown(text))
+# %% tags=["remove-input"]
+taken = pd.Series([m.layer for m in top]).value_counts()
+gone = {layer: t for layer, t in net.layers.items() if taken.get(layer) == t}
+say(texts.dropout(whole, dropped, folded, gone, k, seed))
 
 # %% [markdown]
 # **Figure.** How large is that side effect? In units of the map's own standard deviation after the batch
@@ -101,38 +82,31 @@ display(Markdown(text))
 norms = {}
 for name, module in trained.model.named_modules():
     if isinstance(module, torch.nn.Conv2d):
-        layer = name
+        layer, width = name, module.out_channels
     elif isinstance(module, torch.nn.BatchNorm2d):
-        norms[layer] = (module.running_mean.abs() / (module.running_var + module.eps).sqrt()).cpu()
+        sigma = (module.running_var + module.eps).sqrt()
+        if module.num_features == width:  # else it normalises something else
+            norms[layer] = (module.running_mean.abs() / sigma).cpu()
 
-part = -1 if spec.arch == "efb0" else 0
-shift = pd.DataFrame(
-    [
-        {
-            "map": str(m),
-            "group": m.layer.split(".")[part],
-            "set": name,
-            "shift": float(norms[m.layer][m.channel]),
-        }
-        for name, maps in (("top-k", top), ("matched-k", omega.matched(k, 0)))
-        for m in sorted(maps, key=lambda m: list(net.layers).index(m.layer))
-        if m.layer in norms  # without a batch norm zero stays zero
-    ]
-)
-
-# %% tags=["hide-input"]
-figures.show(figures.shifts(shift))
-
-# %% tags=["hide-input"]
-median = shift.groupby("set")["shift"].median()
-display(
-    Markdown(
-        f"The median shift is {median['top-k']:.2f} standard deviations for the top {k} and "
-        f"{median['matched-k']:.2f} for one draw of {k} other maps of the same layers (seed {seeds[0]}). A "
-        f"detector that fails after dropout may fail because it *lost* information or because it was "
-        f"*pushed* off what it saw in training; a control is fair only as far as it is pushed alike."
-    )
-)
+# %% tags=["remove-input"]
+order = list(net.layers)
+shift = [
+    {
+        "map": str(m),
+        "group": layers.part(m.layer, spec.arch),
+        "set": name,
+        "shift": float(norms[m.layer][m.channel]),
+    }
+    for name, maps in (("top-k", top), ("matched-k", omega.matched(k, 0)))
+    for m in sorted(maps, key=lambda m: order.index(m.layer))
+    if m.layer in norms  # without a batch norm zero stays zero
+]
+median = {}
+if shift:
+    shift = pd.DataFrame(shift)
+    median = shift.groupby("set")["shift"].median().to_dict()
+    figures.show(figures.shifts(shift))
+say(texts.shifts(median, k, seed))
 
 # %% [markdown]
 # ## Five conditions
@@ -149,27 +123,10 @@ display(
 # networks: an **ensemble**. Ensembles tend to be better than their members, so this may flatter the
 # control. Here random-k is the mean of the single networks' APs, and the ensemble is shown beside it.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 summary = verdicts.summarize(sensitivity[sensitivity["seed"].isin(seeds)])
 figures.show(figures.finding(summary, paper, k))
-
-# %% tags=["hide-input"]
-mean = summary.groupby("condition")["ap"].mean()
-loss = {
-    c: mean["baseline"] - mean[c] for c in ("top-k", "low-k", "random-k", "random-k-ensemble", "matched-k")
-}
-draws = summary.set_index("condition")["draws"]
-display(
-    Markdown(
-        f"Averaged over the {len(generators)} generator{'s' * (len(generators) > 1)} and {len(seeds)} "
-        f"detector seed{'s' * (len(seeds) > 1)}, AP changes by "
-        f"{verdicts.points(-loss['top-k'])} without the top {k}, by {verdicts.points(-loss['low-k'])} "
-        f"without the low {k}, by {verdicts.points(-loss['random-k'])} without a random {k} (mean of "
-        f"{draws['random-k'].max()} draws; {verdicts.points(-loss['random-k-ensemble'])} for their "
-        f"ensemble), and by {verdicts.points(-loss['matched-k'])} without {k} random maps of the same layers "
-        f"({draws['matched-k'].max()} draws)."
-    )
-)
+say(texts.losses(summary, k, len(seeds)))
 
 # %% [markdown]
 # ## Beyond the layer: top-k against its matched control
@@ -183,28 +140,10 @@ display(
 # The interval comes from a paired bootstrap: pictures are drawn anew, the *same* ones for both terms, and
 # so are the $D$ draws; the pooled row also draws detector seeds, where there are several.
 
-# %% tags=["hide-input"]
-figures.show(figures.forest(contrast[contrast["seed"].astype(str).isin(["all", *map(str, seeds)])]))
-
-# %% tags=["hide-input"]
-strict = verdicts.verdict(contrast)
-usual = verdicts.verdict(contrast, "top-k - random-k")
-short = omega.shortfall(k)
-display(
-    Markdown(
-        f"> **Verdict: top-k against layer-matched maps.** {strict.sentence()}\n>\n"
-        f"> **Top-k against random maps of any layer (the paper's comparison).** {usual.sentence()}\n>\n"
-        + (
-            "> **Caution.** In "
-            + ", ".join(f"`{layer}` ({missing})" for layer, missing in short.items())
-            + f" the top {k} of seed {seeds[0]} take more than half of the maps, so the matched control "
-            f"has fewer maps there (missing: in brackets; {sum(short.values())} of {k} in all). It drops "
-            f"less than the top-k do, which favours the claim.\n"
-            if short
-            else f"> The matched control of seed {seeds[0]} has {k} maps too, as many in every layer.\n"
-        )
-    )
-)
+# %% tags=["remove-input"]
+shown = contrast["seed"].astype(str).isin(["all", *map(str, seeds)])
+figures.show(figures.forest(contrast[shown]))
+say(texts.verdict(contrast, omega.shortfall(k), k, seed))
 
 # %% [markdown]
 # The rule: a generator speaks for the claim if the whole pooled interval lies below zero, against it if it
@@ -219,70 +158,17 @@ display(
 # the network calls *everything* real, or everything fake: one of the two accuracies rises while the
 # detector goes blind. AP does not see drift, accuracies see little else. So they are printed together.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 figures.show(figures.accuracies(summary, paper))
-
-# %% tags=["hide-input"]
-gone = summary[summary["condition"] == "top-k"]
-side = {
-    "everything looks real": gone[(gone["acc_real"] > 0.9) & (gone["acc_fake"] < 0.3)],
-    "everything looks fake": gone[(gone["acc_real"] < 0.3) & (gone["acc_fake"] > 0.9)],
-}
-named = {
-    words: ", ".join(figures.generator_name(g) for g in rows["generator"]) or "no generator"
-    for words, rows in side.items()
-}
-theirs = ""
-if paper is not None:
-    mean = paper[paper["condition"] == "top-k"][["acc_real", "acc_fake"]].mean()
-    theirs = (
-        " In the paper's table for this network the dropped detector calls "
-        f"{verdicts.percent(mean['acc_real'])} of the reals and {verdicts.percent(1 - mean['acc_fake'])} of "
-        "the fakes real, on average."
-    )
-display(
-    Markdown(
-        "Without the top-k, at the threshold calibrated on validation pictures for the whole detector"
-        + (" (mean over seeds): " if len(seeds) > 1 else ": ")
-        + "; ".join(f"{words} on {which}" for words, which in named.items())
-        + ". (Rule: one accuracy above 90 %, the other below 30 %.)"
-        + theirs
-    )
-)
+say(texts.drift(summary, paper, len(seeds)))
 
 # %% [markdown]
 # Unfold for all numbers, in percent, with the paper's beside them where it has this network. R / F: reals and
 # fakes called right. In brackets the whiskers of the figure above: lowest to highest end of the seeds'
 # intervals, with several seeds wider than a pooled interval.
 
-# %% tags=["hide-cell"]
-columns = ["condition", "generator"]
-known = (
-    {}
-    if paper is None
-    else {row[:2]: row for row in paper[[*columns, "ap", "acc_real", "acc_fake"]].itertuples(index=False)}
-)
-measured = summary.set_index(["condition", "generator"])
-heads = [
-    "generator",
-    "condition",
-    "AP [interval]",
-    "R / F",
-    *(["paper: AP", "paper: R / F"] if known else []),
-]
-lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-for generator in generators:
-    for condition, (name, _, _) in figures.CONDITIONS.items():
-        row = measured.loc[(condition, generator)]
-        cells = [figures.generator_name(generator), name, verdicts.percent(row.ap, row.low, row.high)]
-        cells.append(f"{100 * row.acc_real:.0f} / {100 * row.acc_fake:.0f}")
-        other = known.get((condition, generator))
-        if other:
-            cells += [f"{100 * other.ap:.1f}", f"{100 * other.acc_real:.0f} / {100 * other.acc_fake:.0f}"]
-        elif known:
-            cells += ["", ""]
-        lines.append("| " + " | ".join(cells) + " |")
-display(Markdown("\n".join(lines)))
+# %% tags=["remove-input", "hide-output"]
+say(texts.everything(summary, paper))
 
 # %% [markdown]
 # ## What it means, and what it does not

@@ -16,6 +16,15 @@ from importlib import resources
 import pandas as pd
 
 K = {"resnet50": 114, "efb0": 27}
+OMEGA_AT_K = {"resnet50": 0.02533, "efb0": 0.05639}
+"""Omega of the last map of the top k in the published rankings on fakes (progan_val-fake.csv)."""
+TOP_PARTS = {
+    "resnet50": {"conv1": 9, "layer1": 57, "layer2": 22, "layer3": 5, "layer4": 21},
+    "efb0": {
+        "_conv_stem": 5, "_expand_conv": 1, "_depthwise_conv": 6, "_project_conv": 15, "_conv_head": 0,
+    },
+}  # fmt: skip
+"""How many of the top k of these rankings lie in each part of the network."""
 
 
 def _read(name: str, *fractions: str) -> pd.DataFrame:

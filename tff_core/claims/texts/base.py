@@ -1,0 +1,58 @@
+"""What the texts of all chapters share: tables, admonitions, lists of names, counted nouns, numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from tff_core.figures import generator_name
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; cells are written with `str`. Raises ValueError where a row has another length."""
+    lines = [_row(heads), "|" + "---|" * len(heads)]
+    for row in rows:
+        if len(row) != len(heads):
+            raise ValueError(f"a row has {len(row)} cells, expected {len(heads)}: {', '.join(heads)}")
+        lines.append(_row(row))
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def admonition(title: str, text: str, kind: str = "important") -> str:
+    """A box with a title, as MyST writes it; ``kind`` is its class (important, note, warning)."""
+    return f":::{{admonition}} {title}\n:class: {kind}\n\n{text}\n:::"
+
+
+def names(generators: Iterable[str], none: str = "none") -> str:
+    """Generators as the paper writes them, separated by commas; ``none`` where there is none."""
+    return ", ".join(map(generator_name, generators)) or none
+
+
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """``1 seed``, ``3 seeds``; ``plural`` where it is not the noun and an s."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def seeds(count: int) -> str:
+    """How many trained detectors are behind a number: ``one detector``, ``3 detector seeds``."""
+    return "one detector" if count == 1 else f"{count} detector seeds"
+
+
+def span(values: Iterable[float]) -> str:
+    """Whole numbers from the smallest to the largest: ``24`` or ``20 to 24``."""
+    found = list(values)
+    low, high = int(min(found)), int(max(found))
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def interval(value: float, low: float, high: float, digits: int = 2, sign: bool = False) -> str:
+    """``0.31 [0.25, 0.40]``, with signs where asked for; "none" for a number that there is not."""
+    if math.isnan(value):
+        return "none"
+    form = f"{'+' if sign else ''}.{digits}f"
+    text = f"{value:{form}}"
+    return text if math.isnan(low) or math.isnan(high) else f"{text} [{low:{form}}, {high:{form}}]"
