@@ -8,7 +8,15 @@
 
 # %% tags=["parameters"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 seeds = [0, 1, 2]
 n = None  # pictures per label and generator; at most 20 are used here, so that the page takes minutes
 device = "auto"
@@ -33,11 +41,16 @@ from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 spec = detectors.get(detector, store)
-device = detectors.default_device() if device == "auto" else torch.device(device)
+device = (
+    detectors.default_device() if device == "auto" else torch.device(device)
+)
 n = min(n or 20, 20)
 if classifier is None:
     classifier = "" if spec.external else f"{spec.arch}-scenes"
-images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
+images = {
+    g: data.scan(store.data(spec.dataset, "test", g)).where(first=n)
+    for g in generators
+}
 METHODS = figures.pixels.METHODS
 LARGEST = 128  # pixels a side of what is drawn on this page: of larger pictures the middle
 
@@ -94,8 +107,13 @@ def explain(model, net, x):
 #   shape of the network and the contrast of the picture.
 
 # %%
-trained = {seed: detectors.load(detector, seed, store, device) for seed in seeds}
-networks = {("detector", seed): pixels.decisions(t.model, t.threshold) for seed, t in trained.items()}
+trained = {
+    seed: detectors.load(detector, seed, store, device) for seed in seeds
+}
+networks = {
+    ("detector", seed): pixels.decisions(t.model, t.threshold)
+    for seed, t in trained.items()
+}
 absent = ""  # why there is no classifier
 if classifier in ("", "imagenet"):
     try:
@@ -111,11 +129,21 @@ example = data.load(
     images[generators[0]], spec.preprocessing, middle=True
 )  # for batch norms, all of one size
 example = data.normalize(example, spec.preprocessing).to(device)
-networks["untrained", seeds[0]] = pixels.decisions(pixels.with_norms_of(blank, example))
+networks["untrained", seeds[0]] = pixels.decisions(
+    pixels.with_norms_of(blank, example)
+)
 # a classifier wants the same pictures, but with ImageNet's mean and deviation removed
-plain = replace(spec.preprocessing, mean=data.IMAGENET.mean, std=data.IMAGENET.std)
-wanted = {key: plain if key[0] == "classifier" else spec.preprocessing for key in networks}
-nets = {key: lrp.canonize(model, bounds=wanted[key].bounds) for key, model in networks.items()}
+plain = replace(
+    spec.preprocessing, mean=data.IMAGENET.mean, std=data.IMAGENET.std
+)
+wanted = {
+    key: plain if key[0] == "classifier" else spec.preprocessing
+    for key in networks
+}
+nets = {
+    key: lrp.canonize(model, bounds=wanted[key].bounds)
+    for key, model in networks.items()
+}
 
 # %% tags=["hide-input"]
 if absent:
@@ -127,7 +155,9 @@ elif classifier in ("", "imagenet"):
     text = "The control is the network with ImageNet's weights, from this machine."
 else:
     found = control.info["validation"]
-    accuracy = verdicts.percent(found["accuracy"], found["accuracy_low"], found["accuracy_high"])
+    accuracy = verdicts.percent(
+        found["accuracy"], found["accuracy_low"], found["accuracy_high"]
+    )
     text = (
         f"The classifier `{classifier}` names the class of {accuracy} of {found['n']} validation pictures "
         f"(95 % interval); guessing would name {verdicts.percent(1 / len(control.spec.classes))}."
@@ -149,14 +179,25 @@ display(Markdown(text))
 # %%
 def seen(mask):
     """A mask as the network sees the picture: resized and cropped alike."""
-    return spec.preprocessing.cut(torch.from_numpy(255 * mask.astype(np.uint8))[None])[0].numpy() > 127
+    return (
+        spec.preprocessing.cut(
+            torch.from_numpy(255 * mask.astype(np.uint8))[None]
+        )[0].numpy()
+        > 127
+    )
 
 
 def chosen(some):
     """Scenes behind the pictures, those with objects, and four to be shown: two fakes, two reals."""
     behind = layouts(some)
-    masks = [None if scene is None else seen(things(scene)) for scene in behind]
-    measured = [i for i, mask in enumerate(masks) if mask is not None and 0 < mask.mean() < 1]
+    masks = [
+        None if scene is None else seen(things(scene)) for scene in behind
+    ]
+    measured = [
+        i
+        for i, mask in enumerate(masks)
+        if mask is not None and 0 < mask.mean() < 1
+    ]
     shown = []
     for label, places in ((1, (0, 0.5)), (0, (0.25, 0.75))):
         every = [i for i in range(len(some)) if some.labels[i] == label]
@@ -167,15 +208,24 @@ def chosen(some):
 
 heat, masks, measured, shown, kinds = {}, {}, {}, {}, {}
 for generator, some in images.items():
-    behind, masks[generator], measured[generator], shown[generator] = chosen(some)
+    behind, masks[generator], measured[generator], shown[generator] = chosen(
+        some
+    )
     kinds[generator] = [scene and scene.label for scene in behind]
     needed = sorted({*measured[generator], *shown[generator]})
     for key, model in networks.items():
-        for x, _, index in data.batches(some.take(needed), device=device, preprocessing=wanted[key]):
+        for x, _, index in data.batches(
+            some.take(needed), device=device, preprocessing=wanted[key]
+        ):
             places = [needed[i] for i in index]
             for method, maps in explain(model, nets[key], x).items():
-                heat.setdefault((generator, method, *key), {}).update(zip(places, maps, strict=True))
-    edges = {i: pixels.edges(data.load(some.take([i]), spec.preprocessing))[0] for i in needed}
+                heat.setdefault((generator, method, *key), {}).update(
+                    zip(places, maps, strict=True)
+                )
+    edges = {
+        i: pixels.edges(data.load(some.take([i]), spec.preprocessing))[0]
+        for i in needed
+    }
     heat[generator, "edges", "edges", 0] = edges
 
 # %% [markdown]
@@ -192,32 +242,62 @@ COLUMNS = {
     if name != "detector" or number == seeds[0]
 }
 names = ["picture", "objects", *COLUMNS]
-every = [data.load(some.take(shown[g]), spec.preprocessing, middle=True).shape for g, some in images.items()]
-side = [min(LARGEST, *(shape[axis] for shape in every)) for axis in (2, 3)]  # one size for the whole figure
+every = [
+    data.load(some.take(shown[g]), spec.preprocessing, middle=True).shape
+    for g, some in images.items()
+]
+side = [
+    min(LARGEST, *(shape[axis] for shape in every)) for axis in (2, 3)
+]  # one size for the whole figure
 
 
 def middle(picture):
     """The middle of a picture or heatmap (H, W, ...), of the size of the figure."""
-    top, left = ((have - want) // 2 for have, want in zip(picture.shape, side, strict=False))
+    top, left = (
+        (have - want) // 2
+        for have, want in zip(picture.shape, side, strict=False)
+    )
     return picture[top : top + side[0], left : left + side[1]]
 
 
 frames, hover, rows = {}, {}, {}
 for generator, some in images.items():
     picked = shown[generator]
-    whole = [data.load(some.take([i]), spec.preprocessing)[0].permute(1, 2, 0).numpy() for i in picked]
+    whole = [
+        data.load(some.take([i]), spec.preprocessing)[0]
+        .permute(1, 2, 0)
+        .numpy()
+        for i in picked
+    ]
     plain = np.stack([middle(picture) for picture in whole])
     cells, words, labels = [], [], []
     for picture, i in zip(plain, picked, strict=True):
         mask = masks[generator][i]
-        objects = np.zeros_like(picture) if mask is None else np.where(middle(mask)[..., None], picture, 40)
+        objects = (
+            np.zeros_like(picture)
+            if mask is None
+            else np.where(middle(mask)[..., None], picture, 40)
+        )
         label = ("real", "fake")[some.labels[i]]
         for method, called in METHODS.items():
-            maps = np.stack([middle(heat[generator, method, m, seed][i]) for m, seed in COLUMNS.items()])
-            first = np.stack([picture, objects]) * (method == next(iter(METHODS)))  # shown once
+            maps = np.stack(
+                [
+                    middle(heat[generator, method, m, seed][i])
+                    for m, seed in COLUMNS.items()
+                ]
+            )
+            first = np.stack([picture, objects]) * (
+                method == next(iter(METHODS))
+            )  # shown once
             drawn = pixels.overlay(np.stack([picture] * len(maps)), maps)
             cells.append(np.concatenate([first.astype(np.uint8), drawn]))
-            words.append([label, f"objects in the {label}", *(f"{label}: {m}, {called}" for m in COLUMNS)])
+            words.append(
+                [
+                    label,
+                    f"objects in the {label}",
+                    *(f"{label}: {m}, {called}" for m in COLUMNS),
+                ]
+            )
             labels.append(f"{label}<br>{called.removeprefix('Guided ')}")
     name = figures.generator_name(generator)
     frames[name], hover[name], rows[name] = np.stack(cells), words, labels
@@ -260,15 +340,34 @@ for generator, index in measured.items():
     fake = np.array([images[generator].labels[i] for i in index]) == 1
     for method in (*METHODS, "edges"):
         shares = {}
-        for name, seed in [key[2:] for key in heat if key[:2] == (generator, method)]:
-            maps = np.stack([heat[generator, method, name, seed][i] for i in index])
-            shares.setdefault(name, {})[seed], area = pixels.share_on(maps, inside)
-        for label, kept in (("all", fake | True), ("real", ~fake), ("fake", fake)):
+        for name, seed in [
+            key[2:] for key in heat if key[:2] == (generator, method)
+        ]:
+            maps = np.stack(
+                [heat[generator, method, name, seed][i] for i in index]
+            )
+            shares.setdefault(name, {})[seed], area = pixels.share_on(
+                maps, inside
+            )
+        for label, kept in (
+            ("all", fake | True),
+            ("real", ~fake),
+            ("fake", fake),
+        ):
             if kept.any():
-                part = {name: {s: v[kept] for s, v in own.items()} for name, own in shares.items()}
-                contrast = ("detector", "classifier") if label == "all" else ("", "")
+                part = {
+                    name: {s: v[kept] for s, v in own.items()}
+                    for name, own in shares.items()
+                }
+                contrast = (
+                    ("detector", "classifier") if label == "all" else ("", "")
+                )
                 found = pixels.focus(part, area[kept], contrast)
-                tables.append(found.assign(generator=generator, method=method, label=label))
+                tables.append(
+                    found.assign(
+                        generator=generator, method=method, label=label
+                    )
+                )
 
 # %% tags=["hide-input"]
 CONTRAST = "detector - classifier"
@@ -276,7 +375,14 @@ unknown = [g for g in generators if not measured[g]]
 # a generator whose pictures have no segmentation keeps its rows, without a number
 tables += [
     pd.DataFrame(
-        {"model": [CONTRAST], "seed": ["all"], "n": [0], "generator": [g], "method": [m], "label": ["all"]}
+        {
+            "model": [CONTRAST],
+            "seed": ["all"],
+            "n": [0],
+            "generator": [g],
+            "method": [m],
+            "label": ["all"],
+        }
     )
     for g in unknown
     for m in METHODS
@@ -294,29 +400,47 @@ if CONTRAST in set(pooled["model"]):
 
 # %% tags=["hide-input"]
 mean = pooled.groupby(["method", "model"])["value"].mean()
-with_fakes = sorted(set(table.loc[table["label"] == "fake", "generator"]), key=generators.index)
-empty = table[(table["label"] == "all") & (table["seed"] != "all")].groupby("model")["empty"].sum()
+with_fakes = sorted(
+    set(table.loc[table["label"] == "fake", "generator"]), key=generators.index
+)
+empty = (
+    table[(table["label"] == "all") & (table["seed"] != "all")]
+    .groupby("model")["empty"]
+    .sum()
+)
 text = []
 if unknown:
     named = ", ".join(map(figures.generator_name, unknown))
-    text.append(f"**No number** for {named}: the segmentation of these pictures is not known.")
+    text.append(
+        f"**No number** for {named}: the segmentation of these pictures is not known."
+    )
 if numbers:
     means = "; ".join(
         f"{METHODS.get(method, 'no network')}: "
         + ", ".join(
-            f"{model} {value:.2f}" for model, value in own.droplevel("method").items() if model != CONTRAST
+            f"{model} {value:.2f}"
+            for model, value in own.droplevel("method").items()
+            if model != CONTRAST
         )
         for method, own in mean.groupby("method", sort=False)
     )
     named = ", ".join(map(figures.generator_name, with_fakes)) or "none"
-    sizes = pooled.loc[pooled["model"] == (CONTRAST if CONTRAST in set(pooled["model"]) else "detector"), "n"]
+    sizes = pooled.loc[
+        pooled["model"]
+        == (CONTRAST if CONTRAST in set(pooled["model"]) else "detector"),
+        "n",
+    ]
     text.append(
         f"Mean of q over the generators: {means}. "
         f"{' to '.join(map(str, sorted({sizes.min(), sizes.max()})))} pictures per generator, {len(seeds)} "
         f"detector seed{'s' * (len(seeds) > 1)}. Fakes are "
         f"among them for: {named}; for the others only the reals of the folder. Empty heatmaps (nothing "
         f"positive), which count nowhere: {int(empty['detector'])} of the detectors'"
-        + ("." if absent else f", {int(empty['classifier'])} of the classifier's.")
+        + (
+            "."
+            if absent
+            else f", {int(empty['classifier'])} of the classifier's."
+        )
     )
 display(Markdown("\n\n".join(text)))
 
@@ -330,21 +454,30 @@ display(Markdown("\n\n".join(text)))
 
 # %% tags=["hide-input"]
 rows = pooled[pooled["model"] == CONTRAST]
-said = rows.assign(says=verdicts.side(rows["low"], rows["high"], wants="below"))
+said = rows.assign(
+    says=verdicts.side(rows["low"], rows["high"], wants="below")
+)
 says = said.pivot(index="generator", columns="method", values="says")
 says = says.reindex(index=generators, columns=list(METHODS)).dropna()
 for_it = [g for g in says.index if (says.loc[g] == "for").all()]
 against = [g for g in says.index if (says.loc[g] == "against").any()]
 rest = [g for g in says.index if g not in for_it + against]
 
-told = [f"{len(some)}{verdicts.named(some)}" for some in (for_it, against, rest)]
+told = [
+    f"{len(some)}{verdicts.named(some)}" for some in (for_it, against, rest)
+]
 if len(says):
     word = verdicts.word(len(for_it), against=len(against), open_=len(rest))
     follows = (
-        pooled[pooled["model"] == "classifier"].groupby("method")["low"].apply(lambda low: (low > 1).sum())
+        pooled[pooled["model"] == "classifier"]
+        .groupby("method")["low"]
+        .apply(lambda low: (low > 1).sum())
     )
     counts = {
-        side: ", ".join(f"{words} on {(says[m] == side).sum()}" for m, words in METHODS.items())
+        side: ", ".join(
+            f"{words} on {(says[m] == side).sum()}"
+            for m, words in METHODS.items()
+        )
         for side in ("for", "against")
     }
     text = (
@@ -352,7 +485,9 @@ if len(says):
         f"generators {told[0]} speak for it, {told[1]} against it, {told[2]} leave it open. "
         f"The interval lies above zero for {counts['against']}; below zero for {counts['for']}.\n\n"
         "**The premise.** The classifier's own explanations follow objects (whole interval of q above 1) for "
-        + ", ".join(f"{words} on {follows.get(m, 0)}" for m, words in METHODS.items())
+        + ", ".join(
+            f"{words} on {follows.get(m, 0)}" for m, words in METHODS.items()
+        )
         + ". Where they do not, the claim is measured against little."
     )
 else:
@@ -362,17 +497,31 @@ else:
         else "too few pictures have a segmentation and a heatmap."
     )
 title = "Verdict: the detector's explanations follow objects less than a classifier's"
-display(Markdown(f":::{{admonition}} {title}\n:class: important\n\n{text}\n:::"))
+display(
+    Markdown(f":::{{admonition}} {title}\n:class: important\n\n{text}\n:::")
+)
 
 # %% [markdown]
 # By class of scene, in all pictures that have a segmentation:
 
 # %% tags=["hide-cell"]
-models = ["detector", *([] if absent else ["classifier"]), "untrained", "edges"]
-lines = ["| scenes | area of objects | method | " + " | ".join(models) + " | n |"]
+models = [
+    "detector",
+    *([] if absent else ["classifier"]),
+    "untrained",
+    "edges",
+]
+lines = [
+    "| scenes | area of objects | method | " + " | ".join(models) + " | n |"
+]
 lines += ["|" + "---|" * (4 + len(models))]
 for kind in scenes.CLASSES if numbers else ():
-    places = [(g, i) for g, index in measured.items() for i in index if kinds[g][i] == kind]
+    places = [
+        (g, i)
+        for g, index in measured.items()
+        for i in index
+        if kinds[g][i] == kind
+    ]
     if not places:
         continue
     inside = np.stack([masks[g][i] for g, i in places])
@@ -381,16 +530,32 @@ for kind in scenes.CLASSES if numbers else ():
         for name, seed in [*networks, ("edges", 0)]:
             key = ("edges" if name == "edges" else method, name, seed)
             maps = np.stack([heat[(g, *key)][i] for g, i in places])
-            shares.setdefault(name, {})[seed], area = pixels.share_on(maps, inside)
-        rows = pixels.focus(shares, area).query("seed == 'all'").set_index("model")
+            shares.setdefault(name, {})[seed], area = pixels.share_on(
+                maps, inside
+            )
+        rows = (
+            pixels.focus(shares, area)
+            .query("seed == 'all'")
+            .set_index("model")
+        )
         rows = rows.loc[models]
         cells = [
-            f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" if r.low == r.low else "too few"
+            f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
+            if r.low == r.low
+            else "too few"
             for r in rows.itertuples()
         ]
-        cells = [kind, verdicts.percent(area.mean()), words, *cells, str(len(places))]
+        cells = [
+            kind,
+            verdicts.percent(area.mean()),
+            words,
+            *cells,
+            str(len(places)),
+        ]
         lines.append("| " + " | ".join(cells) + " |")
-display(Markdown("\n".join(lines) if numbers else "No picture has a segmentation."))
+display(
+    Markdown("\n".join(lines) if numbers else "No picture has a segmentation.")
+)
 
 # %% [markdown]
 # ## Does the heatmap depend on what was learnt?
@@ -413,38 +578,71 @@ for method in METHODS:
             one = heat[generator, method, "detector", seeds[0]]
             values = []
             for name, seed in others:
-                other = heat[generator, "edges" if name == "edges" else method, name, seed]
+                other = heat[
+                    generator,
+                    "edges" if name == "edges" else method,
+                    name,
+                    seed,
+                ]
                 values += [pixels.likeness([one[i]], [other[i]]) for i in one]
             values = np.concatenate(values or [[]])
             values = values[np.isfinite(values)]
             alike.setdefault((method, words), []).append(values)
-            own = {"generator": generator, "label": "all", "method": method, "model": f"detector ~ {words}"}
+            own = {
+                "generator": generator,
+                "label": "all",
+                "method": method,
+                "model": f"detector ~ {words}",
+            }
             number = color.average(values)._asdict() if len(values) else {}
-            rows.append(own | number | {"seed": str(seeds[0]), "n": len(values)})
+            rows.append(
+                own | number | {"seed": str(seeds[0]), "n": len(values)}
+            )
 
 # %% tags=["hide-input"]
-whole = pd.concat([*tables, pd.DataFrame(rows)], ignore_index=True).assign(detector=detector)
+whole = pd.concat([*tables, pd.DataFrame(rows)], ignore_index=True).assign(
+    detector=detector
+)
 for generator, own in whole.reindex(columns=columns).groupby("generator"):
-    with atomic_write(store.part("pixel_attribution", detector, generator)) as part:
+    with atomic_write(
+        store.part("pixel_attribution", detector, generator)
+    ) as part:
         own.to_csv(part, index=False)
 mean = {key: np.concatenate(values) for key, values in alike.items()}
-mean = {key: color.average(values) for key, values in mean.items() if len(values)}
-lines = ["| the detector's heatmap, compared with that of | " + " | ".join(METHODS.values()) + " |"]
+mean = {
+    key: color.average(values) for key, values in mean.items() if len(values)
+}
+lines = [
+    "| the detector's heatmap, compared with that of | "
+    + " | ".join(METHODS.values())
+    + " |"
+]
 lines += ["|" + "---|" * (1 + len(METHODS))]
 for words in pairs:
     cells = [
-        f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" if (r := mean.get((method, words))) else ""
+        f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
+        if (r := mean.get((method, words)))
+        else ""
         for method in METHODS
     ]
     lines.append(f"| {words} | " + " | ".join(cells) + " |")
 passed = []
 for method, called in METHODS.items():
-    own, blank = mean.get((method, "another training seed")), mean.get((method, "untrained network"))
+    own, blank = (
+        mean.get((method, "another training seed")),
+        mean.get((method, "untrained network")),
+    )
     if own is not None and blank is not None:
         word = "passes" if own.low > blank.high else "does not pass"
         passed.append(f"{called} {word}")
-counts = [sum(map(len, values)) for values in alike.values() if sum(map(len, values))]
-span = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "0"
+counts = [
+    sum(map(len, values)) for values in alike.values() if sum(map(len, values))
+]
+span = (
+    " to ".join(map(str, sorted({min(counts), max(counts)})))
+    if counts
+    else "0"
+)
 note = (
     f"Detector seed {seeds[0]}; mean rank correlation with 95 % intervals over pictures, {span} comparisons "
     "each; pictures with an empty heatmap are left out."

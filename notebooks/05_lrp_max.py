@@ -7,7 +7,15 @@
 
 # %% tags=["parameters"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 k = None  # how many feature maps count as top; None: the paper's number for this network
 seeds = [0, 1, 2]  # the first one is shown
 n = None  # fakes per generator to search; at most 100 are used here, so that the page takes minutes
@@ -29,10 +37,16 @@ from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 spec = detectors.get(detector, store)
-device = detectors.default_device() if device == "auto" else torch.device(device)
+device = (
+    detectors.default_device() if device == "auto" else torch.device(device)
+)
 k = k or spec.k
 n = min(n or 100, 100)
-SHOWN, RANKS, CELL = 12, 3, 44  # feature maps drawn, patches of each, side of a patch on this page
+SHOWN, RANKS, CELL = (
+    12,
+    3,
+    44,
+)  # feature maps drawn, patches of each, side of a patch on this page
 
 # %% [markdown]
 # ## From the strongest position to a patch
@@ -61,8 +75,14 @@ for seed in seeds:
     model = detectors.load(detector, seed, store, device).model
     nets[seed] = lrp.canonize(model, bounds=spec.preprocessing.bounds)
     omega[seed] = ffrs.Omega.from_csv(store.omega(detector, seed), nets[seed])
-    groups[seed] = {"top-k": omega[seed].top(k), "matched-k": omega[seed].matched(k, seed=0)}
-fakes = {g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n) for g in generators}
+    groups[seed] = {
+        "top-k": omega[seed].top(k),
+        "matched-k": omega[seed].matched(k, seed=0),
+    }
+fakes = {
+    g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n)
+    for g in generators
+}
 seed = seeds[0]  # the detector that is drawn
 top = groups[seed]["top-k"][:SHOWN]
 
@@ -74,24 +94,36 @@ for generator, images in fakes.items():
             nets[s], images, list(group), RANKS, keep=top if s == seed else (), device=device,
             preprocessing=spec.preprocessing,
         )  # fmt: skip
-        own = patches.measure(own, spec.preprocessing)  # the chroma of each patch, for later
-        own["group"] = own["map"].map({str(m): name for m, name in group.items()})
-        found.append(own.assign(detector=detector, generator=generator, seed=s))
+        own = patches.measure(
+            own, spec.preprocessing
+        )  # the chroma of each patch, for later
+        own["group"] = own["map"].map(
+            {str(m): name for m, name in group.items()}
+        )
+        found.append(
+            own.assign(detector=detector, generator=generator, seed=s)
+        )
 found = pd.concat(found, ignore_index=True)
 
 # %% tags=["hide-input"]
 for generator, own in found.groupby("generator"):
     with atomic_write(store.part("patches", detector, generator)) as part:
-        patches.tidy(own, store.data(spec.dataset, "test", generator)).to_csv(part, index=False)
+        patches.tidy(own, store.data(spec.dataset, "test", generator)).to_csv(
+            part, index=False
+        )
 
 
 def cut(row, overlaid=False):
     """The patch of one row of the table as a square picture of CELL pixels; black where there is none."""
     if row.box is None:
         return np.zeros((CELL, CELL, 3), dtype=np.uint8)
-    picture = spec.preprocessing.cut(data.read(row.path)).permute(1, 2, 0).numpy()
+    picture = (
+        spec.preprocessing.cut(data.read(row.path)).permute(1, 2, 0).numpy()
+    )
     if overlaid:
-        picture = pixels.overlay(picture[None], pixels.heat(pixels.in_place(row.patch)[None]))[0]
+        picture = pixels.overlay(
+            picture[None], pixels.heat(pixels.in_place(row.patch)[None])
+        )[0]
     return pixels.enlarge(picture, row.box, CELL)
 
 
@@ -115,13 +147,24 @@ def told(row):
 # %% tags=["hide-input"]
 names = [str(m) for m in top]
 drawn = found[(found["seed"] == seed) & found["map"].isin(names)]
-indexed = {(row.map, row.generator, row.rank): row for row in drawn.itertuples()}
-ranks = range(int(drawn.groupby("generator")["rank"].max().min()) + 1)  # a generator may have few fakes
+indexed = {
+    (row.map, row.generator, row.rank): row for row in drawn.itertuples()
+}
+ranks = range(
+    int(drawn.groupby("generator")["rank"].max().min()) + 1
+)  # a generator may have few fakes
 frames = {
-    str(rank + 1): np.array([[cut(indexed[key, g, rank]) for g in generators] for key in names])
+    str(rank + 1): np.array(
+        [[cut(indexed[key, g, rank]) for g in generators] for key in names]
+    )
     for rank in ranks
 }
-hover = {str(r + 1): [[told(indexed[key, g, r]) for g in generators] for key in names] for r in ranks}
+hover = {
+    str(r + 1): [
+        [told(indexed[key, g, r]) for g in generators] for key in names
+    ]
+    for r in ranks
+}
 columns = [figures.generator_name(g) for g in generators]
 figures.show(
     figures.collage(
@@ -157,10 +200,14 @@ for key in names:
     grid, words = [], []
     for rank in ranks:
         for overlaid in (False, True):
-            grid.append([cut(indexed[key, g, rank], overlaid) for g in generators])
+            grid.append(
+                [cut(indexed[key, g, rank], overlaid) for g in generators]
+            )
             words.append([told(indexed[key, g, rank]) for g in generators])
     frames[key], hover[key] = np.array(grid), words
-    rows[key] = [f"{what} {r + 1}" for r in ranks for what in ("patch", "relevance")]
+    rows[key] = [
+        f"{what} {r + 1}" for r in ranks for what in ("patch", "relevance")
+    ]
 figures.show(
     figures.collage(
         frames,
@@ -185,10 +232,15 @@ figures.show(
 # top-k is compared with a partner from its own layer; an interval is over maps, and over detector seeds.
 
 # %%
-partners = {s: patches.pairs(own["top-k"], own["matched-k"]) for s, own in groups.items()}
+partners = {
+    s: patches.pairs(own["top-k"], own["matched-k"])
+    for s, own in groups.items()
+}
 chroma = pd.concat(
     [
-        patches.chroma_table(found[found["generator"] == g], partners).assign(detector=detector, generator=g)
+        patches.chroma_table(found[found["generator"] == g], partners).assign(
+            detector=detector, generator=g
+        )
         for g in generators
     ]
 )
@@ -206,11 +258,17 @@ GROUPS = {
     "top-k - matched-k": "top-k minus layer-matched", f"top-k - {patches.ANYWHERE}": "top-k minus any place",
 }  # fmt: skip
 table = pooled.set_index(["generator", "group"])
-lines = [f"| generator | {' | '.join(GROUPS.values())} |", "|---" * (1 + len(GROUPS)) + "|"]
+lines = [
+    f"| generator | {' | '.join(GROUPS.values())} |",
+    "|---" * (1 + len(GROUPS)) + "|",
+]
 for generator in generators:
     cells = [figures.generator_name(generator)]
     for group in GROUPS:
-        row, sign = table.loc[(generator, group)], "+" if " - " in group else ""
+        row, sign = (
+            table.loc[(generator, group)],
+            "+" if " - " in group else "",
+        )
         interval = f"{row.value:{sign}.2f} [{row.low:{sign}.2f}, {row.high:{sign}.2f}]"
         cells.append("none" if np.isnan(row.value) else interval)
     lines.append("| " + " | ".join(cells) + " |")
@@ -223,22 +281,41 @@ def sentence(group):
     if known.empty:
         return "the claim is **not testable here**: no map has a patch"
     parts = []
-    for word, meaning in ((verdicts.FOR, "above"), (verdicts.AGAINST, "below")):
-        some = [figures.generator_name(g) for g in rows.loc[said == word, "generator"]]
-        parts.append(f"{meaning} zero on {len(some)}" + (f" ({', '.join(some)})" if some else ""))
-    sides = (int((said == word).sum()) for word in (verdicts.FOR, verdicts.AGAINST, verdicts.OPEN))
+    for word, meaning in (
+        (verdicts.FOR, "above"),
+        (verdicts.AGAINST, "below"),
+    ):
+        some = [
+            figures.generator_name(g)
+            for g in rows.loc[said == word, "generator"]
+        ]
+        parts.append(
+            f"{meaning} zero on {len(some)}"
+            + (f" ({', '.join(some)})" if some else "")
+        )
+    sides = (
+        int((said == word).sum())
+        for word in (verdicts.FOR, verdicts.AGAINST, verdicts.OPEN)
+    )
     speak, against, rest = sides
     word = verdicts.claim_is(verdicts.word(speak, against=against, open_=rest))
     return f"the claim {word}: the whole interval lies {' and '.join(parts)} of {len(rows)} generators"
 
 
-sizes = [int(pooled[pooled["group"] == g]["n_maps"].max()) for g in ("top-k", "top-k - matched-k")]
+sizes = [
+    int(pooled[pooled["group"] == g]["n_maps"].max())
+    for g in ("top-k", "top-k - matched-k")
+]
 patchless = int(found["box"].isna().sum())
 display(
     Markdown(
         "\n".join(lines)
         + "\n\n"
-        + (f"Means over detector seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "One detector")
+        + (
+            f"Means over detector seeds {', '.join(map(str, seeds))}"
+            if len(seeds) > 1
+            else "One detector"
+        )
         + f", 95 % intervals. Top-k: up to "
         f"{sizes[0]} maps ({len(seeds)} times {k}), {RANKS} patches each; up to {sizes[1]} of them have a "
         f"partner outside the top-k in their layer. {patchless} of {len(found):,} positions had no patch, "
@@ -270,17 +347,30 @@ for m in groups[seed]["top-k"]:
 chosen = list(layers.values())[:8]
 
 if explorer.live():
-    some = {f"{figures.generator_name(g)}: {path.name}": path for g, path in first.items()}
-    display(explorer.widget(net, some, groups[seed]["top-k"], device, spec.preprocessing))
+    some = {
+        f"{figures.generator_name(g)}: {path.name}": path
+        for g, path in first.items()
+    }
+    display(
+        explorer.widget(
+            net, some, groups[seed]["top-k"], device, spec.preprocessing
+        )
+    )
 else:
     looks = {
-        m: [explorer.look(net, data.read(p), m, device, spec.preprocessing) for p in first.values()]
+        m: [
+            explorer.look(net, data.read(p), m, device, spec.preprocessing)
+            for p in first.values()
+        ]
         for m in chosen
     }
     figures.show(
         figures.collage(
             {str(m): explorer.rows(own) for m, own in looks.items()},
-            {str(m): [[look.words() for look in own]] * 3 for m, own in looks.items()},
+            {
+                str(m): [[look.words() for look in own]] * 3
+                for m, own in looks.items()
+            },
             {str(m): ["picture", "relevance", "patch"] for m in looks},
             columns,
             "One fake of each generator: the picture, the relevance for one feature map's largest response "

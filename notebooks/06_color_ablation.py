@@ -7,7 +7,15 @@
 
 # %% tags=["parameters"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 seeds = [0, 1, 2]
 n = None  # pictures per label and generator, at most 60, so that the page takes minutes; None: all there are
 device = "auto"
@@ -28,10 +36,17 @@ from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 spec = detectors.get(detector, store)
-device = detectors.default_device() if device == "auto" else torch.device(device)
+device = (
+    detectors.default_device() if device == "auto" else torch.device(device)
+)
 n = min(n, 60) if n else None
-N_FEW = min(n or 24, 24)  # pictures per label that are altered, some of them many times
-images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
+N_FEW = min(
+    n or 24, 24
+)  # pictures per label that are altered, some of them many times
+images = {
+    g: data.scan(store.data(spec.dataset, "test", g)).where(first=n)
+    for g in generators
+}
 
 # %% [markdown]
 # ## Turning pictures gray
@@ -55,25 +70,41 @@ nets = {seed: detectors.load(detector, seed, store, device) for seed in seeds}
 fast = {
     seed: lrp.canonize(trained.model) for seed, trained in nets.items()
 }  # the same function, batch norms folded
-threshold = {seed: float(1 / (1 + np.exp(-trained.threshold))) for seed, trained in nets.items()}
+threshold = {
+    seed: float(1 / (1 + np.exp(-trained.threshold)))
+    for seed, trained in nets.items()
+}
 
 rows = []
 for generator, some in images.items():
     p, labels = {}, np.array(some.labels)
     for kind, turned in (("color", None), ("gray", data.grayscale)):
-        shown = data.batches(some, device=device, transform=turned, preprocessing=spec.preprocessing)
-        logits = np.stack([detectors.logits(fast[seed], shown) for seed in seeds])
+        shown = data.batches(
+            some,
+            device=device,
+            transform=turned,
+            preprocessing=spec.preprocessing,
+        )
+        logits = np.stack(
+            [detectors.logits(fast[seed], shown) for seed in seeds]
+        )
         p[kind] = torch.from_numpy(logits).double().sigmoid().numpy()
     for seed, row in zip(seeds, range(len(seeds)), strict=True):
-        one = color.ablation(p["color"][row], p["gray"][row], labels, threshold[seed])
+        one = color.ablation(
+            p["color"][row], p["gray"][row], labels, threshold[seed]
+        )
         rows.append(one.assign(generator=generator, seed=str(seed)))
-    pooled = color.ablation(p["color"], p["gray"], labels, [threshold[seed] for seed in seeds])
+    pooled = color.ablation(
+        p["color"], p["gray"], labels, [threshold[seed] for seed in seeds]
+    )
     rows.append(pooled.assign(generator=generator, seed="all"))
 ablation = pd.concat(rows, ignore_index=True).assign(detector=detector)
 
 # %% tags=["hide-input"]
 for generator, own in ablation.groupby("generator"):
-    with atomic_write(store.part("color_ablation", detector, generator)) as part:
+    with atomic_write(
+        store.part("color_ablation", detector, generator)
+    ) as part:
         own.to_csv(part, index=False)
 pooled = ablation[ablation["seed"] == "all"]
 figures.show(figures.gray_boxes(pooled))
@@ -101,7 +132,9 @@ lines = [
     "| generator | pictures | n | median p, colour | gray | drop [interval] | called fake, colour | gray |",
     "|---|---|---|---|---|---|---|---|",
 ]
-for row in pairs.sort_values("generator", key=lambda c: c.map(generators.index), kind="stable").itertuples():
+for row in pairs.sort_values(
+    "generator", key=lambda c: c.map(generators.index), kind="stable"
+).itertuples():
     if row.n == 0:
         lines.append(
             f"| {figures.generator_name(row.generator)} | {row.label}s, {row.filter} | 0 | | | | | |"
@@ -133,7 +166,9 @@ reals = pairs[(pairs["label"] == "real") & (pairs["filter"] == "all")]
 falls, rises, unsure = verdicts.parted(fakes)
 word = verdicts.word(len(falls), against=len(rises), open_=len(unsure))
 all_fakes = pairs[(pairs["label"] == "fake") & (pairs["filter"] == "all")]
-wrong = reals.loc[reals["called_fake_gray"] > reals["called_fake"] + 0.1, "generator"].tolist()
+wrong = reals.loc[
+    reals["called_fake_gray"] > reals["called_fake"] + 0.1, "generator"
+].tolist()
 display(
     Markdown(
         ":::{admonition} Verdict: gray lowers the fake probability\n:class: important\n\n"
@@ -190,20 +225,32 @@ display(
 # %%
 def paired(some):
     """As many reals as fakes of each class of scene, two or more, at most N_FEW together."""
-    classes = [c for c in sorted(set(some.groups)) if min(some.where(group=c).counts) > 1]
+    classes = [
+        c
+        for c in sorted(set(some.groups))
+        if min(some.where(group=c).counts) > 1
+    ]
     classes = classes[: max(1, N_FEW // 2)]
     kept = []
     for own in (some.where(group=c) for c in classes):
-        kept += own.where(first=min(*own.counts, max(2, N_FEW // len(classes)))).paths
+        kept += own.where(
+            first=min(*own.counts, max(2, N_FEW // len(classes)))
+        ).paths
     return some.take([i for i, path in enumerate(some.paths) if path in kept])
 
 
 mixtures = {}
 for generator, some in images.items():
     few = paired(some)
-    pictures, fake = data.load(few, spec.preprocessing, middle=True), np.array(few.labels) == 1
+    pictures, fake = (
+        data.load(few, spec.preprocessing, middle=True),
+        np.array(few.labels) == 1,
+    )
     r, f = pictures[~fake], pictures[fake]
-    other_r, other_f = (color.partners(np.array(few.groups)[kind], seed=0) for kind in (~fake, fake))
+    other_r, other_f = (
+        color.partners(np.array(few.groups)[kind], seed=0)
+        for kind in (~fake, fake)
+    )
     mixtures[generator] = {
         "real": color.Altered(r, torch.zeros(len(r))),
         "fake": color.Altered(f, torch.zeros(len(f))),
@@ -216,34 +263,58 @@ for generator, some in images.items():
 
 # %%
 def judge(pictures, seed):
-    return color.probabilities(fast[seed], pictures, device=device, preprocessing=spec.preprocessing)
+    return color.probabilities(
+        fast[seed], pictures, device=device, preprocessing=spec.preprocessing
+    )
 
 
 exchanged, contrast = [], []
 cuts = np.array([[threshold[seed]] for seed in seeds])
 for generator, sets in mixtures.items():
     called = {
-        name: np.stack([judge(mixed.pixels, seed) for seed in seeds]) >= cuts for name, mixed in sets.items()
+        name: np.stack([judge(mixed.pixels, seed) for seed in seeds]) >= cuts
+        for name, mixed in sets.items()
     }
     for name, hits in called.items():
         clipped = float(sets[name].clipped.mean())
-        own = {"detector": detector, "generator": generator, "pictures": name, "n": hits.shape[1]}
-        exchanged.append(own | color.average(hits)._asdict() | {"clipped": clipped, "seeds": len(seeds)})
-    more = color.average(called["real luma, fake chroma"].astype(float) - called["fake luma, real chroma"])
+        own = {
+            "detector": detector,
+            "generator": generator,
+            "pictures": name,
+            "n": hits.shape[1],
+        }
+        exchanged.append(
+            own
+            | color.average(hits)._asdict()
+            | {"clipped": clipped, "seeds": len(seeds)}
+        )
+    more = color.average(
+        called["real luma, fake chroma"].astype(float)
+        - called["fake luma, real chroma"]
+    )
     contrast.append({"generator": generator} | more._asdict())
-exchanged, contrast = pd.DataFrame(exchanged).rename(columns={"value": "called"}), pd.DataFrame(contrast)
+exchanged, contrast = (
+    pd.DataFrame(exchanged).rename(columns={"value": "called"}),
+    pd.DataFrame(contrast),
+)
 
 # %% tags=["hide-input"]
 for generator, own in exchanged.groupby("generator"):
-    with atomic_write(store.part("color_exchange", detector, generator)) as part:
+    with atomic_write(
+        store.part("color_exchange", detector, generator)
+    ) as part:
         own.to_csv(part, index=False)
 figures.show(figures.exchanges(exchanged))
 
 # %% tags=["hide-input"]
 mean = exchanged.groupby("pictures")[["called", "clipped"]].mean()
-called = {name: verdicts.percent(share) for name, share in mean["called"].items()}
+called = {
+    name: verdicts.percent(share) for name, share in mean["called"].items()
+}
 mixed = mean["clipped"].drop(["real", "fake"])
-own = exchanged[exchanged["pictures"] == "fake"].set_index("generator")["called"]
+own = exchanged[exchanged["pictures"] == "fake"].set_index("generator")[
+    "called"
+]
 little = own.index[own < 0.25].tolist()
 chroma, luma, open_ = verdicts.parted(contrast)
 word = verdicts.word(len(chroma), against=len(luma), open_=len(open_))
@@ -268,7 +339,11 @@ display(
         )
         + f"{sizes.min() if sizes.min() == sizes.max() else f'{sizes.min()} to {sizes.max()}'} pairs per "
         f"generator"
-        + (f", detector seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "")
+        + (
+            f", detector seeds {', '.join(map(str, seeds))}"
+            if len(seeds) > 1
+            else ""
+        )
         + f"; of the mixtures' pixels {verdicts.percent(mixed.mean())} had to be clipped.\n:::"
     )
 )
@@ -292,16 +367,29 @@ display(
 FACTORS = [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2]
 DEGREES = [0, 45, 90, 135, 180, 225, 270, 315]
 few = images[generators[0]].where(first=N_FEW)
-pictures, labels = data.load(few, spec.preprocessing, middle=True), np.array(few.labels)
+pictures, labels = (
+    data.load(few, spec.preprocessing, middle=True),
+    np.array(few.labels),
+)
 sweep, altered = [], {}
-for change, alter, amounts in (("saturation", color.saturate, FACTORS), ("hue", color.turn, DEGREES)):
+for change, alter, amounts in (
+    ("saturation", color.saturate, FACTORS),
+    ("hue", color.turn, DEGREES),
+):
     for amount in amounts:
         altered[change, amount] = alter(pictures, amount).pixels
         p = judge(altered[change, amount], seeds[0])
         for label, word in ((0, "real"), (1, "fake")):
             q1, median, q3 = np.quantile(p[labels == label], [0.25, 0.5, 0.75])
             sweep.append(
-                {"change": change, "amount": amount, "label": word, "q1": q1, "median": median, "q3": q3}
+                {
+                    "change": change,
+                    "amount": amount,
+                    "label": word,
+                    "q1": q1,
+                    "median": median,
+                    "q3": q3,
+                }
             )
         altered[change, amount] = (altered[change, amount], p)
 sweep = pd.DataFrame(sweep)
@@ -313,7 +401,11 @@ figures.show(figures.sweeps(sweep))
 full = altered["saturation", 1][1]
 middle = [np.flatnonzero(labels == code) for code in (1, 0)]
 # the pictures nearest to their group's median in full colour: typical ones, not the best
-shown = [i for group in middle for i in group[np.argsort(abs(full[group] - np.median(full[group])))[:3]]]
+shown = [
+    i
+    for group in middle
+    for i in group[np.argsort(abs(full[group] - np.median(full[group])))[:3]]
+]
 frames, texts = {}, {}
 for factor in FACTORS:
     pictures, p = altered["saturation", factor]
@@ -321,7 +413,9 @@ for factor in FACTORS:
         [pixels.middle(picture, 128) for picture in pictures[shown]]
     )  # large ones fill no page
     frames[f"{factor:g}"] = drawn.permute(0, 2, 3, 1).numpy()
-    texts[f"{factor:g}"] = [f"{'fake' if labels[i] else 'real'}<br>{p[i]:.2f}" for i in shown]
+    texts[f"{factor:g}"] = [
+        f"{'fake' if labels[i] else 'real'}<br>{p[i]:.2f}" for i in shown
+    ]
 figures.show(
     figures.slides(
         frames, texts, "chroma times ",
@@ -334,7 +428,9 @@ figures.show(
 # %% tags=["hide-input"]
 at = sweep.set_index(["change", "label", "amount"])["median"].sort_index()
 hue = {word: at["hue", word] for word in ("fake", "real")}
-moved = {c: at[c, "fake"].max() - at[c, "fake"].min() for c in ("saturation", "hue")}
+moved = {
+    c: at[c, "fake"].max() - at[c, "fake"].min() for c in ("saturation", "hue")
+}
 display(
     Markdown(
         f"{figures.generator_name(generators[0])}, {int((labels == 1).sum())} fakes and "

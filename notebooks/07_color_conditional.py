@@ -8,7 +8,15 @@
 
 # %% tags=["parameters"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 k = None  # how many feature maps count as top; None: the paper's number for this network
 seeds = [0, 1, 2]
 n = None  # fakes per generator, at most 100, so that the page takes minutes; None: all there are
@@ -31,7 +39,9 @@ from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 spec = detectors.get(detector, store)
-device = detectors.default_device() if device == "auto" else torch.device(device)
+device = (
+    detectors.default_device() if device == "auto" else torch.device(device)
+)
 k = k or spec.k
 n = min(n, 100) if n else None
 DRAWS = {"matched-k": 20, "random-k": 5}  # sets of each control
@@ -62,17 +72,24 @@ DRAWS = {"matched-k": 20, "random-k": 5}  # sets of each control
 # %%
 omega, nets = {}, {}
 for seed in seeds:
-    nets[seed] = lrp.canonize(detectors.load(detector, seed, store, device).model)
+    nets[seed] = lrp.canonize(
+        detectors.load(detector, seed, store, device).model
+    )
     omega[seed] = ffrs.Omega.from_csv(store.omega(detector, seed), nets[seed])
 groups = {
     seed: {
         "top-k": [o.top(k)],
-        "matched-k": [o.matched(k, draw) for draw in range(DRAWS["matched-k"])],
+        "matched-k": [
+            o.matched(k, draw) for draw in range(DRAWS["matched-k"])
+        ],
         "random-k": [o.random(k, draw) for draw in range(DRAWS["random-k"])],
     }
     for seed, o in omega.items()
 }
-fakes = {g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n) for g in generators}
+fakes = {
+    g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n)
+    for g in generators
+}
 
 
 # %%
@@ -80,7 +97,14 @@ def both(images):
     """Batches of the same pictures, in colour and in gray."""
     kinds = (None, data.grayscale)
     return [
-        data.batches(images, 50, device=device, transform=t, preprocessing=spec.preprocessing) for t in kinds
+        data.batches(
+            images,
+            50,
+            device=device,
+            transform=t,
+            preprocessing=spec.preprocessing,
+        )
+        for t in kinds
     ]
 
 
@@ -95,21 +119,33 @@ for generator, images in fakes.items():
         shares.append(color.shares(tests, groups[seed]).assign(**own))
         top = set(map(str, groups[seed]["top-k"][0]))
         maps.append(tests[tests["map"].isin(top)].assign(**own))
-shares, maps = pd.concat(shares, ignore_index=True), pd.concat(maps, ignore_index=True)
+shares, maps = (
+    pd.concat(shares, ignore_index=True),
+    pd.concat(maps, ignore_index=True),
+)
 
 # %% tags=["hide-input"]
 for generator in generators:
-    for name, table in (("color_conditional", shares), ("color_conditional_maps", maps)):
+    for name, table in (
+        ("color_conditional", shares),
+        ("color_conditional_maps", maps),
+    ):
         with atomic_write(store.part(name, detector, generator)) as part:
             table[table["generator"] == generator].to_csv(part, index=False)
-first = maps[(maps["generator"] == generators[0]) & (maps["seed"] == seeds[0])].set_index("map")
+first = maps[
+    (maps["generator"] == generators[0]) & (maps["seed"] == seeds[0])
+].set_index("map")
 sample = samples[generators[0], seeds[0]]
 shown = omega[seeds[0]].top(min(k, 8))
 column = {m: sample.maps.index(m) for m in shown}
 figures.show(
     figures.activation_pairs(
         {
-            str(m): (sample.color[:, i], sample.gray[:, i], f"p = {first.loc[str(m), 'p_mood']:.2g}")
+            str(m): (
+                sample.color[:, i],
+                sample.gray[:, i],
+                f"p = {first.loc[str(m), 'p_mood']:.2g}",
+            )
             for m, i in column.items()
         }
     )
@@ -129,7 +165,10 @@ display(
 
 # %% tags=["hide-input"]
 paper = (
-    published.color_conditional().query("detector == @spec.arch").set_index("generator")["share"].to_dict()
+    published.color_conditional()
+    .query("detector == @spec.arch")
+    .set_index("generator")["share"]
+    .to_dict()
 )
 figures.show(figures.conditional_shares(shares, paper))
 
@@ -146,11 +185,17 @@ lines = [f"| {heads} |", "|---" * (heads.count("|") + 1) + "|"]
 for generator in generators:
     cells = [mean.loc[(generator, g), "share_mood"] for g in GROUPS]
     for test in ("share_mood_bh", "share_wilcoxon"):
-        cells += [mean.loc[(generator, g), test] for g in ("top-k", "matched-k")]
+        cells += [
+            mean.loc[(generator, g), test] for g in ("top-k", "matched-k")
+        ]
     cells = [f"{100 * c:.0f}" for c in cells]
     if paper:
-        cells.append(f"{100 * paper[generator]:.1f}" if generator in paper else "")
-    lines.append("| " + " | ".join([figures.generator_name(generator), *cells]) + " |")
+        cells.append(
+            f"{100 * paper[generator]:.1f}" if generator in paper else ""
+        )
+    lines.append(
+        "| " + " | ".join([figures.generator_name(generator), *cells]) + " |"
+    )
 sizes = sorted(set(shares["n"]))
 degenerate = int(shares[shares["group"] == "top-k"]["degenerate"].sum())
 tests = f"{len(seeds) * len(generators)} times {k} tests of top-k maps"
@@ -169,7 +214,11 @@ if matched.min() < k:
 display(
     Markdown(
         "Shares in percent"
-        + (f", means over detector seeds {', '.join(map(str, seeds))} " if len(seeds) > 1 else " ")
+        + (
+            f", means over detector seeds {', '.join(map(str, seeds))} "
+            if len(seeds) > 1
+            else " "
+        )
         + f"({DRAWS['matched-k']} "
         f"layer-matched and {DRAWS['random-k']} random sets); n = "
         f"{' to '.join(map(str, sorted({sizes[0], sizes[-1]})))} fakes per generator, k = {k}. FDR: the "
@@ -194,14 +243,18 @@ display(
 # %%
 contrast = pd.concat(
     [
-        color.contrast([samples[generator, seed] for seed in seeds], splits=40).assign(generator=generator)
+        color.contrast(
+            [samples[generator, seed] for seed in seeds], splits=40
+        ).assign(generator=generator)
         for generator in generators
     ]
 )
 
 # %% tags=["hide-input"]
 for generator, own in contrast.groupby("generator"):
-    with atomic_write(store.part("color_conditional_contrast", detector, generator)) as part:
+    with atomic_write(
+        store.part("color_conditional_contrast", detector, generator)
+    ) as part:
         own.assign(detector=detector).to_csv(part, index=False)
 
 
@@ -215,25 +268,40 @@ def sentence(rows):
     )
 
 
-lines = ["| generator | top-k minus layer-matched | top-k minus random |", "|---|---|---|"]
+lines = [
+    "| generator | top-k minus layer-matched | top-k minus random |",
+    "|---|---|---|",
+]
 table = contrast.set_index(["generator", "contrast"])
 for generator in generators:
     cells = [
         verdicts.points(row.delta, row.low, row.high)
-        for row in (table.loc[(generator, f"top-k - {g}")] for g in ("matched-k", "random-k"))
+        for row in (
+            table.loc[(generator, f"top-k - {g}")]
+            for g in ("matched-k", "random-k")
+        )
     ]
-    lines.append("| " + " | ".join([figures.generator_name(generator), *cells]) + " |")
+    lines.append(
+        "| " + " | ".join([figures.generator_name(generator), *cells]) + " |"
+    )
 strict = contrast[contrast["contrast"] == "top-k - matched-k"]
 _, reverse, _ = verdicts.parted(strict)
-majority = [g for g in generators if mean.loc[(g, "top-k"), "share_mood"] > 0.5]
+majority = [
+    g for g in generators if mean.loc[(g, "top-k"), "share_mood"] > 0.5
+]
 halves = sorted(set(contrast["n"]))
 display(
     Markdown(
-        "\n".join(lines) + f"\n\nDifference of the shares (Mood's test), measured on "
+        "\n".join(lines)
+        + f"\n\nDifference of the shares (Mood's test), measured on "
         f"{' to '.join(map(str, sorted({halves[0], halves[-1]})))} fakes at a time, with 95 % intervals: "
         f"two halves of the pictures never share one, so how much they differ tells how much the share "
         f"varies over pictures"
-        + (f"; to this comes how much the {len(seeds)} detector seeds differ." if len(seeds) > 1 else ".")
+        + (
+            f"; to this comes how much the {len(seeds)} detector seeds differ."
+            if len(seeds) > 1
+            else "."
+        )
         + f"\n\n:::{{admonition}} Verdict: the top-k are colour-conditional\n:class: "
         f"important\n\n**More than half of the top-k, as in the paper for ResNet-50**: on {len(majority)} of "
         f"{len(generators)} generators{named(majority)}.\n\n**More than other maps of the same layers**: "
@@ -263,14 +331,20 @@ display(
 
 # %%
 whole = samples[generators[0], seeds[0]]
-steps = [s for s in (10, 20, 30, 50, 70, 100) if s < len(whole.color)] + [len(whole.color)]
+steps = [s for s in (10, 20, 30, 50, 70, 100) if s < len(whole.color)] + [
+    len(whole.color)
+]
 growth = color.share_by_n(whole.color, whole.gray, whole.members, steps)
 
 # %% tags=["hide-input"]
 figures.show(figures.share_growth(growth))
 
 # %% tags=["hide-input"]
-ends = growth[growth["n"].isin([steps[0], steps[-1]])].groupby(["group", "n"])["share"].mean()
+ends = (
+    growth[growth["n"].isin([steps[0], steps[-1]])]
+    .groupby(["group", "n"])["share"]
+    .mean()
+)
 display(
     Markdown(
         f"{figures.generator_name(generators[0])}, detector seed {seeds[0]}. From {steps[0]} to "
@@ -290,9 +364,14 @@ display(
 # The same test of **every** map of the network shows what the controls are drawn from.
 
 # %%
-few = fakes[generators[0]].where(first=100)  # values of all maps of all fakes may not fit into memory
+few = fakes[generators[0]].where(
+    first=100
+)  # values of all maps of all fakes may not fit into memory
 net, top = nets[seeds[0]], groups[seeds[0]]["top-k"][0]
-everything = [[FeatureMap(layer, c, t) for c in range(t)] for layer, t in net.layers.items()]
+everything = [
+    [FeatureMap(layer, c, t) for c in range(t)]
+    for layer, t in net.layers.items()
+]
 of_all = color.sample(net, *both(few), {"layers": everything})
 conditional = color.mood(of_all.color, of_all.gray).p <= color.ALPHA
 layers = pd.DataFrame(
@@ -302,7 +381,9 @@ layers = pd.DataFrame(
         "share": conditional[columns].mean(),
         "top": sum(m.layer == layer for m in top),
     }
-    for (layer, t), columns in zip(net.layers.items(), of_all.members["layers"], strict=True)
+    for (layer, t), columns in zip(
+        net.layers.items(), of_all.members["layers"], strict=True
+    )
 )
 
 # %% tags=["hide-input"]

@@ -10,7 +10,15 @@
 # %% tags=["parameters"]
 detector = "resnet50-miniature"
 robust = "resnet50-miniature-cr"  # its colour-robust twin
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 k = None  # how many feature maps count as top; None: the paper's number for this network
 seeds = [0, 1, 2]  # of the universal detector
 robust_seeds = [0]  # of the twin
@@ -37,11 +45,18 @@ if not robust:
         f"{detector} has no colour-robust twin to compare with: name one as the parameter `robust`"
     )
 spec, twin = detectors.get(detector, store), detectors.get(robust, store)
-device = detectors.default_device() if device == "auto" else torch.device(device)
+device = (
+    detectors.default_device() if device == "auto" else torch.device(device)
+)
 k = k or spec.k
 n = min(n, 60) if n else None
-both = [seed for seed in seeds if seed in robust_seeds]  # compared seed by seed
-images = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
+both = [
+    seed for seed in seeds if seed in robust_seeds
+]  # compared seed by seed
+images = {
+    g: data.scan(store.data(spec.dataset, "test", g)).where(first=n)
+    for g in generators
+}
 names = [figures.generator_name(g) for g in generators]
 
 # %% [markdown]
@@ -69,16 +84,30 @@ names = [figures.generator_name(g) for g in generators]
 # pictures go through both detectors in gray. The bootstrap then draws the same pictures for all four.
 
 # %%
-wanted = {"universal": spec.preprocessing, "color-robust": twin.preprocessing}  # of the pictures
+wanted = {
+    "universal": spec.preprocessing,
+    "color-robust": twin.preprocessing,
+}  # of the pictures
 nets = {"universal": {}, "color-robust": {}}
-for model, name, some in (("universal", detector, seeds), ("color-robust", robust, robust_seeds)):
+for model, name, some in (
+    ("universal", detector, seeds),
+    ("color-robust", robust, robust_seeds),
+):
     for seed in some:
         trained = detectors.load(name, seed, store, device)
-        nets[model][seed] = lrp.canonize(trained.model, bounds=wanted[model].bounds)
+        nets[model][seed] = lrp.canonize(
+            trained.model, bounds=wanted[model].bounds
+        )
 
 
 def batches(images, model, turned=None):
-    return data.batches(images, 60, device=device, transform=turned, preprocessing=wanted[model])
+    return data.batches(
+        images,
+        60,
+        device=device,
+        transform=turned,
+        preprocessing=wanted[model],
+    )
 
 
 rows = []
@@ -88,13 +117,27 @@ for generator, some in images.items():
     for model, name in (("universal", detector), ("color-robust", robust)):
         turned = batches(some, model, data.grayscale)
         known = pd.read_csv(store.scores(name, generator))
-        known = known[known["condition"] == "baseline"].set_index(["seed", "image"])["logit"].sort_index()
+        known = (
+            known[known["condition"] == "baseline"]
+            .set_index(["seed", "image"])["logit"]
+            .sort_index()
+        )
         logits[model] = {
-            "color": {seed: known[seed].loc[judged].to_numpy() for seed in nets[model]},
-            "gray": {seed: detectors.logits(net, turned) for seed, net in nets[model].items()},
+            "color": {
+                seed: known[seed].loc[judged].to_numpy()
+                for seed in nets[model]
+            },
+            "gray": {
+                seed: detectors.logits(net, turned)
+                for seed, net in nets[model].items()
+            },
         }
-    one = color.robustness(some.labels, logits["universal"], logits["color-robust"])
-    rows.append(one.assign(detector=detector, twin=robust, generator=generator))
+    one = color.robustness(
+        some.labels, logits["universal"], logits["color-robust"]
+    )
+    rows.append(
+        one.assign(detector=detector, twin=robust, generator=generator)
+    )
 measured = pd.concat(rows, ignore_index=True)
 
 # %% tags=["hide-input"]
@@ -102,10 +145,15 @@ for generator, own in measured.groupby("generator"):
     with atomic_write(store.part("color_robust", detector, generator)) as part:
         own.to_csv(part, index=False)
 paper = published.color_robust().replace(
-    {"detector": {"baseline": "universal"}, "input": {"rgb": "color", "grayscale": "gray"}}
+    {
+        "detector": {"baseline": "universal"},
+        "input": {"rgb": "color", "grayscale": "gray"},
+    }
 )
 paper = paper.rename(columns={"detector": "model"})
-figures.show(figures.robust_ap(measured, paper[paper["architecture"] == spec.arch]))
+figures.show(
+    figures.robust_ap(measured, paper[paper["architecture"] == spec.arch])
+)
 
 # %% tags=["hide-input"]
 figures.show(figures.robust_differences(measured))
@@ -113,21 +161,36 @@ figures.show(figures.robust_differences(measured))
 # %% tags=["hide-input"]
 pooled = {
     key: own.set_index("generator")
-    for key, own in measured[measured["seed"] == "all"].groupby(["model", "input"])
+    for key, own in measured[measured["seed"] == "all"].groupby(
+        ["model", "input"]
+    )
 }
-single = measured[(measured["model"] == "universal") & (measured["input"] == "gray")]
+single = measured[
+    (measured["model"] == "universal") & (measured["input"] == "gray")
+]
 single = single[single["seed"] != "all"].groupby("generator")["ap"]
 gain, cost = pooled["difference", "gray"], pooled["difference", "color"]
 ends = {"ap_low": "low", "ap_high": "high"}
-better, worse, unsure = verdicts.parted(gain.rename(columns=ends).reset_index())
+better, worse, unsure = verdicts.parted(
+    gain.rename(columns=ends).reset_index()
+)
 word = verdicts.word(len(better), against=len(worse), open_=len(unsure))
-several = len(seeds) + len(robust_seeds) > 2  # then the means are of other seeds than the differences
+several = (
+    len(seeds) + len(robust_seeds) > 2
+)  # then the means are of other seeds than the differences
 won, paid, _ = verdicts.parted(cost.rename(columns=ends).reset_index())
 counts = measured[["n_real", "n_fake"]]
 whole = pooled["universal", "color"]
-chance = {row.Index: verdicts.chance(int(row.n_real), int(row.n_fake)) for row in whole.itertuples()}
+chance = {
+    row.Index: verdicts.chance(int(row.n_real), int(row.n_fake))
+    for row in whole.itertuples()
+}
 blind = [g for g in generators if whole.loc[g, "ap_low"] <= chance[g]]
-ap = {(m, i): pooled[m, i]["ap"].mean() for m in ("universal", "color-robust") for i in ("color", "gray")}
+ap = {
+    (m, i): pooled[m, i]["ap"].mean()
+    for m in ("universal", "color-robust")
+    for i in ("color", "gray")
+}
 text = (
     f"The claim {verdicts.claim_is(word)} here. "
     f"On gray pictures the colour-robust detector's AP exceeds the universal "
@@ -144,13 +207,21 @@ text = (
 )
 
 # %% tags=["hide-input"]
-lucky = [g for g in better if pooled["color-robust", "gray"].loc[g, "ap"] <= single.max()[g]]
+lucky = [
+    g
+    for g in better
+    if pooled["color-robust", "gray"].loc[g, "ap"] <= single.max()[g]
+]
 if len(seeds) > 1:
     spread = (single.max() - single.min()).mean()
     text += (
         f"**Read with care.** {len(both)} of the {len(seeds)} training seeds "
         f"{'has' if len(both) == 1 else 'have'} a twin"
-        + (", so the interval knows pictures but not seeds" if len(both) == 1 else "")
+        + (
+            ", so the interval knows pictures but not seeds"
+            if len(both) == 1
+            else ""
+        )
         + f". The universal detectors' own AP in gray differs by {100 * spread:.1f} points from seed to seed "
         f"(highest minus lowest, mean over generators); on {len(better) - len(lucky)} of the {len(better)} "
         "generators where the claim holds is the twin above every universal seed. "
@@ -161,11 +232,14 @@ if blind:
         "colour: there was little to restore. "
     )
 sizes = [
-    f"{min(v)}" if min(v) == max(v) else f"{min(v)} to {max(v)}" for v in (counts["n_real"], counts["n_fake"])
+    f"{min(v)}" if min(v) == max(v) else f"{min(v)} to {max(v)}"
+    for v in (counts["n_real"], counts["n_fake"])
 ]
 text += f"n = {sizes[0]} reals and {sizes[1]} fakes per generator."
 display(
-    Markdown(f":::{{admonition}} Verdict: colour-robust training restores\n:class: important\n\n{text}\n:::")
+    Markdown(
+        f":::{{admonition}} Verdict: colour-robust training restores\n:class: important\n\n{text}\n:::"
+    )
 )
 
 # %% [markdown]
@@ -178,35 +252,67 @@ display(
 # and without intervals. Unfold for all; the measured columns stand at the network of this page.
 
 # %% tags=["hide-cell"]
-CASES = [(m, i) for m in ("universal", "color-robust") for i in ("color", "gray")]
+CASES = [
+    (m, i) for m in ("universal", "color-robust") for i in ("color", "gray")
+]
 for arch in dict.fromkeys([*published.K, spec.arch]):
     rows, own = (
-        paper[paper["architecture"] == arch].set_index(["generator", "model", "input"]),
+        paper[paper["architecture"] == arch].set_index(
+            ["generator", "model", "input"]
+        ),
         arch == spec.arch,
     )
     sides = ["paper", "here"] if len(rows) else ["here"]
-    heads = [f"{m.replace('color', 'colour')}, {i.replace('color', 'colour')}" for m, i in CASES]
-    lines = ["| generator | " + " | ".join(f"paper: {h}" for h in heads) + " |", "|---" * 5 + "|"]
+    heads = [
+        f"{m.replace('color', 'colour')}, {i.replace('color', 'colour')}"
+        for m, i in CASES
+    ]
+    lines = [
+        "| generator | " + " | ".join(f"paper: {h}" for h in heads) + " |",
+        "|---" * 5 + "|",
+    ]
     if own:
         heads = [f"{side}: {h}" for h in heads for side in sides]
-        heads += ["here: robust minus universal, gray", "here: the same, colour"]
-        lines = ["| generator | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+        heads += [
+            "here: robust minus universal, gray",
+            "here: the same, colour",
+        ]
+        lines = [
+            "| generator | " + " | ".join(heads) + " |",
+            "|---" * (1 + len(heads)) + "|",
+        ]
     known = [g for g in paper["generator"].unique() if g not in generators]
-    for generator in [*generators, *known] if own else paper["generator"].unique():
+    for generator in (
+        [*generators, *known] if own else paper["generator"].unique()
+    ):
         cells = [figures.generator_name(generator)]
         for case in CASES:
             there = (generator, *case) in rows.index
-            mark = "*" if there and rows.loc[(generator, *case), "doubtful"] else ""
+            mark = (
+                "*"
+                if there and rows.loc[(generator, *case), "doubtful"]
+                else ""
+            )
             if "paper" in sides:
-                cells.append(f"{100 * rows.loc[(generator, *case), 'ap']:.1f}{mark}" if there else "")
+                cells.append(
+                    f"{100 * rows.loc[(generator, *case), 'ap']:.1f}{mark}"
+                    if there
+                    else ""
+                )
             if own and generator in generators:
                 row = pooled[case].loc[generator]
                 cells.append(verdicts.percent(row.ap, row.ap_low, row.ap_high))
             elif own:
                 cells.append("")
         if own and generator in generators:
-            some = (pooled["difference", i].loc[generator] for i in ("gray", "color"))
-            cells += [verdicts.points(row.ap, row.ap_low, row.ap_high) for row in some]
+            some = (
+                pooled["difference", i].loc[generator]
+                for i in ("gray", "color")
+            )
+            cells += [
+                verdicts.points(row.ap, row.ap_low, row.ap_high)
+                for row in some
+            ]
         elif own:
             cells += ["", ""]
         lines.append("| " + " | ".join(cells) + " |")
@@ -217,7 +323,11 @@ for arch in dict.fromkeys([*published.K, spec.arch]):
         else ""
     )
     title = spec.title if own else detectors.ARCHITECTURES[arch].title
-    display(Markdown(f"**{title}**, AP in percent.\n\n" + "\n".join(lines) + remark))
+    display(
+        Markdown(
+            f"**{title}**, AP in percent.\n\n" + "\n".join(lines) + remark
+        )
+    )
 
 # %% [markdown]
 # ## Do its maps still respond to colour?
@@ -235,7 +345,9 @@ DRAWS = 20  # sets of the layer-matched control
 omega, groups, shares = {}, {}, []
 for model, name in (("universal", detector), ("color-robust", robust)):
     for seed in both:
-        o = omega[model, seed] = ffrs.Omega.from_csv(store.omega(name, seed), nets[model][seed])
+        o = omega[model, seed] = ffrs.Omega.from_csv(
+            store.omega(name, seed), nets[model][seed]
+        )
         groups[model, seed] = {
             "top-k": [o.top(k)],
             "matched-k": [o.matched(k, draw) for draw in range(DRAWS)],
@@ -245,30 +357,55 @@ for generator, some in fakes.items():
     samples = {}
     for model in nets:
         kinds = batches(some, model), batches(some, model, data.grayscale)
-        samples[model] = [color.sample(nets[model][seed], *kinds, groups[model, seed]) for seed in both]
-    one = color.before_after(samples["universal"], samples["color-robust"], splits=40)
+        samples[model] = [
+            color.sample(nets[model][seed], *kinds, groups[model, seed])
+            for seed in both
+        ]
+    one = color.before_after(
+        samples["universal"], samples["color-robust"], splits=40
+    )
     one = one.assign(detector=detector, twin=robust, generator=generator)
     # beside the shares of halves, whose differences give the interval, that of all fakes: it is the paper's
     for model, found in samples.items():
-        share = [np.mean(color.mood(s.color, s.gray).p[s.members["top-k"][0]] <= color.ALPHA) for s in found]
-        one.loc[(one["model"] == model) & (one["group"] == "top-k"), "whole"] = np.mean(share)
+        share = [
+            np.mean(
+                color.mood(s.color, s.gray).p[s.members["top-k"][0]]
+                <= color.ALPHA
+            )
+            for s in found
+        ]
+        one.loc[
+            (one["model"] == model) & (one["group"] == "top-k"), "whole"
+        ] = np.mean(share)
     shares.append(one)
 shares = pd.concat(shares, ignore_index=True)
 
 # %% tags=["hide-input"]
 for generator, own in shares.groupby("generator"):
-    with atomic_write(store.part("color_robust_share", detector, generator)) as part:
+    with atomic_write(
+        store.part("color_robust_share", detector, generator)
+    ) as part:
         own.to_csv(part, index=False)
 table = published.color_conditional()
 published_shares = {
-    model: table[table["detector"] == key].set_index("generator")["share"].to_dict()
-    for model, key in (("universal", spec.arch), ("color-robust", f"cr-{spec.arch}"))
+    model: table[table["detector"] == key]
+    .set_index("generator")["share"]
+    .to_dict()
+    for model, key in (
+        ("universal", spec.arch),
+        ("color-robust", f"cr-{spec.arch}"),
+    )
 }
-published_shares = {model: own for model, own in published_shares.items() if own}
+published_shares = {
+    model: own for model, own in published_shares.items() if own
+}
 figures.show(figures.robust_shares(shares, published_shares))
 
 # %% tags=["hide-input"]
-of = {key: own.set_index("generator") for key, own in shares.groupby(["model", "group"])}
+of = {
+    key: own.set_index("generator")
+    for key, own in shares.groupby(["model", "group"])
+}
 lines = [
     "| generator | universal: top-k | layer-matched | colour-robust: top-k | layer-matched | "
     "after minus before: top-k | layer-matched | paper: before, after |",
@@ -279,13 +416,24 @@ for generator in generators:
     for model in ("universal", "color-robust", "difference"):
         for group in ("top-k", "matched-k"):
             row = of[model, group].loc[generator]
-            show = verdicts.points if model == "difference" else verdicts.percent
+            show = (
+                verdicts.points if model == "difference" else verdicts.percent
+            )
             cells.append(show(row.share, row.low, row.high))
-    old = [own[generator] for own in published_shares.values() if generator in own]
-    lines.append("| " + " | ".join([*cells, ", ".join(f"{100 * s:.1f}" for s in old)]) + " |")
+    old = [
+        own[generator] for own in published_shares.values() if generator in own
+    ]
+    lines.append(
+        "| "
+        + " | ".join([*cells, ", ".join(f"{100 * s:.1f}" for s in old)])
+        + " |"
+    )
 change = {group: of["difference", group] for group in ("top-k", "matched-k")}
 rises, falls, _ = verdicts.parted(change["top-k"].reset_index())
-more, beyond = (of[model, "top-k - matched-k"].reset_index() for model in ("color-robust", "difference"))
+more, beyond = (
+    of[model, "top-k - matched-k"].reset_index()
+    for model in ("color-robust", "difference")
+)
 still, *_ = verdicts.parted(more)
 less, further, _ = verdicts.parted(beyond)
 halves = sorted(set(shares["n"]))
@@ -327,19 +475,40 @@ display(
 # most excited. Beside it, in the menu, the universal detector of the same training seed.
 
 # %%
-ROWS, RANKS, CELL = 8, 3, 44  # maps shown, patches of each, side of a patch on this page
+ROWS, RANKS, CELL = (
+    8,
+    3,
+    44,
+)  # maps shown, patches of each, side of a patch on this page
 seed = both[0]
 found = []
 for model in ("color-robust", "universal"):
     (top,), (others, *_) = groups[model, seed].values()
-    partner = dict(patches.pairs(top, others))  # for a map one of its own layer that is not in the top-k
+    partner = dict(
+        patches.pairs(top, others)
+    )  # for a map one of its own layer that is not in the top-k
     group = dict.fromkeys(top[:ROWS], "top-k")
     group |= {partner[m]: "matched-k" for m in top[:ROWS] if m in partner}
     for generator, some in fakes.items():
         seen = wanted[model]
-        own = patches.find(nets[model][seed], some, list(group), RANKS, device=device, preprocessing=seen)
-        own = patches.measure(own, seen).assign(model=model, generator=generator)
-        found.append(own.assign(group=own["map"].map({str(m): name for m, name in group.items()})))
+        own = patches.find(
+            nets[model][seed],
+            some,
+            list(group),
+            RANKS,
+            device=device,
+            preprocessing=seen,
+        )
+        own = patches.measure(own, seen).assign(
+            model=model, generator=generator
+        )
+        found.append(
+            own.assign(
+                group=own["map"].map(
+                    {str(m): name for m, name in group.items()}
+                )
+            )
+        )
 found = pd.concat(found, ignore_index=True)
 
 # %% tags=["hide-input"]
@@ -355,7 +524,11 @@ def cut(row):
 
 
 def told(row):
-    what = "not active" if row.box is None else f"chroma of the patch / of its picture {row.ratio:.2f}"
+    what = (
+        "not active"
+        if row.box is None
+        else f"chroma of the patch / of its picture {row.ratio:.2f}"
+    )
     return f"{row.map}<br>{figures.generator_name(row.generator)}: activation {row.activation:.2f}<br>{what}"
 
 
@@ -384,17 +557,25 @@ figures.show(
 
 # %% tags=["hide-input"]
 usable = found.dropna(subset=["ratio"])
-per_map = usable.groupby(["model", "group", "map"], as_index=False)["ratio"].mean()
+per_map = usable.groupby(["model", "group", "map"], as_index=False)[
+    "ratio"
+].mean()
 means = pd.DataFrame(
-    {"model": model, "group": group} | color.average(own["ratio"])._asdict() | {"maps": len(own)}
+    {"model": model, "group": group}
+    | color.average(own["ratio"])._asdict()
+    | {"maps": len(own)}
     for (model, group), own in per_map.groupby(["model", "group"])
 )
 if len(means):
     figures.show(figures.chroma_ratios(per_map, means))
 lines = []
 for row in means.itertuples():
-    count = int(((usable["model"] == row.model) & (usable["group"] == row.group)).sum())
-    span = f" [{row.low:.2f}, {row.high:.2f}]" if row.maps > 1 else ""  # one map has no spread
+    count = int(
+        ((usable["model"] == row.model) & (usable["group"] == row.group)).sum()
+    )
+    span = (
+        f" [{row.low:.2f}, {row.high:.2f}]" if row.maps > 1 else ""
+    )  # one map has no spread
     lines.append(
         f"{row.model.replace('color', 'colour')}, {row.group.replace('matched-k', 'layer-matched')}: "
         f"{row.value:.2f}{span} (maps: {row.maps}, patches: {count})"
@@ -405,7 +586,11 @@ if len(tops) == 2:
     a, b = tops.loc["universal"], tops.loc["color-robust"]
     apart = a["low"] > b["high"] or b["low"] > a["high"]
     verdict = " The intervals of the two detectors' top maps " + (
-        ("do not overlap: " + ("less" if b["value"] < a["value"] else "more") + " colour after the training.")
+        (
+            "do not overlap: "
+            + ("less" if b["value"] < a["value"] else "more")
+            + " colour after the training."
+        )
         if apart
         else "overlap: by this measure the patches have not become less colourful, or more."
     )
@@ -425,22 +610,48 @@ display(
 # ranking: its top-k held constant, against as many random maps of the same layers.
 
 # %% tags=["hide-input"]
-measured_here = verdicts.Parts(store.root)  # of these generators alone: another one changes nothing here
+measured_here = verdicts.Parts(
+    store.root
+)  # of these generators alone: another one changes nothing here
 contrast = verdicts.read(measured_here, "contrast", robust, generators)
-figures.show(figures.forest(contrast[contrast["seed"].astype(str).isin(["all", *map(str, robust_seeds)])]))
+figures.show(
+    figures.forest(
+        contrast[
+            contrast["seed"].astype(str).isin(["all", *map(str, robust_seeds)])
+        ]
+    )
+)
 
 # %% tags=["hide-input"]
 summary = {
-    model: verdicts.summarize(rows[rows["seed"].isin(some)]).set_index(["generator", "condition"])
+    model: verdicts.summarize(rows[rows["seed"].isin(some)]).set_index(
+        ["generator", "condition"]
+    )
     for model, rows, some in (
-        ("universal", verdicts.read(measured_here, "sensitivity", detector, generators), both),
-        ("color-robust", verdicts.read(measured_here, "sensitivity", robust, generators), robust_seeds),
+        (
+            "universal",
+            verdicts.read(measured_here, "sensitivity", detector, generators),
+            both,
+        ),
+        (
+            "color-robust",
+            verdicts.read(measured_here, "sensitivity", robust, generators),
+            robust_seeds,
+        ),
     )
 }
-shown = {"baseline": "whole", "top-k": "without top-k", "matched-k": "without layer-matched"}
+shown = {
+    "baseline": "whole",
+    "top-k": "without top-k",
+    "matched-k": "without layer-matched",
+}
 lines = [
     "| generator | "
-    + " | ".join(f"{m.replace('color', 'colour')}: {w}" for m in summary for w in shown.values())
+    + " | ".join(
+        f"{m.replace('color', 'colour')}: {w}"
+        for m in summary
+        for w in shown.values()
+    )
     + " |",
     "|---" * 7 + "|",
 ]
@@ -450,9 +661,17 @@ for generator in generators:
         for own in summary.values()
         for row in (own.loc[(generator, c)] for c in shown)
     ]
-    lines.append("| " + " | ".join([figures.generator_name(generator), *cells]) + " |")
+    lines.append(
+        "| " + " | ".join([figures.generator_name(generator), *cells]) + " |"
+    )
 strict = verdicts.verdict(contrast)
-common = {s: len(set(omega["universal", s].top(k)) & set(omega["color-robust", s].top(k))) for s in both}
+common = {
+    s: len(
+        set(omega["universal", s].top(k))
+        & set(omega["color-robust", s].top(k))
+    )
+    for s in both
+}
 expected = k * k / len(omega["universal", both[0]])
 display(
     Markdown(

@@ -9,7 +9,15 @@
 
 # %% tags=["parameters"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 k = None  # how many feature maps count as top; None: the paper's number for this network
 seeds = [0, 1, 2]
 n = None  # pictures per label and generator; of each some are used here, so that the page takes minutes
@@ -31,28 +39,44 @@ from tff_core.store.results import Store, atomic_write
 
 store = Store(build or None)
 spec = detectors.get(detector, store)
-device = detectors.default_device() if device == "auto" else torch.device(device)
+device = (
+    detectors.default_device() if device == "auto" else torch.device(device)
+)
 k = k or spec.k
-n = min(n or 60, {"resnet50": 20}.get(spec.arch, 40))  # the larger network is the slower one
+n = min(
+    n or 60, {"resnet50": 20}.get(spec.arch, 40)
+)  # the larger network is the slower one
 n_curves = max(1, n // 2)  # the curves take many sets of maps
 seed = seeds[0]
 net = lrp.canonize(detectors.load(detector, seed, store, device).model)
-omega, of_reals = (ffrs.Omega.from_csv(store.omega(detector, seed, label), net) for label in ("fake", "real"))
+omega, of_reals = (
+    ffrs.Omega.from_csv(store.omega(detector, seed, label), net)
+    for label in ("fake", "real")
+)
 validation = data.scan(store.data(spec.dataset, "val", "progan"))
-test = {g: data.scan(store.data(spec.dataset, "test", g)).where(first=n) for g in generators}
-STEPS = [s for s in (1, 4, 16, 63, 251, 1000) if s <= len(omega) // 2]  # equal steps of log k
+test = {
+    g: data.scan(store.data(spec.dataset, "test", g)).where(first=n)
+    for g in generators
+}
+STEPS = [
+    s for s in (1, 4, 16, 63, 251, 1000) if s <= len(omega) // 2
+]  # equal steps of log k
 DRAWS = {"controls": 4, "curves": 2}  # sets of each random control
 
 
 def save(name, table):
     own = table.assign(detector=detector)
     with atomic_write(store.part(name, detector, "all")) as part:
-        own[["detector", *(c for c in own if c != "detector")]].to_csv(part, index=False)
+        own[["detector", *(c for c in own if c != "detector")]].to_csv(
+            part, index=False
+        )
 
 
 def batches(images, size=25):
     """Batches of one picture size each, as the detector wants them."""
-    return data.batches(images, size, device=device, preprocessing=spec.preprocessing)
+    return data.batches(
+        images, size, device=device, preprocessing=spec.preprocessing
+    )
 
 
 def said(rows, wants="below"):
@@ -100,13 +124,24 @@ def listed(names):
 pool = validation.where(label=1, first=100)
 logit = detectors.logits(net, batches(pool))
 confident = int((logit >= np.log(0.9 / 0.1)).sum())  # p >= 0.9, as for omega
-fakes = pool.take(sorted(np.argsort(-logit, kind="stable")[: max(confident, min(8, len(pool)))]))
-share = {q: rankings.shares(net, batches(fakes), q) for q in ("relevance", "gradient", "activation")}
+fakes = pool.take(
+    sorted(
+        np.argsort(-logit, kind="stable")[: max(confident, min(8, len(pool)))]
+    )
+)
+share = {
+    q: rankings.shares(net, batches(fakes), q)
+    for q in ("relevance", "gradient", "activation")
+}
 ranked = {
     "omega": omega,
     "omega of reals": of_reals,
-    "gradient x activation": rankings.ranking(net, share["gradient"].mean(0), len(fakes)),
-    "activation": rankings.ranking(net, share["activation"].mean(0), len(fakes)),
+    "gradient x activation": rankings.ranking(
+        net, share["gradient"].mean(0), len(fakes)
+    ),
+    "activation": rankings.ranking(
+        net, share["activation"].mean(0), len(fakes)
+    ),
 }
 proposed = rankings.candidates(ranked.values(), 120)
 few = fakes.take(range(len(fakes))[:: max(1, len(fakes) // 6)][:6])
@@ -119,7 +154,9 @@ shared = {
     for name, ranking in ranked.items()
     if name != "omega"
 }
-shared["single-map ablation"] = rankings.overlap(omega.top(k), rankings.reordered(omega, alone)[:k])
+shared["single-map ablation"] = rankings.overlap(
+    omega.top(k), rankings.reordered(omega, alone)[:k]
+)
 display(
     Markdown(
         f"The {len(fakes)} of {len(pool)} fakes that the detector is surest of; to "
@@ -129,7 +166,12 @@ display(
         f"{len(proposed)} maps** that are among the first 120 of one of the four other rankings, by the mean "
         f"fall of the logit of {len(few)} of these fakes; behind them all others follow in the order of "
         f"omega. Dropping {len(own)} of the {len(proposed)} lowers the logit. In common with the top {k} "
-        f"by omega: " + ", ".join(f"{name} {verdicts.percent(value)}" for name, value in shared.items()) + "."
+        f"by omega: "
+        + ", ".join(
+            f"{name} {verdicts.percent(value)}"
+            for name, value in shared.items()
+        )
+        + "."
     )
 )
 
@@ -146,17 +188,35 @@ display(
 # %%
 level = rankings.levels(net, batches(validation.where(first=50), 50))
 magnitude = level.magnitude
-controls = {"layer-matched": [], "magnitude, same layer": [], "magnitude, any layer": []}
+controls = {
+    "layer-matched": [],
+    "magnitude, same layer": [],
+    "magnitude, any layer": [],
+}
 for draw in range(DRAWS["controls"]):
     controls["layer-matched"].append(omega.matched(k, draw))
-    for name, within in (("magnitude, same layer", True), ("magnitude, any layer", False)):
-        controls[name].append(rankings.magnitude_matched(omega, magnitude, k, draw, within))
+    for name, within in (
+        ("magnitude, same layer", True),
+        ("magnitude, any layer", False),
+    ):
+        controls[name].append(
+            rankings.magnitude_matched(omega, magnitude, k, draw, within)
+        )
 
 cases = [rankings.case(net, "top-k", k, omega.top(k))]
 for name, sets in controls.items():
-    cases += [rankings.case(net, f"{name}, k", k, maps, draw) for draw, maps in enumerate(sets)]
-LEAST = 0.9  # a control with fewer than this share of k maps is no fair comparison
-fair = [name for name, sets in controls.items() if np.mean([len(maps) for maps in sets]) >= LEAST * k]
+    cases += [
+        rankings.case(net, f"{name}, k", k, maps, draw)
+        for draw, maps in enumerate(sets)
+    ]
+LEAST = (
+    0.9  # a control with fewer than this share of k maps is no fair comparison
+)
+fair = [
+    name
+    for name, sets in controls.items()
+    if np.mean([len(maps) for maps in sets]) >= LEAST * k
+]
 
 # %% [markdown]
 # All sets are measured in one sweep over the pictures; what comes before the first layer of a set is
@@ -165,13 +225,22 @@ fair = [name for name, sets in controls.items() if np.mean([len(maps) for maps i
 # %%
 zero = {layer: torch.zeros(channels) for layer, channels in net.layers.items()}
 for way, constants in (("zero", zero), ("mean", level.mean)):
-    cases.append(rankings.case(net, f"top-k, {way}", k, omega.top(k), by=constants))
+    cases.append(
+        rankings.case(net, f"top-k, {way}", k, omega.top(k), by=constants)
+    )
     for draw, maps in enumerate(controls[fair[0]]):
-        cases.append(rankings.case(net, f"{fair[0]}, {way}", k, maps, draw, by=constants))
+        cases.append(
+            rankings.case(
+                net, f"{fair[0]}, {way}", k, maps, draw, by=constants
+            )
+        )
 
 
 def measured_on(sets, cases):
-    found = [rankings.measure(net, images, cases, preprocessing=spec.preprocessing) for images in sets]
+    found = [
+        rankings.measure(net, images, cases, preprocessing=spec.preprocessing)
+        for images in sets
+    ]
     return pd.concat(found, ignore_index=True)
 
 
@@ -179,27 +248,39 @@ panel = rankings.Curves(measured_on(test.values(), cases))
 
 # %% tags=["hide-input"]
 CONTROLS = {f"top-k - {name}": name for name in controls}
-control = panel.differences({c: ("top-k", f"{name}, k") for c, name in CONTROLS.items()}, k)
+control = panel.differences(
+    {c: ("top-k", f"{name}, k") for c, name in CONTROLS.items()}, k
+)
 save("controls", control.assign(seed=seed, k=k, draws=DRAWS["controls"]))
 figures.show(
     figures.contrasts(
-        control, CONTROLS, f"AP without the top {k}, minus AP without as many maps of each control."
+        control,
+        CONTROLS,
+        f"AP without the top {k}, minus AP without as many maps of each control.",
     )
 )
 
 
 # %% tags=["hide-input"]
 def loudness(maps):
-    return float(np.median([float(magnitude[m.layer][m.channel]) for m in maps]))
+    return float(
+        np.median([float(magnitude[m.layer][m.channel]) for m in maps])
+    )
 
 
 def below(table, contrast):
-    rows = table[(table["contrast"] == contrast) & (table["generator"] != MEAN)]
+    rows = table[
+        (table["contrast"] == contrast) & (table["generator"] != MEAN)
+    ]
     return int((rows["high"] < 0).sum()), len(rows)
 
 
 mean = control[control["generator"] == MEAN].set_index("contrast")
-held = [name for c, name in CONTROLS.items() if name in fair and mean.loc[c, "high"] < 0]
+held = [
+    name
+    for c, name in CONTROLS.items()
+    if name in fair and mean.loc[c, "high"] < 0
+]
 unfair = [name for name in controls if name not in fair]
 cut = rankings.first_whole_layer(omega.top(k))
 without = panel.frame[panel.frame["name"] == "top-k"]["logit"]
@@ -211,7 +292,9 @@ lines = [
 lines.append("|---|---|---|---|---|")
 for c, name in CONTROLS.items():
     sets, row, (some, every) = controls[name], mean.loc[c], below(control, c)
-    ratio = np.mean([loudness(maps) for maps in sets]) / max(loudness(omega.top(k)), 1e-12)
+    ratio = np.mean([loudness(maps) for maps in sets]) / max(
+        loudness(omega.top(k)), 1e-12
+    )
     lines.append(
         f"| {name} | {np.mean([len(maps) for maps in sets]):.0f} | {ratio:.2f} | "
         f"{verdicts.points(row.delta_ap, row.low, row.high)} | {some} of {every} |"
@@ -227,7 +310,8 @@ if cut:
     )
 display(
     Markdown(
-        "\n".join(lines) + f"\n\n{DRAWS['controls']} draws of each control; per generator "
+        "\n".join(lines)
+        + f"\n\n{DRAWS['controls']} draws of each control; per generator "
         f"{panel.counts[generators[0]][0]} reals and {panel.counts[generators[0]][1]} fakes, together "
         f"{sum(panel.counts[MEAN])} pictures; detector seed {seed}."
         + caution
@@ -235,7 +319,11 @@ display(
         f":class: important\n\nThe claim "
         f"{said(mean.loc[[c for c in CONTROLS if CONTROLS[c] in fair]])}{TRIVIAL}: the interval of the "
         f"mean over generators lies below zero against {len(held)} of {len(fair)} controls{listed(held)}."
-        + (f" Not testable against {len(unfair)}{listed(unfair)}: too few maps are left." if unfair else "")
+        + (
+            f" Not testable against {len(unfair)}{listed(unfair)}: too few maps are left."
+            if unfair
+            else ""
+        )
         + "\n:::"
     )
 )
@@ -261,34 +349,71 @@ first = {name: ranking.top(STEPS[-1]) for name, ranking in ranked.items()}
 first["single-map ablation"] = rankings.reordered(omega, alone)[: STEPS[-1]]
 cases = []
 for step in STEPS:
-    cases += [rankings.case(net, name, step, maps[:step]) for name, maps in first.items()]
+    cases += [
+        rankings.case(net, name, step, maps[:step])
+        for name, maps in first.items()
+    ]
     for draw in range(DRAWS["curves"]):
-        cases.append(rankings.case(net, "layer-matched", step, omega.matched(step, draw), draw))
-        cases.append(rankings.case(net, "chance", step, rankings.shuffled(omega, draw)[:step], draw))
+        cases.append(
+            rankings.case(
+                net, "layer-matched", step, omega.matched(step, draw), draw
+            )
+        )
+        cases.append(
+            rankings.case(
+                net,
+                "chance",
+                step,
+                rankings.shuffled(omega, draw)[:step],
+                draw,
+            )
+        )
 few_each = [images.where(first=n_curves) for images in test.values()]
 measured = measured_on(few_each, cases)
 curves = rankings.Curves(measured)
 
 # %% tags=["hide-input"]
-NAMES = [name for name in figures.beyond.RANKINGS if name in set(measured["name"])]
+NAMES = [
+    name for name in figures.beyond.RANKINGS if name in set(measured["name"])
+]
 table = curves.table(NAMES).assign(seed=seed)
 save("rankings", table)
 figures.show(figures.dose_curves(table))
 
 # %% tags=["hide-input"]
-against = {step: curves.differences({"": ("omega", "layer-matched")}, step) for step in STEPS}
-harmed = {step: curves.differences({"": ("omega", WHOLE)}, step) for step in STEPS}
+against = {
+    step: curves.differences({"": ("omega", "layer-matched")}, step)
+    for step in STEPS
+}
+harmed = {
+    step: curves.differences({"": ("omega", WHOLE)}, step) for step in STEPS
+}
 against, harmed = (
-    {step: rows[rows["generator"] == MEAN].iloc[0] for step, rows in some.items()}
+    {
+        step: rows[rows["generator"] == MEAN].iloc[0]
+        for step, rows in some.items()
+    }
     for some in (against, harmed)
 )
-dropped = table[table["ranking"] == "layer-matched"].groupby("k")["dropped"].mean()
+dropped = (
+    table[table["ranking"] == "layer-matched"].groupby("k")["dropped"].mean()
+)
 doses = [step for step in STEPS if dropped[step] >= LEAST * step]
 deeper = [step for step in doses if against[step].high < 0]
-onset = [step for step in STEPS if all(harmed[later].high < 0 for later in STEPS if later >= step)]
+onset = [
+    step
+    for step in STEPS
+    if all(harmed[later].high < 0 for later in STEPS if later >= step)
+]
 whole = curves.ap(WHOLE, 0)[0]
-chance = np.mean([verdicts.chance(*curves.counts[g]) for g in curves.generators])
-half = [step for step in STEPS if curves.ap("omega", step)[0] <= (whole + chance) / 2]
+chance = np.mean(
+    [verdicts.chance(*curves.counts[g]) for g in curves.generators]
+)
+half = [
+    step
+    for step in STEPS
+    if curves.ap("omega", step)[0] <= (whole + chance) / 2
+]
 display(
     Markdown(
         f"The whole detector has an AP of {verdicts.percent(whole)} here (mean over {len(generators)} "
@@ -300,7 +425,11 @@ display(
             else f", and half of the way down to chance is not lost by k = {STEPS[-1]}."
         )
         + " Layer-matched sets have "
-        + ", ".join(f"{dropped[step]:.0f} maps for k = {step}" for step in STEPS if step >= k)
+        + ", ".join(
+            f"{dropped[step]:.0f} maps for k = {step}"
+            for step in STEPS
+            if step >= k
+        )
         + ": narrow layers run out.\n\n:::{admonition} Verdict: at any dose omega's maps matter more than "
         f"others of their layers\n:class: important\n\nThe claim "
         f"{said(pd.DataFrame([against[d] for d in doses]))}: the "
@@ -309,7 +438,8 @@ display(
         + listed(f"k = {step}" for step in deeper)
         + ". By dose: "
         + "; ".join(
-            f"k = {step}: {verdicts.points(row.delta_ap, row.low, row.high)}" for step, row in against.items()
+            f"k = {step}: {verdicts.points(row.delta_ap, row.low, row.high)}"
+            for step, row in against.items()
         )
         + ".\n:::"
     )
@@ -334,23 +464,40 @@ figures.show(figures.ranking_areas(pooled))
 # %% tags=["hide-input"]
 RIVALS = ["activation", "gradient x activation", "single-map ablation"]
 row_of = pooled.set_index("ranking")
-minus = {name: row_of.loc[f"{name} - omega"] for name in NAMES if name != "omega"}
+minus = {
+    name: row_of.loc[f"{name} - omega"] for name in NAMES if name != "omega"
+}
 beaten = [name for name in RIVALS if minus[name].low > 0]
 better = [name for name in RIVALS if minus[name].high < 0]
 open_ = [name for name in RIVALS if name not in beaten + better]
-lines = ["| ranking | mean AP over log k | minus omega's | a whole layer is gone |", "|---|---|---|---|"]
+lines = [
+    "| ranking | mean AP over log k | minus omega's | a whole layer is gone |",
+    "|---|---|---|---|",
+]
 for name in NAMES:
     row = row_of.loc[name]
     gone = rankings.first_whole_layer(first[name]) if name in first else None
     lines.append(
         f"| {name} | {verdicts.percent(row.area, row.low, row.high)} | "
-        + (verdicts.points(minus[name].area, minus[name].low, minus[name].high) if name in minus else "")
+        + (
+            verdicts.points(
+                minus[name].area, minus[name].low, minus[name].high
+            )
+            if name in minus
+            else ""
+        )
         + (f" | from k = {gone[0]} on (`{gone[1]}`) |" if gone else " | |")
     )
 
 
 reals = minus["omega of reals"]
-said = "above zero" if reals.low > 0 else "below zero" if reals.high < 0 else "across zero"
+said = (
+    "above zero"
+    if reals.low > 0
+    else "below zero"
+    if reals.high < 0
+    else "across zero"
+)
 display(
     Markdown(
         "\n".join(lines)
@@ -381,8 +528,14 @@ display(
 # **number of maps in each layer** is granted.
 
 # %%
-ks = sorted({k, *(s for s in (10, 30, 100, 300, 1000) if abs(np.log(s / k)) > 0.3)})
-rows = [rankings.stability(share["relevance"], ks).assign(a=f"s{seed}-fake", b=f"s{seed}-fake")]
+ks = sorted(
+    {k, *(s for s in (10, 30, 100, 300, 1000) if abs(np.log(s / k)) > 0.3)}
+)
+rows = [
+    rankings.stability(share["relevance"], ks).assign(
+        a=f"s{seed}-fake", b=f"s{seed}-fake"
+    )
+]
 by_seed = {
     (s, label): ffrs.Omega.from_csv(store.omega(detector, s, label), net)
     for s in seeds
@@ -394,22 +547,51 @@ for step in ks:
     top = {key: ranking.top(step) for key, ranking in by_seed.items()}
     for s in seeds:
         value = rankings.overlap(top[s, "fake"], top[s, "real"])
-        compared.append(("fake, real", f"s{s}-fake", f"s{s}-real", step, value, value, value))
+        compared.append(
+            (
+                "fake, real",
+                f"s{s}-fake",
+                f"s{s}-real",
+                step,
+                value,
+                value,
+                value,
+            )
+        )
     for a, b in pairs:
         own = (f"s{a}-fake", f"s{b}-fake", step)
-        for kind, measure in (("seeds", rankings.overlap), ("seeds, layers", rankings.layer_overlap)):
+        for kind, measure in (
+            ("seeds", rankings.overlap),
+            ("seeds, layers", rankings.layer_overlap),
+        ):
             value = measure(top[a, "fake"], top[b, "fake"])
             compared.append((kind, *own, value, value, value))
-        compared.append(("seeds, by chance", *own, *rankings.chance_overlap(top[a, "fake"], top[b, "fake"])))
-compared = pd.DataFrame(compared, columns=["kind", "a", "b", "k", "value", "low", "high"])
+        compared.append(
+            (
+                "seeds, by chance",
+                *own,
+                *rankings.chance_overlap(top[a, "fake"], top[b, "fake"]),
+            )
+        )
+compared = pd.DataFrame(
+    compared, columns=["kind", "a", "b", "k", "value", "low", "high"]
+)
 
 # %% tags=["hide-input"]
 # over seeds, or pairs of them: the mean, the lowest and the highest
 summary = compared.groupby(["kind", "k"], as_index=False).agg(
-    value=("value", "mean"), low=("low", "min"), high=("high", "max"), n=("value", "size")
+    value=("value", "mean"),
+    low=("low", "min"),
+    high=("high", "max"),
+    n=("value", "size"),
 )
-stability = pd.concat([*rows, summary.assign(a="seeds", b="seeds")], ignore_index=True)
-save("stability", pd.concat([stability, compared.assign(n=1)], ignore_index=True))
+stability = pd.concat(
+    [*rows, summary.assign(a="seeds", b="seeds")], ignore_index=True
+)
+save(
+    "stability",
+    pd.concat([stability, compared.assign(n=1)], ignore_index=True),
+)
 figures.show(figures.ranking_stability(stability))
 
 # %% tags=["hide-input"]
@@ -443,7 +625,8 @@ if pairs:
     more = [
         (a, b)
         for _, a, b in mine.index[mine.index.get_level_values(0) == "seeds"]
-        if mine.loc[("seeds", a, b), "value"] > mine.loc[("seeds, by chance", a, b), "high"]
+        if mine.loc[("seeds", a, b), "value"]
+        > mine.loc[("seeds, by chance", a, b), "high"]
     ]
     word = verdicts.word(len(more), against=0, open_=len(pairs) - len(more))
     text += (
@@ -455,8 +638,14 @@ if pairs:
         f"{verdicts.percent(at.loc['seeds, layers', 'value'])}."
     )
 else:
-    text += "**Over trainings.** There is one seed only, so nothing is compared."
-display(Markdown(f":::{{admonition}} Verdict: the ranking is stable\n:class: important\n\n{text}\n:::"))
+    text += (
+        "**Over trainings.** There is one seed only, so nothing is compared."
+    )
+display(
+    Markdown(
+        f":::{{admonition}} Verdict: the ranking is stable\n:class: important\n\n{text}\n:::"
+    )
+)
 
 # %% [markdown]
 # The rules. Over pictures: *holds* if the lower ends of both intervals, at the paper's k, are at least 80
@@ -480,7 +669,9 @@ WAYS = {
     "the map's mean": ("top-k, mean", f"{fair[0]}, mean"),
 }
 replaced = panel.differences(WAYS, k)
-harm = panel.differences({way: (top, WHOLE) for way, (top, _) in WAYS.items()}, k)
+harm = panel.differences(
+    {way: (top, WHOLE) for way, (top, _) in WAYS.items()}, k
+)
 
 # %% tags=["hide-input"]
 save("replacements", replaced.assign(seed=seed, k=k, control=fair[0]))
@@ -493,7 +684,9 @@ figures.show(
 )
 
 # %% tags=["hide-input"]
-mean, alone_mean = (t[t["generator"] == MEAN].set_index("contrast") for t in (replaced, harm))
+mean, alone_mean = (
+    t[t["generator"] == MEAN].set_index("contrast") for t in (replaced, harm)
+)
 held = [way for way in WAYS if mean.loc[way, "high"] < 0]
 lines = [
     f"| a dropped map becomes | top-k minus {fair[0]} | top-k minus whole detector |",
@@ -536,8 +729,13 @@ for s in seeds:
     before[s] = trained.threshold
     moved[s] = rankings.recalibrated(labels, logits)
     after[s] = moved[s].value
-kept = pd.concat([pd.read_csv(store.scores(detector, g)) for g in generators], ignore_index=True)
-kept = kept[kept["condition"].isin(["baseline", "top-k"]) & kept["seed"].isin(seeds)]
+kept = pd.concat(
+    [pd.read_csv(store.scores(detector, g)) for g in generators],
+    ignore_index=True,
+)
+kept = kept[
+    kept["condition"].isin(["baseline", "top-k"]) & kept["seed"].isin(seeds)
+]
 drift = rankings.drift(kept, before, after)
 
 # %% tags=["hide-input"]
@@ -548,7 +746,9 @@ figures.show(figures.threshold_drift(drift))
 mean = drift[drift["generator"] == MEAN].set_index("what")
 gain, lost = mean.loc["gain"], mean.loc["lost"]
 each = drift[(drift["what"] == "lost") & (drift["generator"] != MEAN)]
-gone = [figures.generator_name(g) for g in each.loc[each["low"] > 0, "generator"]]
+gone = [
+    figures.generator_name(g) for g in each.loc[each["low"] > 0, "generator"]
+]
 verdict = verdicts.IN_PART if lost.low > 0 else verdicts.HOLDS
 if gain.low <= 0:
     verdict = verdicts.CONTRADICTED if gain.high < 0 else verdicts.UNDECIDED
@@ -573,7 +773,11 @@ display(
         f"calling every picture real).\n\n"
         + "\n".join(lines)
         + f"\n\nMean over {len(generators)} generators"
-        + (f" and detector seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "")
+        + (
+            f" and detector seeds {', '.join(map(str, seeds))}"
+            if len(seeds) > 1
+            else ""
+        )
         + f", n = {int(mean.loc['whole', 'n_real'])} reals and {int(mean.loc['whole', 'n_fake'])} "
         f"fakes.\n\n:::{{admonition}} Verdict: the lost accuracy is a threshold that no longer fits\n"
         f":class: important\n\nThe claim {verdicts.claim_is(verdict)}: a new threshold "

@@ -10,7 +10,15 @@
 # %% tags=["parameters", "hide-input"]
 detector = "resnet50-miniature"  # the one that the main chapters are about
 detectors_shown = ["resnet50-miniature"]  # all that are judged
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 k = None  # not used here: the tables know it
 seeds = [0, 1, 2]  # of the detectors behind the tables
 n = None  # not used here: the tables know it
@@ -28,7 +36,9 @@ store = Store(build or None)
 claims = {claim.key: claim for claim in verdicts.CLAIMS}
 specs = {name: detectors.get(name, store) for name in detectors_shown}
 title = {name: spec.title for name, spec in specs.items()}
-if len(set(title.values())) < len(title):  # two of one network: only their own names tell them apart
+if len(set(title.values())) < len(
+    title
+):  # two of one network: only their own names tell them apart
     title = {name: name for name in detectors_shown}
 
 # %% [markdown]
@@ -75,7 +85,10 @@ lines = [
     "| | claim of the paper | one number for each generator | it speaks for the claim if |",
     "|---|---|---|---|",
 ]
-lines += [f"| {c.key} | {c.title} | {c.measure} | {c.rule} |" for c in claims.values()]
+lines += [
+    f"| {c.key} | {c.title} | {c.measure} | {c.rule} |"
+    for c in claims.values()
+]
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
@@ -95,7 +108,10 @@ display(Markdown("\n".join(lines)))
 
 # %% tags=["hide-input"]
 def reported(key):
-    told = {spec.title: verdicts.reported(key, spec.arch) for spec in specs.values()}
+    told = {
+        spec.title: verdicts.reported(key, spec.arch)
+        for spec in specs.values()
+    }
     if len(set(told.values())) == 1:
         return next(iter(told.values()))
     return "<br>".join(f"{name}: {words}" for name, words in told.items())
@@ -103,11 +119,16 @@ def reported(key):
 
 def counted(row):
     speak = len(row.generators_for.split())
-    return speak, speak + len((row.generators_against + " " + row.generators_open).split())
+    return speak, speak + len(
+        (row.generators_against + " " + row.generators_open).split()
+    )
 
 
 heads = " | ".join(title.values())
-lines = [f"| | claim | {heads} | the paper |", "|---|---|---|" + "---|" * len(title)]
+lines = [
+    f"| | claim | {heads} | the paper |",
+    "|---|---|---|" + "---|" * len(title),
+]
 judged = table.set_index(["claim", "detector"])
 for key, claim in claims.items():
     cells = []
@@ -118,11 +139,15 @@ for key, claim in claims.items():
             speak, measured = counted(row)
             page = "/notebooks" if name == detector else f"/detectors/{name}"
             number = claim.text(row.value, row.low, row.high)
-            mark = "; caution, see below" if verdicts.CAUTION in row.why else ""
+            mark = (
+                "; caution, see below" if verdicts.CAUTION in row.why else ""
+            )
             cells[-1] = (
                 f"{{doc}}`{row.verdict} <{page}/{claim.chapter}>`<br>{speak} of {measured}{mark}<br>{number}"
             )
-    lines.append("| " + " | ".join([key, claim.title, *cells, reported(key)]) + " |")
+    lines.append(
+        "| " + " | ".join([key, claim.title, *cells, reported(key)]) + " |"
+    )
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
@@ -133,7 +158,9 @@ display(Markdown("\n".join(lines)))
 
 # %% tags=["hide-input"]
 names = {key: f"{key} {claim.tag}" for key, claim in claims.items()}
-states = verdicts.by_generator(evidence).replace({"claim": names, "detector": title})
+states = verdicts.by_generator(evidence).replace(
+    {"claim": names, "detector": title}
+)
 told = {}
 for row in evidence.itertuples():
     numbers = (
@@ -142,7 +169,9 @@ for row in evidence.itertuples():
         else claims[row.claim].text(row.value, row.low, row.high, row.unit)
     )
     where = (names[row.claim], title[row.detector], row.generator)
-    told[where] = "<br>".join(filter(None, [told.get(where, ""), f"{row.part} {numbers}".strip()]))
+    told[where] = "<br>".join(
+        filter(None, [told.get(where, ""), f"{row.part} {numbers}".strip()])
+    )
 figures.show(figures.verdict_tiles(states, told))
 
 # %% [markdown]
@@ -150,7 +179,11 @@ figures.show(figures.verdict_tiles(states, told))
 
 # %% tags=["hide-input"]
 asked = evidence[~evidence["says"].isin([verdicts.MISSING, verdicts.ASIDE])]
-units = {"share": ("AP, %", 100), "points": ("difference, points", 100), "number": ("difference", 1)}
+units = {
+    "share": ("AP, %", 100),
+    "points": ("difference, points", 100),
+    "number": ("difference", 1),
+}
 if len(asked):
     figures.show(
         figures.verdict_intervals(
@@ -170,7 +203,11 @@ for key, claim in claims.items():
     lines = [f"**{key}. {claim.title}.**", ""]
     for name in detectors_shown:
         row = judged.loc[(key, name)]
-        many = "" if row.verdict == verdicts.UNTESTED else f" n = {row.n:.0f} {claim.counted}."
+        many = (
+            ""
+            if row.verdict == verdicts.UNTESTED
+            else f" n = {row.n:.0f} {claim.counted}."
+        )
         lines.append(f"- {title[name]}: **{row.verdict}**. {row.why}{many}")
     display(Markdown("\n".join(lines)))
 
@@ -182,18 +219,33 @@ for key, claim in claims.items():
 
 # %% tags=["hide-input"]
 claimed = {name: spec.published for name, spec in specs.items()}
-for name in reproduction.twins(store, [name for name in claimed if claimed[name]]):
+for name in reproduction.twins(
+    store, [name for name in claimed if claimed[name]]
+):
     claimed[name] = detectors.get(name, store).published
 compared = reproduction.compare(store, claimed, generators)
 
 
 def table_of(rows):
-    columns = ["detector", "quantity", "generator", "condition", "measured", "published", "difference"]
+    columns = [
+        "detector",
+        "quantity",
+        "generator",
+        "condition",
+        "measured",
+        "published",
+        "difference",
+    ]
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in rows.itertuples():
         there = row.measured == row.measured
         condition, *_ = figures.CONDITIONS.get(row.condition, [row.condition])
-        cells = [row.detector, row.quantity, figures.generator_name(row.generator), condition]
+        cells = [
+            row.detector,
+            row.quantity,
+            figures.generator_name(row.generator),
+            condition,
+        ]
         cells.append(verdicts.percent(row.measured) if there else "")
         cells.append(verdicts.percent(row.published) + "*" * row.doubtful)
         cells.append(verdicts.points(row.difference) if there else "")
@@ -203,14 +255,33 @@ def table_of(rows):
 
 text = "None of the detectors here claims to be one of the paper's: there is nothing to put side by side."
 if any(claimed.values()):
-    columns = ["detector", "quantity", "within half a point", "median difference", "largest", "not measured"]
+    columns = [
+        "detector",
+        "quantity",
+        "within half a point",
+        "median difference",
+        "largest",
+        "not measured",
+    ]
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in reproduction.counts(compared).itertuples():
-        count = f"{row.within} of {row.of}" + f" ({row.doubtful} doubtful left out)" * bool(row.doubtful)
+        count = (
+            f"{row.within} of {row.of}"
+            + f" ({row.doubtful} doubtful left out)" * bool(row.doubtful)
+        )
         far = ["", ""]
         if row.of:
-            far = [f"{100 * row.typical:.1f} points", verdicts.points(row.largest)]
-        lines.append("| " + " | ".join([row.detector, row.quantity, count, *far, str(row.missing)]) + " |")
+            far = [
+                f"{100 * row.typical:.1f} points",
+                verdicts.points(row.largest),
+            ]
+        lines.append(
+            "| "
+            + " | ".join(
+                [row.detector, row.quantity, count, *far, str(row.missing)]
+            )
+            + " |"
+        )
     farthest = reproduction.largest(compared)
     text = (
         f"{reproduction.sentence(compared)}\n\n"
@@ -219,7 +290,11 @@ if any(claimed.values()):
         "themselves; those of ProGAN are left out, because there the paper takes a probability of one half. "
         "Its random-k is one ensemble of five dropped networks. The shares of colour-conditional maps grow "
         "with the number of pictures: they can only agree at the paper's."
-        + (f"\n\n**The largest differences.**\n\n{table_of(farthest)}" if len(farthest) else "")
+        + (
+            f"\n\n**The largest differences.**\n\n{table_of(farthest)}"
+            if len(farthest)
+            else ""
+        )
         + "\n\n::::{admonition} Every number, side by side\n:class: dropdown\n\n"
         + table_of(compared)
         + "\n\nA star marks numbers that the paper itself contradicts: in its table of colour-robust "
@@ -251,8 +326,16 @@ for key in claims:
         row = judged.loc[(key, name)]
         speak, measured = counted(row)
         luck = verdicts.luck(speak, measured) if measured else None
-        shown = "" if luck is None else "below 0.001" if luck < 0.001 else f"{luck:.3f}"
-        cells.append(f"{speak} of {measured}: {shown}" if measured else "not measured")
+        shown = (
+            ""
+            if luck is None
+            else "below 0.001"
+            if luck < 0.001
+            else f"{luck:.3f}"
+        )
+        cells.append(
+            f"{speak} of {measured}: {shown}" if measured else "not measured"
+        )
     lines.append("| " + " | ".join([names[key], *cells]) + " |")
 intervals = len(asked)
 speaking = int((asked["says"] == verdicts.FOR).sum())

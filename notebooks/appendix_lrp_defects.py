@@ -27,7 +27,9 @@ from tff_core.pictures import data
 from tff_core.store.results import Store
 
 store = Store(build or None)
-where = detectors.default_device() if device == "auto" else torch.device(device)
+where = (
+    detectors.default_device() if device == "auto" else torch.device(device)
+)
 
 specs, models, pictures = {}, {}, {}
 for name in detectors_shown:
@@ -38,8 +40,13 @@ for name in detectors_shown:
     for label, number in (("fake", 1), ("real", 0)):
         chosen = images.where(label=number, first=per_label)
         # eight pictures at a time, of one size
-        pictures[name, label] = data.batches(chosen, 8, device=where, preprocessing=spec.preprocessing)
-    called = {label: detectors.logits(trained.model, pictures[name, label]) > 0 for label in ("fake", "real")}
+        pictures[name, label] = data.batches(
+            chosen, 8, device=where, preprocessing=spec.preprocessing
+        )
+    called = {
+        label: detectors.logits(trained.model, pictures[name, label]) > 0
+        for label in ("fake", "real")
+    }
     if not called["fake"].any() or called["real"].all():
         # a hardly trained detector calls every picture by one label: then 0.5 is its calibrated threshold
         [m for m in trained.model.modules() if isinstance(m, torch.nn.Linear)][
@@ -57,7 +64,9 @@ def omega(model, name, label, **options):
 def distance(a, b, k):
     """Relative L1 distance of two omegas, and how many of their top k they share."""
     x, y = (np.concatenate(list(o.values.values())) for o in (a, b))
-    return np.abs(x - y).sum() / np.abs(y).sum(), len(set(a.top(k)) & set(b.top(k)))
+    return np.abs(x - y).sum() / np.abs(y).sum(), len(
+        set(a.top(k)) & set(b.top(k))
+    )
 
 
 def compare(rows):
@@ -72,7 +81,11 @@ def compare(rows):
                 "top-k shared": f"{shared} of {k}",
             }
         )
-    return pd.DataFrame(found).style.hide(axis="index").format({"L1 distance of omega": "{:.2g}"})
+    return (
+        pd.DataFrame(found)
+        .style.hide(axis="index")
+        .format({"L1 distance of omega": "{:.2g}"})
+    )
 
 
 # %% [markdown]
@@ -91,16 +104,27 @@ def compare(rows):
 
 # %%
 exact = {name: omega(model, name, "fake") for name, model in models.items()}
-code = {name: omega(model, name, "fake", reference=True) for name, model in models.items()}
+code = {
+    name: omega(model, name, "fake", reference=True)
+    for name, model in models.items()
+}
 compare([(name, code[name], exact[name], specs[name].k) for name in models])
 
 # %%
 shifts = {}
 for name, model in models.items():
     nets = (lrp.canonize(model, reference=r) for r in (False, True))
-    right, theirs = (detectors.logits(net, pictures[name, "fake"]) for net in nets)
+    right, theirs = (
+        detectors.logits(net, pictures[name, "fake"]) for net in nets
+    )
     shifts[specs[name].title] = float(abs(theirs - right).max())
-display(Markdown("Largest change of a logit: " + ", ".join(f"{k}: {v:.2g}" for k, v in shifts.items()) + "."))
+display(
+    Markdown(
+        "Largest change of a logit: "
+        + ", ".join(f"{k}: {v:.2g}" for k, v in shifts.items())
+        + "."
+    )
+)
 
 # %% [markdown]
 # **What it means.** A blemish: a factor so near to 1 leaves hardly a trace, and less of one in ResNet-50,
@@ -124,8 +148,13 @@ display(Markdown("Largest change of a logit: " + ", ".join(f"{k}: {v:.2g}" for k
 
 # %%
 real = {name: omega(model, name, "real") for name, model in models.items()}
-real_code = {name: omega(model, name, "real", reference=True) for name, model in models.items()}
-compare([(name, real_code[name], real[name], specs[name].k) for name in models])
+real_code = {
+    name: omega(model, name, "real", reference=True)
+    for name, model in models.items()
+}
+compare(
+    [(name, real_code[name], real[name], specs[name].k) for name in models]
+)
 
 # %% [markdown]
 # A layer that all relevance must pass shows it best: the first. If relevance starts at a positive total, at
@@ -140,10 +169,17 @@ rows = [
         "code": sum(next(iter(a.values.values()))),
         "corrected": sum(next(iter(b.values.values()))),
     }
-    for label, pairs in (("fakes", (code, exact)), ("reals", (real_code, real)))
-    for name, a, b in ((name, pairs[0][name], pairs[1][name]) for name in models)
+    for label, pairs in (
+        ("fakes", (code, exact)),
+        ("reals", (real_code, real)),
+    )
+    for name, a, b in (
+        (name, pairs[0][name], pairs[1][name]) for name in models
+    )
 ]
-pd.DataFrame(rows).style.hide(axis="index").format({"code": "{:.3f}", "corrected": "{:.3f}"}).set_caption(
+pd.DataFrame(rows).style.hide(axis="index").format(
+    {"code": "{:.3f}", "corrected": "{:.3f}"}
+).set_caption(
     "Sum of omega over the first convolution: the share of relevance that is positive."
 )
 
@@ -171,14 +207,24 @@ pd.DataFrame(rows).style.hide(axis="index").format({"code": "{:.3f}", "corrected
 # %%
 efficient = next((name for name in models if specs[name].arch == "efb0"), None)
 if efficient is None:
-    display(Markdown("No EfficientNet is part of this build; `make all` trains one and fills this section."))
+    display(
+        Markdown(
+            "No EfficientNet is part of this build; `make all` trains one and fills this section."
+        )
+    )
 other = None
 if efficient and len(seeds) > 1 and not specs[efficient].external:
-    other = detectors.load(efficient, seeds[-1], store, where).model.state_dict()
+    other = detectors.load(
+        efficient, seeds[-1], store, where
+    ).model.state_dict()
 elif efficient:
     try:
         other = detectors.imagenet("efb0").to(where).state_dict()
-        display(Markdown("The detector has one seed: the gates are those of ImageNet's weights."))
+        display(
+            Markdown(
+                "The detector has one seed: the gates are those of ImageNet's weights."
+            )
+        )
     except FileNotFoundError:
         text = "The detector has one seed, and ImageNet's weights are not on this machine: no gates to lend."
         display(Markdown(text))
@@ -189,7 +235,10 @@ if other:
     gates = {key: value for key, value in other.items() if "_se_" in key}
     hybrid.load_state_dict(hybrid.state_dict() | gates)
 
-    own, foreign = (detectors.logits(m, pictures[efficient, "fake"]) for m in (models[efficient], hybrid))
+    own, foreign = (
+        detectors.logits(m, pictures[efficient, "fake"])
+        for m in (models[efficient], hybrid)
+    )
     correlation = float(np.corrcoef(own, foreign)[0, 1])
     display(
         Markdown(
@@ -203,9 +252,24 @@ if other:
 mixed = {}
 if other and bool((foreign > 0).any()):
     mixed[efficient] = omega(hybrid, efficient, "fake")
-    display(compare([(efficient, mixed[efficient], exact[efficient], specs[efficient].k)]))
+    display(
+        compare(
+            [
+                (
+                    efficient,
+                    mixed[efficient],
+                    exact[efficient],
+                    specs[efficient].k,
+                )
+            ]
+        )
+    )
 elif other:
-    display(Markdown("The hybrid calls no picture fake, so that it has no omega at all."))
+    display(
+        Markdown(
+            "The hybrid calls no picture fake, so that it has no omega at all."
+        )
+    )
 
 # %% [markdown]
 # **What it means.** The published omega of EfficientNet-B0 describes a network that nobody trained. How far
@@ -221,7 +285,10 @@ elif other:
 # maps stay among them.
 
 # %% tags=["hide-input"]
-lines = ["| defect | network | L1 distance of omega | top-k shared | ranking |", "|---|---|---|---|---|"]
+lines = [
+    "| defect | network | L1 distance of omega | top-k shared | ranking |",
+    "|---|---|---|---|---|",
+]
 for defect, theirs, right in (
     ("1, folding, fakes", code, exact),
     ("2, sign, reals", real_code, real),
@@ -231,7 +298,9 @@ for defect, theirs, right in (
         k, title = specs[name].k, specs[name].title
         far, shared = distance(theirs[name], right[name], k)
         ranking = "changed" if shared < 0.9 * k else "kept"
-        lines.append(f"| {defect} | {title} | {far:.2g} | {shared} of {k} | {ranking} |")
+        lines.append(
+            f"| {defect} | {title} | {far:.2g} | {shared} of {k} | {ranking} |"
+        )
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]

@@ -7,7 +7,15 @@
 
 # %% tags=["parameters"]
 detector = "resnet50-miniature"
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 k = None  # how many feature maps count as top; None: the paper's number for this network
 seeds = [0, 1, 2]  # the first one is shown
 n = None  # fakes per generator to search; at most 100 are used here, so that the page takes minutes
@@ -27,7 +35,9 @@ from tff_core.store.results import Store, read_json
 
 store = Store(build or None)
 spec = detectors.get(detector, store)
-device = detectors.default_device() if device == "auto" else torch.device(device)
+device = (
+    detectors.default_device() if device == "auto" else torch.device(device)
+)
 k = k or spec.k
 n = min(n or 100, 100)
 seed = seeds[0]
@@ -65,34 +75,60 @@ counted = read_json(store.omega(detector, seed).with_suffix(".json"))
 
 def batches(images, size=25, turned=None):
     """Batches of one picture size each, as the detector wants them."""
-    return data.batches(images, size, device=device, transform=turned, preprocessing=spec.preprocessing)
+    return data.batches(
+        images,
+        size,
+        device=device,
+        transform=turned,
+        preprocessing=spec.preprocessing,
+    )
 
 
-ranked = data.scan(store.data(spec.dataset, "val", "progan")).where(label=1, first=counted["seen"])
-shares = atlas.means(atlas.omega_samples(net, batches(ranked), top, counted["count"]))
+ranked = data.scan(store.data(spec.dataset, "val", "progan")).where(
+    label=1, first=counted["seen"]
+)
+shares = atlas.means(
+    atlas.omega_samples(net, batches(ranked), top, counted["count"])
+)
 
 some = [
-    data.scan(store.data(spec.dataset, "test", g)).where(label=label, first=count)
+    data.scan(store.data(spec.dataset, "test", g)).where(
+        label=label, first=count
+    )
     for g in generators
     for label, count in ((1, FAKES), (0, REALS))
 ]
 labels = np.concatenate([images.labels for images in some])
-effects = atlas.single_dropout(net, [batch for images in some for batch in batches(images)], top)
+effects = atlas.single_dropout(
+    net, [batch for images in some for batch in batches(images)], top
+)
 
 # %% [markdown]
 # Patches, activations and tests of colour are those of the chapters on patches and on colour-conditional
 # maps, of the same fakes.
 
 # %%
-fakes = {g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n) for g in generators}
+fakes = {
+    g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n)
+    for g in generators
+}
 found, values, tests = {}, {"color": [], "gray": []}, {}
 for generator, images in fakes.items():
-    found[generator] = patches.find(net, images, top, RANKS, device=device, preprocessing=spec.preprocessing)
+    found[generator] = patches.find(
+        net,
+        images,
+        top,
+        RANKS,
+        device=device,
+        preprocessing=spec.preprocessing,
+    )
     plain, gray = batches(images, 50), batches(images, 50, data.grayscale)
     sample = color.sample(net, plain, gray, {"top-k": [top]})
     values["color"].append(sample.color)
     values["gray"].append(sample.gray)
-    tests[generator] = color.conditional(sample.color, sample.gray, top).set_index("map")["p_mood"]
+    tests[generator] = color.conditional(
+        sample.color, sample.gray, top
+    ).set_index("map")["p_mood"]
 values = {kind: np.concatenate(parts) for kind, parts in values.items()}
 p = pd.DataFrame(tests)
 
@@ -118,10 +154,20 @@ def cut(row):
     return pixels.enlarge(whole.permute(1, 2, 0).numpy(), row.box, CELL)
 
 
-cells = {(row.map, g, row.rank): cut(row) for g, own in found.items() for row in own.itertuples()}
+cells = {
+    (row.map, g, row.rank): cut(row)
+    for g, own in found.items()
+    for row in own.itertuples()
+}
 ranks = range(min(RANKS, *(len(images) for images in fakes.values())))
-sheets = {m: atlas.sheet([[cells[m, g, r] for g in generators] for r in ranks]) for m in names}
-drawings = {m: atlas.histograms(values["color"][:, i], values["gray"][:, i]) for i, m in enumerate(names)}
+sheets = {
+    m: atlas.sheet([[cells[m, g, r] for g in generators] for r in ranks])
+    for m in names
+}
+drawings = {
+    m: atlas.histograms(values["color"][:, i], values["gray"][:, i])
+    for i, m in enumerate(names)
+}
 details = pd.concat(
     pd.DataFrame(
         {
@@ -129,7 +175,10 @@ details = pd.concat(
             "generator": figures.generator_name(g),
             "activation": own["activation"],
             "where": [
-                "not active" if b is None else f"{b[0]}-{b[2] - 1}, {b[1]}-{b[3] - 1}" for b in own["box"]
+                "not active"
+                if b is None
+                else f"{b[0]}-{b[2] - 1}, {b[1]}-{b[3] - 1}"
+                for b in own["box"]
             ],
             "picture": [path.name for path in own["path"]],
             "p": p.loc[own["map"], g].to_numpy(),

@@ -11,7 +11,15 @@
 
 # %% tags=["parameters"]
 dataset = "miniature"  # the cells about it are left out where the book has other pictures
-generators = ["progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan"]
+generators = [
+    "progan",
+    "stylegan2",
+    "stylegan",
+    "biggan",
+    "cyclegan",
+    "stargan",
+    "gaugan",
+]
 n = None  # pictures per label behind the statistics; None: all
 columns = 8  # pictures in a row of the sample grids
 build = ""  # where the pictures are; "": the project's build folder
@@ -32,7 +40,9 @@ store = Store(build or None)
 
 def arrays(part, generator, label, count):
     """Pictures as uint8 (N, H, W, 3)."""
-    found = data.scan(store.data(dataset, part, generator)).where(label=label, first=count or None)
+    found = data.scan(store.data(dataset, part, generator)).where(
+        label=label, first=count or None
+    )
     return data.load(found).permute(0, 2, 3, 1).numpy()
 
 
@@ -45,22 +55,41 @@ def arrays(part, generator, label, count):
 # %% tags=["hide-input", "only-if:dataset!=miniature"]
 SAMPLE = 200  # pictures per label and folder whose files are looked at
 counts, tables = [], []
-places = [("test", g) for g in generators] + [(part, "progan") for part in ("train", "val")]
+places = [("test", g) for g in generators] + [
+    (part, "progan") for part in ("train", "val")
+]
 for part, generator in places:
     root = store.data(dataset, part, generator)
     if not root.is_dir():
         continue
     found = data.scan(root)
     some = found.where(first=SAMPLE)
-    facts = pd.DataFrame([audit.facts(path) for path in some.paths]).assign(label=some.labels)
+    facts = pd.DataFrame([audit.facts(path) for path in some.paths]).assign(
+        label=some.labels
+    )
     name = f"{figures.generator_name(generator)}, {part}"
     whole = facts[facts["error"] == ""]
     sides = whole[["width", "height"]].agg(["min", "max"])
-    several = " to ".join(dict.fromkeys(f"{w:.0f}x{h:.0f}" for w, h in sides.to_numpy()))
+    several = " to ".join(
+        dict.fromkeys(f"{w:.0f}x{h:.0f}" for w, h in sides.to_numpy())
+    )
     counts.append([name, *found.counts, len(found.classes) or "none", several])
-    counts[-1] += [", ".join(whole["format"].value_counts().index), len(found.stray), len(facts) - len(whole)]
+    counts[-1] += [
+        ", ".join(whole["format"].value_counts().index),
+        len(found.stray),
+        len(facts) - len(whole),
+    ]
     tables.append(audit.separation(facts).assign(folder=name))
-heads = ["folder", "reals", "fakes", "classes", "width x height", "formats", "other files", "unreadable"]
+heads = [
+    "folder",
+    "reals",
+    "fakes",
+    "classes",
+    "width x height",
+    "formats",
+    "other files",
+    "unreadable",
+]
 lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
 lines += ["| " + " | ".join(map(str, row)) + " |" for row in counts]
 display(
@@ -81,7 +110,10 @@ display(
 # %% tags=["hide-input", "only-if:dataset!=miniature"]
 table = pd.concat(tables)
 told = table[table["auc"] > audit.LIMIT]
-lines = ["| folder | property | AUC | reach of chance | reals | fakes |", "|---" * 6 + "|"]
+lines = [
+    "| folder | property | AUC | reach of chance | reals | fakes |",
+    "|---" * 6 + "|",
+]
 lines += [
     f"| {row.folder} | {row.property} | {row.auc:.2f} | {row.chance:.2f} | {row.real} | {row.fake} |"
     for row in told.itertuples()
@@ -97,14 +129,29 @@ display(Markdown("\n".join(lines) if len(told) else few))
 
 # %% tags=["hide-input", "only-if:dataset!=miniature"]
 for generator in generators:
-    found = data.scan(store.data(dataset, "test", generator)).where(first=columns)
-    shown = [pixels.middle(picture, 128) for picture in data.load(found, middle=True)]
+    found = data.scan(store.data(dataset, "test", generator)).where(
+        first=columns
+    )
+    shown = [
+        pixels.middle(picture, 128)
+        for picture in data.load(found, middle=True)
+    ]
     rows = {
-        word: [p.permute(1, 2, 0).numpy() for p, one in zip(shown, found.labels, strict=True) if one == label]
+        word: [
+            p.permute(1, 2, 0).numpy()
+            for p, one in zip(shown, found.labels, strict=True)
+            if one == label
+        ]
         for label, word in enumerate(("real", "fake"))
     }
-    text = f"{figures.generator_name(generator)}: reals beside fakes, test part."
-    figures.show(figures.pictures({word: np.stack(some) for word, some in rows.items()}, text=text))
+    text = (
+        f"{figures.generator_name(generator)}: reals beside fakes, test part."
+    )
+    figures.show(
+        figures.pictures(
+            {word: np.stack(some) for word, some in rows.items()}, text=text
+        )
+    )
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Reals: drawn scenes, photographed by a simulated camera
@@ -121,7 +168,9 @@ classes = data.scan(store.data(dataset, "test", "progan"))
 figures.show(
     figures.pictures(
         {
-            name: data.load(classes.where(label=0, group=name, first=columns)).permute(0, 2, 3, 1).numpy()
+            name: data.load(classes.where(label=0, group=name, first=columns))
+            .permute(0, 2, 3, 1)
+            .numpy()
             for name in classes.classes
         },
         text="Reals of the four classes. Colours vary from none to strong on purpose: a detector that has "
@@ -152,7 +201,9 @@ figures.show(
 
 # %% tags=["hide-input", "only-if:dataset=miniature"]
 for generator in generators:
-    real, fake = (arrays("test", generator, label, columns) for label in (0, 1))
+    real, fake = (
+        arrays("test", generator, label, columns) for label in (0, 1)
+    )
     figures.show(
         figures.pictures(
             {"real": real, "fake": fake},
@@ -179,7 +230,10 @@ counts = pd.DataFrame(
     if (path / data.MANIFEST).is_file()
 )
 lines = ["| part | generator | reals | fakes | models |", "|---" * 5 + "|"]
-lines += ["| " + " | ".join(map(str, row)) + " |" for row in counts.itertuples(index=False)]
+lines += [
+    "| " + " | ".join(map(str, row)) + " |"
+    for row in counts.itertuples(index=False)
+]
 display(Markdown("\n".join(lines)))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
@@ -196,14 +250,21 @@ models = card.models()
 shown = models[models["generator"].isin(generators)].assign(
     generator=lambda table: table["generator"].map(figures.generator_name)
 )
-lines = ["| generator | model | parts | upsampling | seed | steps | weights |", "|---" * 7 + "|"]
+lines = [
+    "| generator | model | parts | upsampling | seed | steps | weights |",
+    "|---" * 7 + "|",
+]
 lines += [
     f"| {row.generator} | {row.model} | {row.parts} | {row.upsampling} | {row.seed} | {row.steps} | "
     f"{row.parameters:,} |"
     for row in shown.itertuples()
 ]
 display(Markdown("\n".join(lines)))
-display(Markdown(f"{len(models)} files, {models['kilobytes'].sum() / 1000:.1f} MB in all."))
+display(
+    Markdown(
+        f"{len(models)} files, {models['kilobytes'].sum() / 1000:.1f} MB in all."
+    )
+)
 
 # %% tags=["hide-cell", "only-if:dataset=miniature"]
 print("\n".join(shown["command"]))
@@ -216,12 +277,21 @@ print("\n".join(shown["command"]))
 # value: 50 % tells nothing, 0 % and 100 % tell all.
 
 # %% tags=["hide-input", "only-if:dataset=miniature"]
-table = card.compare({g: (arrays("test", g, 0, n), arrays("test", g, 1, n)) for g in generators})
-wide = table.pivot(index="generator", columns="statistic", values="auc").loc[generators]
-lines = ["| generator | " + " | ".join(wide.columns) + " |", "|---" * (1 + len(wide.columns)) + "|"]
+table = card.compare(
+    {g: (arrays("test", g, 0, n), arrays("test", g, 1, n)) for g in generators}
+)
+wide = table.pivot(index="generator", columns="statistic", values="auc").loc[
+    generators
+]
+lines = [
+    "| generator | " + " | ".join(wide.columns) + " |",
+    "|---" * (1 + len(wide.columns)) + "|",
+]
 for generator, row in wide.iterrows():
     lines.append(
-        f"| {figures.generator_name(generator)} | " + " | ".join(f"{100 * x:.0f} %" for x in row) + " |"
+        f"| {figures.generator_name(generator)} | "
+        + " | ".join(f"{100 * x:.0f} %" for x in row)
+        + " |"
     )
 display(Markdown("\n".join(lines)))
 display(
@@ -230,7 +300,9 @@ display(
         "per generator. Medians of chroma to luma detail: "
         + "; ".join(
             f"{figures.generator_name(row.generator)} {row.fake:.2f} (reals {row.real:.2f})"
-            for row in table[table["statistic"] == "chroma to luma"].itertuples()
+            for row in table[
+                table["statistic"] == "chroma to luma"
+            ].itertuples()
         )
         + "."
     )

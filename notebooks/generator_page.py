@@ -29,21 +29,27 @@ spec = detectors.get(detector, store)
 k = k or spec.k
 name = figures.generator_name(generator)
 miniature = spec.dataset == "miniature" and generator in figures.GENERATORS
-like = f"{name}-like" if miniature else name  # a small network of this family, not the published one
+like = (
+    f"{name}-like" if miniature else name
+)  # a small network of this family, not the published one
 scores = pd.read_csv(store.scores(detector, generator))
 sensitivity, contrast, transfer = (
-    pd.read_csv(store.part(table, detector, generator)) for table in ("sensitivity", "contrast", "transfer")
+    pd.read_csv(store.part(table, detector, generator))
+    for table in ("sensitivity", "contrast", "transfer")
 )
 paper = verdicts.paper(spec.arch)
 paper = None if paper is None else paper.query("generator == @generator")
 
 # %% tags=["hide-input"]
 pooled = transfer[transfer["seed"].astype(str) == "all"].iloc[0]
-missing = contrast[(contrast["seed"].astype(str) == "all") & (contrast["contrast"] == verdicts.MATCHED)].iloc[
-    0
-]
+missing = contrast[
+    (contrast["seed"].astype(str) == "all")
+    & (contrast["contrast"] == verdicts.MATCHED)
+].iloc[0]
 drawn = sensitivity[sensitivity["condition"] == "matched-k"]["k"]
-instead = "as many" if drawn.min() == k else f"only {drawn.min()}"  # where a layer has too few others
+instead = (
+    "as many" if drawn.min() == k else f"only {drawn.min()}"
+)  # where a layer has too few others
 trained = f"trained on ProGAN{'-like' if miniature else ''} pictures only"
 display(
     Markdown(
@@ -69,15 +75,30 @@ def shown(rows):
     """Rows of pictures (N, H, W, 3), all of one size: of larger ones the middle."""
     order = [i for places in rows.values() for i in places]
     loaded = data.load(images.take(order), middle=True)
-    small = torch.stack([pixels.middle(picture, LARGEST) for picture in loaded]).permute(0, 2, 3, 1).numpy()
+    small = (
+        torch.stack([pixels.middle(picture, LARGEST) for picture in loaded])
+        .permute(0, 2, 3, 1)
+        .numpy()
+    )
     ends = pd.Series([len(places) for places in rows.values()]).cumsum()
-    return {row: small[end - len(rows[row]) : end] for row, end in zip(rows, ends, strict=True)}
+    return {
+        row: small[end - len(rows[row]) : end]
+        for row, end in zip(rows, ends, strict=True)
+    }
 
 
-some = {label: images.where(label=code, first=8).paths for label, code in (("real", 0), ("fake", 1))}
+some = {
+    label: images.where(label=code, first=8).paths
+    for label, code in (("real", 0), ("fake", 1))
+}
 figures.show(
     figures.pictures(
-        shown({label: [place[path] for path in paths] for label, paths in some.items()}),
+        shown(
+            {
+                label: [place[path] for path in paths]
+                for label, paths in some.items()
+            }
+        ),
         text=f"Reals and fakes of {name} from the test part, spread over its classes; not selected.",
         columns=4,
     )
@@ -89,10 +110,17 @@ figures.show(
 # %% tags=["hide-input"]
 drawn = scores[scores["seed"].isin(seeds)]
 cuts = {
-    f"threshold, seed {row.seed}": row.threshold for row in transfer.itertuples() if str(row.seed) != "all"
+    f"threshold, seed {row.seed}": row.threshold
+    for row in transfer.itertuples()
+    if str(row.seed) != "all"
 }
 figures.show(
-    figures.histograms(drawn, "condition", cuts, {c: name for c, (name, _, _) in figures.CONDITIONS.items()})
+    figures.histograms(
+        drawn,
+        "condition",
+        cuts,
+        {c: name for c, (name, _, _) in figures.CONDITIONS.items()},
+    )
 )
 
 # %% tags=["hide-input"]
@@ -101,7 +129,13 @@ figures.show(figures.finding(summary, paper, k))
 
 # %% tags=["hide-input"]
 other = {} if paper is None else paper.set_index("condition")["ap"].to_dict()
-heads = ["condition", "AP [interval]", "reals right", "fakes right", *["paper: AP"] * bool(other)]
+heads = [
+    "condition",
+    "AP [interval]",
+    "reals right",
+    "fakes right",
+    *["paper: AP"] * bool(other),
+]
 lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
 for condition, (title, _, _) in figures.CONDITIONS.items():
     row = summary.set_index("condition").loc[condition]
@@ -112,7 +146,9 @@ for condition, (title, _, _) in figures.CONDITIONS.items():
         verdicts.percent(row.acc_fake),
     ]
     if other:
-        cells.append(verdicts.percent(other[condition]) if condition in other else "")
+        cells.append(
+            verdicts.percent(other[condition]) if condition in other else ""
+        )
     lines.append("| " + " | ".join(cells) + " |")
 display(Markdown("\n".join(lines)))
 
@@ -135,23 +171,48 @@ figures.show(figures.forest(contrast))
 # generators.
 
 # %% tags=["hide-input"]
-evidence = verdicts.evidence(verdicts.Parts(store.root), [detector], [generator])
+evidence = verdicts.evidence(
+    verdicts.Parts(store.root), [detector], [generator]
+)
 together = verdicts.by_generator(evidence).set_index("claim")["says"]
-WORDS = {verdicts.FOR: "for it", verdicts.AGAINST: "against it", verdicts.OPEN: "open", verdicts.MISSING: ""}
-lines = ["| | claim | measured here | this generator speaks |", "|---|---|---|---|"]
+WORDS = {
+    verdicts.FOR: "for it",
+    verdicts.AGAINST: "against it",
+    verdicts.OPEN: "open",
+    verdicts.MISSING: "",
+}
+lines = [
+    "| | claim | measured here | this generator speaks |",
+    "|---|---|---|---|",
+]
 for claim in verdicts.CLAIMS:
     numbers = []
     for row in evidence[evidence["claim"] == claim.key].itertuples():
         if row.says == verdicts.MISSING:
-            why = "the detector was trained on this generator" if claim.key == "C1" else row.reason
+            why = (
+                "the detector was trained on this generator"
+                if claim.key == "C1"
+                else row.reason
+            )
             numbers.append(f"not measured: {why}")
         elif row.says != verdicts.ASIDE:
-            numbers.append(f"{row.part} {claim.text(row.value, row.low, row.high, row.unit)}")
+            numbers.append(
+                f"{row.part} {claim.text(row.value, row.low, row.high, row.unit)}"
+            )
     link = f"{{doc}}`{claim.title} </notebooks/{claim.chapter}>`"
-    cells = [claim.key, link, "; ".join(dict.fromkeys(numbers)), WORDS[together[claim.key]]]
+    cells = [
+        claim.key,
+        link,
+        "; ".join(dict.fromkeys(numbers)),
+        WORDS[together[claim.key]],
+    ]
     lines.append("| " + " | ".join(cells) + " |")
-told = evidence.loc[~evidence["says"].isin([verdicts.MISSING, verdicts.ASIDE]), "reason"].dropna()
-cautions = [f"**{verdicts.CAUTION}** {text}." for text in dict.fromkeys(told) if text]
+told = evidence.loc[
+    ~evidence["says"].isin([verdicts.MISSING, verdicts.ASIDE]), "reason"
+].dropna()
+cautions = [
+    f"**{verdicts.CAUTION}** {text}." for text in dict.fromkeys(told) if text
+]
 display(Markdown("\n".join(lines) + "\n\n" + "\n\n".join(cautions)))
 
 # %% [markdown]
@@ -206,8 +267,16 @@ if attribution.loc[attribution["model"] == "detector", "low"].notna().any():
 # By the logit of the whole detector, mean over its seeds. Hover a picture for its logit.
 
 # %% tags=["hide-input"]
-whole = drawn[drawn["condition"] == "baseline"].groupby(["image", "label"])["logit"].mean().reset_index()
-named = {path.relative_to(images.root).as_posix(): i for i, path in enumerate(images.paths)}
+whole = (
+    drawn[drawn["condition"] == "baseline"]
+    .groupby(["image", "label"])["logit"]
+    .mean()
+    .reset_index()
+)
+named = {
+    path.relative_to(images.root).as_posix(): i
+    for i, path in enumerate(images.paths)
+}
 rows, labels = {}, {}
 for label, code in (("real", 0), ("fake", 1)):
     ordered = whole[whole["label"] == code].sort_values("logit")
@@ -216,7 +285,9 @@ for label, code in (("real", 0), ("fake", 1)):
         (f"{label}, most fake", ordered.iloc[::-1].head(8)),
     ):
         rows[words] = [named[image] for image in ends["image"]]
-        labels[words] = [f"{label}: logit {logit:.1f}" for logit in ends["logit"]]
+        labels[words] = [
+            f"{label}: logit {logit:.1f}" for logit in ends["logit"]
+        ]
 
 # %% tags=["hide-input"]
 figures.show(

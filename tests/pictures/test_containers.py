@@ -501,7 +501,6 @@ def test_half_a_file_is_unreadable_and_breaks_nothing(tmp_path: Path, kind: str,
         (lambda: tiff(RGBA, 2, t338=0), False),
         (lambda: saved(RGBA, "WEBP", lossless=True), True),
     ],
-    ids=str,
 )
 def test_whether_anything_is_transparent(
     tmp_path: Path, make: Callable[[], bytes], transparent: bool

@@ -93,7 +93,7 @@ def test_the_papers_grid_end_to_end(tmp_path: Path) -> None:
     root = tmp_path / "project"
     root.mkdir()
     copy_project(root)
-    # of the test pictures one generator with class folders, one without, and the one that detectors learn from
+    # of the test pictures a generator with class folders, one without, and the one that is learnt from
     some = ["progan", "stylegan2", "gaugan"]
     fewer = {"generators": some, "draws_random": 2, "draws_matched": 2, "bootstrap": 50}
     (root / "workflow" / "config.local.yaml").write_text(yaml.safe_dump(fewer))
