@@ -1,6 +1,7 @@
 """Files and folders as they come: each fault is a clear error or a counted skip, and none runs code."""
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -306,12 +308,11 @@ def link(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def run(source: Path, out: Path) -> str:
         monkeypatch.setattr(sys, "argv", ["link.py", "--source", str(source), "--out", str(out)])
-        try:
+        with pytest.raises(SystemExit) as end:
             steps.run(linking.main)
-        except SystemExit as end:
-            assert end.code == 1
-            return capsys.readouterr().err
-        return ""
+        said = capsys.readouterr().err
+        assert end.value.code == bool(said)
+        return said
 
     return run
 
@@ -410,3 +411,217 @@ def test_an_interrupt_is_no_traceback(
     with contextlib.suppress(SystemExit):
         assert main(["check", "x"]) == 130
     assert capsys.readouterr().err.strip() == "stopped"
+
+
+# ------------------------------------------------------------------------- what nobody foresaw, and terminals
+
+
+def command(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
+    """Run ``tff`` as a process of its own."""
+    extra = options.pop("env", {})
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parents[1]), "OMP_NUM_THREADS": "1", **extra}
+    return subprocess.run(
+        [sys.executable, "-m", "tff_core.cli", *arguments],
+        env=environment, capture_output=True, check=False, **options,
+    )  # fmt: skip
+
+
+class OddError(Exception):
+    """A type that nobody expects."""
+
+
+def endless(*_: object, **__: object) -> None:
+    endless()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyError("x"), 1, "KeyError: 'x'"),
+        (OddError(), 1, "OddError"),
+        (TypeError("a\nb"), 1, r"TypeError: a\\nb"),
+        (AssertionError(), 1, "AssertionError"),
+        (StopIteration(), 1, "StopIteration"),
+        (MemoryError(), 1, "the machine's memory is used up"),
+        (ValueError("no sentence of ours"), 2, "ValueError: no sentence of ours"),
+        (RuntimeError("of a library"), 1, "RuntimeError: of a library"),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "x"), 2, "UnicodeEncodeError"),
+        (EOFError(), 1, "EOFError"),
+        ("recursion", 1, "something is nested too deeply"),
+    ],
+)
+@pytest.mark.parametrize("where", ["command", "step"])
+def test_an_error_of_any_type_is_one_sentence_with_its_trace_in_a_file(
+    error: Exception | str, code: int, said: str, where: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def fail(*_: object, **__: object) -> None:
+        raise error  # type: ignore[misc]
+
+    (tmp_path / "build" / "logs").mkdir(parents=True)
+    monkeypatch.setenv("TFF_BUILD", str(tmp_path / "build"))
+    monkeypatch.delenv("TFF_DEBUG", raising=False)
+    broken = endless if error == "recursion" else fail
+    if where == "command":
+        monkeypatch.setattr(audit, "audit", broken)
+        assert main(["check", "my pictures"]) == code
+        doing = "while running tff check 'my pictures'"
+    else:
+        monkeypatch.setattr(sys, "argv", ["/x/link.py", "--source", "my pictures"])
+        with pytest.raises(SystemExit) as end:
+            steps.run(broken)
+        assert end.value.code == 1
+        doing = "while running link.py --source 'my pictures'"
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and "Traceback" not in captured.err
+    assert re.match(f"error: {said}.*{doing}", captured.err), captured.err
+    trace = re.search(r"the trace is in (\S+)", captured.err)
+    assert trace and Path(trace[1]).is_relative_to(tmp_path)
+    assert "Traceback (most recent call last)" in Path(trace[1]).read_text()
+    if where == "command":
+        with pytest.raises(type(error) if isinstance(error, Exception) else RecursionError):
+            main(["check", "my pictures", "--traceback"])
+
+
+def test_an_error_that_nobody_foresaw_names_the_file_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"x" * 100)
+    picture = tmp_path / "a.png"
+    picture.write_bytes(encoded("PNG"))
+
+    def fail(*_: object, **__: object) -> None:
+        raise SystemError("deep inside")
+
+    monkeypatch.setattr(results, "read_json", fail)
+    monkeypatch.setattr(detectors.registry, "read_json", fail)
+    monkeypatch.setenv("TFF_BUILD", str(tmp_path))
+    store = results.Store()
+    for suffix in (".safetensors", ".json"):
+        path = store.detector("resnet50-miniature", 0).with_suffix(suffix)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"{}")
+    assert main(["detect", str(picture)]) == 1
+    assert f"at work on {store.detector('resnet50-miniature', 0)}" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    shell = f"{sys.executable} -m tff_core.cli"
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parents[1])}
+    for arguments in ("--help", f"check {tmp_path}/nothing --json 2>&1"):
+        done = subprocess.run(
+            ["bash", "-c", f"{shell} {arguments} | true"],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.stderr == "" and done.returncode == 0, done.stderr
+
+
+NAMES = (
+    "plain.png", "漢字 🦊 é.png", "line\nbreak.png", "return\rhere.png", "both\r\n.png", "tab\t.png",
+    'quote".png', "comma,.png", "\x1b[31mred.png", "\x07bell.png", "\u202ereversed.png", "\udcff.png",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures under names that terminals and tables have trouble with."""
+    root = tmp_path_factory.mktemp("odd")
+    for label, value in zip(data.LABELS, (10, 200), strict=True):
+        (root / label).mkdir()
+        for n, name in enumerate(NAMES):
+            try:
+                Image.new("RGB", (8, 8), (value, n * 9, 0)).save(root / label / name, "PNG")
+            except (OSError, UnicodeEncodeError):
+                pytest.skip("this file system does not take such names")
+    return root
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network's file, and the module that makes the network beside it."""
+    folder = tmp_path_factory.mktemp("net")
+    (folder / "smallest.py").write_text(
+        "from torch import nn\ndef make():\n"
+        "    layers = nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1)\n"
+        "    return nn.Sequential(*layers)\n"
+    )
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1))
+    torch.save(made.state_dict(), folder / "w.pth")
+    return folder / "w.pth"
+
+
+@pytest.mark.parametrize("kind", ["out", "screen"])
+def test_every_csv_has_one_row_a_picture_whatever_its_name(
+    odd: Path, weights: Path, kind: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.syspath_prepend(weights.parent)
+    out = tmp_path / "rows.csv"
+    network = ["--weights", str(weights), "--arch", "smallest:make"]
+    assert main(["detect", str(odd), *network, *(["--out", str(out)] if kind == "out" else [])]) == 0
+    text = out.read_bytes().decode() if kind == "out" else capsys.readouterr().out
+    for found in (
+        list(csv.DictReader(io.StringIO(text, newline=""))),
+        list(pd.read_csv(io.StringIO(text)).path),
+    ):
+        assert len(found) == 2 * len(NAMES)
+    assert "漢字 🦊 é.png" in text and r"\xff.png" in text
+    assert main(["check", str(odd), "--out", str(out)]) == 0
+    assert len(pd.read_csv(out)) == 2 * len(NAMES)
+    report = tmp_path / "r.html"
+    assert main(["explain", str(odd), *network, "--n", "30", "--out", str(report), "--maps", "1"]) == 0
+    assert report.read_text(encoding="utf-8").count("<section>") == 2 * len(NAMES)
+    told = capsys.readouterr().err
+    assert "\x1b" not in told and "\r" not in told
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_an_answer_is_not_lost_to_the_encoding_of_the_terminal(
+    odd: Path, weights: Path, variables: dict[str, str]
+) -> None:
+    environment = {**variables, "PYTHONPATH": f"{SCRIPTS.parents[1]}{os.pathsep}{weights.parent}"}
+    done = command(
+        "detect", str(odd), "--weights", str(weights), "--arch", "smallest:make", "--no-stability",
+        env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = list(csv.DictReader(io.StringIO(done.stdout.decode("latin-1"), newline="")))
+    assert len(found) == 2 * len(NAMES) and all(row["decision"] in ("fake", "real") for row in found)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    odd: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(audit, "audit", work)
+    monkeypatch.setattr(judge, "find", work)
+    monkeypatch.setattr(data, "scan", work)
+    monkeypatch.setattr(detectors, "load_weights", work)
+    network = ["--weights", str(weights), "--arch", "smallest:make"]
+    (tmp_path / "file").touch()
+    for given, out, reason in (
+        (["detect", "x"], tmp_path, "is a folder: expected a file"),
+        (["check", "x"], tmp_path / "file" / "x.csv", "is no folder"),
+        (["explain", "x"], tmp_path / ("n" * 300), "File name too long"),
+        (["detect", str(weights)], weights, "is one of the files to be read"),
+        (["rank", *network, "--data", "x"], tmp_path / "file", "is a file: expected a folder"),
+        (["patches", *network, "--data", "x"], tmp_path, "is a folder: expected a file"),
+        (["run", "03"], tmp_path, "is a folder: expected a file"),
+    ):
+        assert main([*given, "--out", str(out)]) in (1, 2)
+        assert reason in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

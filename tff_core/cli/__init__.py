@@ -8,13 +8,14 @@ before a subcommand runs, so that ``--help`` is immediate.
 from __future__ import annotations
 
 import argparse
-import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 
 from tff_core import __version__
-from tff_core.cli import check, detect, doctor, explain, study, workflow
+from tff_core.cli import check, common, detect, doctor, explain, study, workflow
+from tff_core.store import failures
 
 _EXAMPLES = """examples:
   tff doctor                               what is here, what is missing and how to get it
@@ -42,21 +43,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 done, 1 failed, 2 wrong input. TFF_DEBUG=1 shows where an error comes from."""
-    options = parser().parse_args(arguments)
-    # what a picture file has wrong is told in the answer, not in warnings of a library
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    try:
+    """Run one command; 0 done, 1 failed, 2 wrong input, 130 interrupted.
+
+    An error is one sentence. ``--traceback``, or TFF_DEBUG=1, shows where it comes from.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+
+    def run() -> int:
+        options = parser().parse_args(given)
+        # what a picture file has wrong is told in the answer, not in warnings of a library
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        common.check_output(options)
         return int(options.run(options))
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError, ImportError) as error:
-        if os.environ.get("TFF_DEBUG"):
-            raise
-        print(f"error: {error or type(error).__name__}", file=sys.stderr)
-        wrong = (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
-        return 2 if isinstance(error, wrong) else 1
+
+    told = failures.printable(shlex.join(["tff", *given]))
+    return failures.guarded(run, f"running {told[:300]}", debug="--traceback" in given)

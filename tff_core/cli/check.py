@@ -38,8 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
     found = audit.audit(options.folder, progress=common.bar(options))
     if options.out:
-        table = found.pictures.to_csv(index=False, lineterminator="\n")
-        write_text(options.out, table.encode("utf-8", "backslashreplace").decode())
+        write_text(options.out, common.csv_text(found.pictures))
         common.note(options, f"written: {common.shown(options.out)}")
     if options.json:
         print(json.dumps(common.plain(found.as_dict()), indent=1))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import math
-import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tff_core.store import failures
 
 if TYPE_CHECKING:  # torch, pandas and friends are imported where they are used: --help must not wait for them
     import pandas as pd
@@ -40,6 +43,7 @@ def command(
     made.set_defaults(run=run)
     made.add_argument("--json", action="store_true", help="answer with one JSON object")
     made.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
+    made.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return made
 
 
@@ -112,15 +116,53 @@ def positive(text: str) -> int:
 # ------------------------------------------------------------------------------------------------- loading
 
 
+def check_output(options: argparse.Namespace) -> None:
+    """See, before any work, that ``--out`` can be written and is none of the files that are read."""
+    out = getattr(options, "out", None)
+    if out is None:
+        return
+    must_be_writable(out, folder=options.command == "rank")
+    read = [*getattr(options, "paths", []), *filter(None, [getattr(options, "weights", None)])]
+    if any(out.exists() and path.exists() and out.samefile(path) for path in read):
+        raise ValueError(f"--out {out} is one of the files to be read: choose another, it would be lost")
+
+
+def must_be_writable(path: Path, folder: bool = False) -> None:
+    """ValueError or OSError where a file, or with ``folder`` a folder, cannot be written at this place.
+
+    Nothing is left there: what does not exist yet is not made.
+    """
+    if folder and path.exists() and not path.is_dir():
+        raise ValueError(f"--out {path} is a file: expected a folder; choose another place")
+    if not folder and path.is_dir():
+        raise ValueError(f"--out {path} is a folder: expected a file; name one in it")
+    place = path.absolute() if folder else path.absolute().parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {place} is no folder; choose another place")
+    try:
+        # permissions tell little, of network disks and for root: only writing does
+        with tempfile.TemporaryFile(dir=place):
+            pass
+        for part in (path.name, f".{path.name}.xxxxxxxx"):  # the name of what is written first is longer
+            (place / part).exists()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise OSError(
+            f"{path} cannot be written ({why}): expected a place that you may write to; choose another"
+        ) from error
+
+
 def bar(options: argparse.Namespace) -> bool:
     """Whether a progress bar is shown: on a terminal, unless it should be quiet."""
     return not options.quiet and sys.stderr.isatty()
 
 
 def note(options: argparse.Namespace, text: str) -> None:
-    """Say something beside the answer."""
+    """Say something beside the answer; several lines stay several, but nothing in them steers a terminal."""
     if not options.quiet:
-        print(text, file=sys.stderr)
+        failures.say("\n".join(shown(line) for line in text.split("\n")))
 
 
 def project() -> Path | None:
@@ -248,8 +290,7 @@ def images(options: argparse.Namespace, store: Store, dataset: str, part: str = 
 
 def shown(path: object) -> str:
     """A path for people: bytes that are no text, and characters that steer a terminal, are escaped."""
-    text = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return failures.printable(path)
 
 
 def plain(value: Any) -> Any:
@@ -275,22 +316,30 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if value is not None} for row in rows]
 
 
+def csv_text(frame: pd.DataFrame) -> str:
+    """A table as CSV that reads back with as many rows, whatever stands in its cells.
+
+    Bytes of file names that are no text are escaped.
+    """
+    # a name may hold a carriage return: readers take it for the end of a line, and the writer leaves it bare
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    returns = any(texts[name].astype(str).str.contains("\r", regex=False).any() for name in texts)
+    quoting: Any = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    text: str = frame.to_csv(index=False, lineterminator="\n", quoting=quoting)
+    return failures.utf8(text)
+
+
 def answer(options: argparse.Namespace, facts: Mapping[str, Any], frame: pd.DataFrame | None = None) -> None:
     """Give the rows as CSV, or with ``--json`` facts and rows as one object; to ``--out`` if there is one."""
-    import io
-
     if options.json:
         whole = plain(facts) | ({} if frame is None else {"rows": records(frame)})
         text = json.dumps(whole, indent=1) + "\n"
     else:
-        stream = io.StringIO()
-        if frame is not None:
-            frame.to_csv(stream, index=False, lineterminator="\n")
-        text = stream.getvalue()
-    # names of files may hold bytes that are no text
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        text = "" if frame is None else csv_text(frame)
     out = getattr(options, "out", None)
     if out is None:
+        if sys.stdout.isatty():
+            text = "\n".join(shown(line) for line in text.split("\n"))
         sys.stdout.write(text)
         sys.stdout.flush()
     else:

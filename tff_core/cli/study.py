@@ -52,7 +52,7 @@ def add_to(commands: Any) -> None:
         "--data", type=Path, metavar="DIR", help="other reals and fakes (default: validation's)"
     )
     made.add_argument("--n", type=common.positive, help="at most so many pictures of each label")
-    made.add_argument("--k", type=common.positive, help="maps to show (default: the paper's number)")
+    made.add_argument("--k", type=common.positive, help="maps to show (default: paper's number, or 0.5 %%)")
     made.add_argument(
         "--confidence", type=float, default=0.9, help="for a picture to count (default: %(default)s)"
     )
@@ -70,7 +70,7 @@ def add_to(commands: Any) -> None:
         common.add_detector(made, weights=name != "sensitivity")
         common.add_pictures(made)
         if name != "color":
-            default = "default: 20" if name == "patches" else "default: the paper's number"
+            default = "default: 20" if name == "patches" else "default: the paper's number, or 0.5 %%"
             made.add_argument("--k", type=common.positive, help=f"how many maps count as top ({default})")
         if name in ("patches", "median"):
             made.add_argument(
@@ -90,6 +90,7 @@ def train(options: argparse.Namespace) -> int:
     from tff_core.store.results import Store, read_json
 
     spec = detectors.get(options.detector)
+    common.must_be_writable(Store(options.build).detector(spec.name, options.seed))
     changes = {"n": options.n, "epochs": options.epochs, "batch_size": options.batch_size}
     path = training.train(
         spec,
@@ -123,6 +124,8 @@ def rank(options: argparse.Namespace) -> int:
         raise ValueError("--data needs --out DIR: the build's own ranking is not replaced by another's")
     else:
         paths = {label: store.omega(trained.spec.name, options.seed, label) for label in study.LABELS}
+    for path in paths.values():
+        common.must_be_writable(path)
     omegas = study.rank_pictures(
         trained,
         found,
@@ -134,7 +137,7 @@ def rank(options: argparse.Namespace) -> int:
         progress=common.bar(options),
         title=trained.spec.name,
     )
-    k = options.k or trained.spec.k
+    k = _k(options, trained, len(omegas[study.LABELS[0]]))
     facts: dict[str, Any] = {"detector": trained.spec.name}
     rows = []
     for label, path in paths.items():
@@ -268,7 +271,7 @@ def median(options: argparse.Namespace) -> int:
     trained, where, store = common.load(options)
     net = lrp.canonize(trained.model)
     omega = _omega(options, store, trained, net)
-    k = options.k or trained.spec.k
+    k = _k(options, trained, len(omega))
     groups = {"top-k": [omega.top(k)], "matched-k": [omega.matched(k, seed=0)]}
     chosen = common.images(options, store, trained.spec.dataset).where(
         label=1, first=options.n or sys.maxsize
@@ -324,6 +327,23 @@ def _omega(
             f"tff rank --detector {trained.spec.name} --seed {options.seed}"
         )
     return ffrs.Omega.from_csv(path, net)
+
+
+SHARE = 0.005  # of all feature maps are the paper's top ones: 114 of ResNet-50's 22,720
+
+
+def _k(options: argparse.Namespace, trained: detectors.Detector, maps: int) -> int:
+    """How many feature maps count as top: as asked for, else the detector's own, else the paper's share."""
+    from tff_core import detectors
+
+    own = options.k or trained.spec.top or detectors.architecture(trained.spec.arch).k
+    if own:
+        return int(own)
+    k = max(1, round(SHARE * maps))
+    common.note(
+        options, f"top {k} of {maps} feature maps, {SHARE:.1%} of them as in the paper; --k changes it"
+    )
+    return k
 
 
 def _say(options: argparse.Namespace, facts: dict[str, Any], line: str) -> None:

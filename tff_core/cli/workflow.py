@@ -232,6 +232,7 @@ def chapter(options: argparse.Namespace) -> int:
     if options.build and "build" in known:
         values.setdefault("build", str(store.root))
     out = (options.out or store.root / "runs" / f"{source.stem}.ipynb").resolve()
+    common.must_be_writable(out)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
     notebook.cells = relevant(notebook.cells, {**defaults(notebook), **values})

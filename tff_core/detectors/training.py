@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from tff_core import detectors, metrics
 from tff_core.pictures import data
-from tff_core.store import memory
+from tff_core.store import failures, memory
 from tff_core.store.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
 
 _RECIPE = 3  # raised when a change to this module changes the weights that it makes
@@ -471,8 +471,9 @@ def main(arguments: list[str] | None = None) -> int:
         "epochs": options.epochs,
         "batch_size": options.batch_size,
     }
-    spec = detectors.get(options.detector)
-    try:
+
+    def run() -> None:
+        spec = detectors.get(options.detector)
         path = train(
             spec,
             options.seed,
@@ -481,14 +482,12 @@ def main(arguments: list[str] | None = None) -> int:
             settings=config(spec, **{name: value for name, value in chosen.items() if value is not None}),
             device=options.device,
         )
-    except (OSError, ValueError, FloatingPointError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, FileNotFoundError | ValueError) else 1
-    warning = read_json(path.with_suffix(".json"))["validation"].get("warning")
-    if warning:
-        print(f"warning: {spec.name} {warning}", file=sys.stderr)
-    print(path)
-    return 0
+        warning = read_json(path.with_suffix(".json"))["validation"].get("warning")
+        if warning:
+            print(f"warning: {spec.name} {warning}", file=sys.stderr)
+        print(path)
+
+    return failures.guarded(run, f"training {options.detector}, seed {options.seed}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 from tff_core.miniature import adversarial, generators
 from tff_core.miniature.sample import sample
 from tff_core.pictures.data import PARTS
+from tff_core.store import failures
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,24 +41,23 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # small nets: a second thread costs more than it brings
-    try:
-        if options.command == "sample":
-            made = sample(options.part, options.generator, options.out, options.n, options.seed,
-                                 options.size, progress=not options.quiet)  # fmt: skip
-            print(f"{options.out}: {made['counts']['real']} real, {made['counts']['fake']} fake, "
-                  f"content {made['content_hash']}")  # fmt: skip
-        else:
-            name = f"{options.generator}.s{options.seed}.safetensors"
-            path = adversarial.train(
-                options.generator, options.seed, options.out or generators.WEIGHTS / name,
-                adversarial.Settings(steps=options.steps), snapshots=tuple(options.snapshots),
-                progress=not options.quiet,
-            )  # fmt: skip
-            print(path)
-    except (ValueError, OSError, ArithmeticError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return failures.guarded(lambda: _run(options), f"making {options.out}")
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.command == "sample":
+        made = sample(options.part, options.generator, options.out, options.n, options.seed,
+                      options.size, progress=not options.quiet)  # fmt: skip
+        print(f"{options.out}: {made['counts']['real']} real, {made['counts']['fake']} fake, "
+              f"content {made['content_hash']}")  # fmt: skip
+        return
+    name = f"{options.generator}.s{options.seed}.safetensors"
+    path = adversarial.train(
+        options.generator, options.seed, options.out or generators.WEIGHTS / name,
+        adversarial.Settings(steps=options.steps), snapshots=tuple(options.snapshots),
+        progress=not options.quiet,
+    )  # fmt: skip
+    print(path)
 
 
 if __name__ == "__main__":

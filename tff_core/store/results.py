@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tff_core.store import failures
+
 _ABANDONED = 3600.0  # seconds after which an unfinished file is nobody's any more
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "efficientnet-pytorch", "plotly")
 
@@ -78,9 +80,9 @@ def _explained(error: OSError, path: Path) -> OSError:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8, whole or not at all; what is no text (see `failures.utf8`) is escaped."""
     with atomic_write(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(failures.utf8(text), encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:

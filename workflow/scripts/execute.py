@@ -21,6 +21,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 import pairs
+import steps
 from tff_core.book.notebooks import defaults, relevant
 from tff_core.store.results import fingerprint, read_json, write_text
 
@@ -137,4 +138,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    steps.run(main)

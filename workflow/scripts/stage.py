@@ -19,6 +19,7 @@ import yaml
 
 import grid
 import pairs
+import steps
 from tff_core.store.results import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,20 +118,15 @@ def build(folder: Path, site: Path, preview: bool) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def main() -> int:
+def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=json.loads, required=True, help="the grid's configuration as JSON")
     parser.add_argument("--preview", action="store_true", help="also stage pages that are not executed yet")
     options = parser.parse_args()
-    try:
-        stage(options.config, Path("book"), Path("executed"), options.preview)
-        build(Path("book"), Path("html"), options.preview)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    stage(options.config, Path("book"), Path("executed"), options.preview)
+    build(Path("book"), Path("html"), options.preview)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    steps.run(main)

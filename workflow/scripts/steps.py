@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tff_core.store import failures
 from tff_core.store.results import atomic_write
 
 if TYPE_CHECKING:  # loaded where it is used: steps that only put tables together start without it
@@ -49,10 +51,7 @@ def collect(parts: Iterable[Path], table: Path) -> None:
         pd.concat(rows).to_csv(part, index=False)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a step and exit: 0 done, 1 with one sentence where it failed for a reason that it can name."""
-    try:
-        main()
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+def run(main: Callable[[], int | None]) -> None:
+    """Run a step and exit: 0 done, 1 with one sentence where it failed, whatever the reason."""
+    doing = f"running {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300]}"
+    sys.exit(failures.guarded(main, doing, wrong=failures.FAILED))

@@ -142,9 +142,14 @@ def _run(channel: socket.socket) -> None:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
+    except Exception as error:  # before the step could take care of that itself: a library is not there
         status = 1
+        try:
+            from tff_core.store import failures
+
+            print(f"error: {failures.sentence(error, f'starting {first}')}", file=sys.stderr)
+        except Exception:
+            traceback.print_exc()
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
