@@ -573,6 +573,73 @@ def test_run_finds_chapters_by_name_number_or_part() -> None:
         workflow.find("color", folder)
 
 
+ODD = (
+    "no",
+    "on",
+    "1e5",
+    "007",
+    "null",
+    "~",
+    "2024-01-01",
+    "a: b",
+    "[x",
+    "{",
+    "- a",
+    "#",
+    "'",
+    "*a",
+    "é\n",
+    "",
+)
+
+
+@pytest.mark.parametrize("written", ODD)
+def test_a_text_is_kept_letter_by_letter_and_anything_else_is_of_its_type_or_refused(written: str) -> None:
+    assert workflow.value(written, "resnet50-miniature") == written
+    for default in (3, 0.5, True, None, ["a"], [0, 1], {"a": 1}, ("a",), []):
+        try:
+            found = workflow.value(written, default)
+        except ValueError as error:
+            assert "expected" in str(error) and "\n" not in str(error)
+        else:
+            kinds = (type(default),) if default is not None else (int, float, list, str, type(None))
+            assert isinstance(found, (list,) if isinstance(default, tuple) else kinds)
+
+
+def test_a_value_has_the_type_of_its_default() -> None:
+    for written, default, expected in (
+        ("010", 1, 10),
+        ("1e5", 0.1, 1e5),
+        ("5", 0.5, 5.0),
+        ("yes", False, True),
+        ("No", True, False),
+        ("1e5", None, 1e5),
+        ("20", None, 20),
+        ("None", None, None),
+        ("[1, 2]", None, [1, 2]),
+        ("'no'", None, "no"),
+        ("[no, 007, 1e5, null]", ["progan"], ["no", "007", "1e5", "null"]),
+        ("['a, b', c]", ["progan"], ["a, b", "c"]),
+        ("[0, 010]", [1], [0, 10]),
+        ("[a, 1]", [], ["a", "1"]),
+        ("{a: 1}", {}, {"a": 1}),
+    ):
+        found = workflow.value(written, default)
+        assert found == expected and type(found) is type(expected), written
+    for written, default, expected in (
+        ("1.5", 1, "a whole number"),
+        ("nan", 0.5, "a number"),
+        ("progan", ["progan"], "a list, such as"),
+        ("[a]", [0], "a whole number"),
+        ("[[a]]", ["progan"], "members such as 'progan'"),
+        ("[" * 3000, ["progan"], "cannot be read as YAML"),
+        ("maybe", True, "true or false"),
+        ("no", None, "a number, a list, quoted text or null"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            workflow.value(written, default)
+
+
 @pytest.mark.slow
 def test_run_executes_a_notebook(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -594,6 +661,8 @@ def test_run_executes_a_notebook(
     capsys.readouterr()
     assert main(["run", "01", "-p", "nonsense", "5"]) == 2
     assert "no parameter 'nonsense': expected one of n, names" in capsys.readouterr().err
+    assert main(["run", "01", "-p", "n", "many"]) == 2
+    assert "-p n 'many': expected a whole number; 01_x has 1" in capsys.readouterr().err
     before = out.read_bytes()
     assert main(["run", "01", "-p", "n", "10", "--out", str(out)]) == 1
     assert "AssertionError: too large" in capsys.readouterr().err and out.read_bytes() == before

@@ -88,7 +88,7 @@ def settings(text: str) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as of a date that there is not
         raise argparse.ArgumentTypeError(f"{text}: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
         raise argparse.ArgumentTypeError(f"{text}: expected settings, such as '{{resize: 256, crop: 224}}'")

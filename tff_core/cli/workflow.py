@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 _RUN = """  tff run 05 -p detector efb0-miniature -p n 20
   tff run 03_sensitivity -p generators '[progan, cyclegan]' --out sensitivity.ipynb
-Values are read as YAML: 20 is a number, [a, b] a list. A chapter reads what `make` has computed."""
+A value has the type that the chapter gives it: text is taken letter by letter, lists are written [a, b], and
+where the chapter says None, a number is expected or null. A chapter reads what `make` has computed."""
 _ADD = """  tff add mygan pictures/mygan --title "My GAN"
   tff add wang05 --weights blur_jpg_prob0.5.pth --arch resnet50
   tff add mine --weights mine.pth --arch torchvision.models:resnet18 --k 20
@@ -211,31 +214,30 @@ def chapter(options: argparse.Namespace) -> int:
     source = find(options.chapter, root / "notebooks")
     import nbformat
     import papermill
-    import yaml
     from papermill.exceptions import PapermillExecutionError
 
     from tff_core.book.notebooks import defaults, relevant
     from tff_core.store.results import Store, write_text
 
     known = papermill.inspect_notebook(str(source))
-    values = {}
+    notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
+    own, values = defaults(notebook), {}
     for key, written in options.parameters:
         if key not in known:
             raise ValueError(
                 f"{source.stem} has no parameter {key!r}: expected one of {', '.join(known) or 'none'}"
             )
         try:
-            values[key] = yaml.safe_load(written)
-        except yaml.YAMLError as error:
-            raise ValueError(f"-p {key} {written}: {' '.join(str(error).split())}") from error
+            values[key] = value(written, own.get(key))
+        except ValueError as error:
+            raise ValueError(f"-p {key} {written!r}: {error}; {source.stem} has {own.get(key)!r}") from error
     store = Store(options.build)
     if options.build and "build" in known:
         values.setdefault("build", str(store.root))
     out = (options.out or store.root / "runs" / f"{source.stem}.ipynb").resolve()
     common.must_be_writable(out)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
-    notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
-    notebook.cells = relevant(notebook.cells, {**defaults(notebook), **values})
+    notebook.cells = relevant(notebook.cells, {**own, **values})
     try:
         done = papermill.execute_notebook(
             notebook,
@@ -260,6 +262,77 @@ def chapter(options: argparse.Namespace) -> int:
     else:
         print(common.shown(out))
     return 0
+
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def value(written: str, default: Any) -> Any:
+    """A parameter's value from the command line, of the type that its default has.
+
+    Text is kept letter by letter, whatever YAML would make of it (``no``, ``007``, ``2024-01-01``). Lists are
+    written in YAML's brackets, and their members are of the type of the default's. Where the default is None
+    a number, a list, quoted text or null is meant. ValueError says what was expected.
+    """
+    text = written.strip()
+    if isinstance(default, str):
+        return written
+    if isinstance(default, bool):
+        if text.lower() not in _BOOLEANS:
+            raise ValueError("expected true or false")
+        return _BOOLEANS[text.lower()]
+    if isinstance(default, int):
+        return _number(text, int, "a whole number")
+    if isinstance(default, float):
+        return _number(text, float, "a number")
+    if isinstance(default, list | tuple):
+        found = _yaml(text)
+        if not isinstance(found, list):
+            raise ValueError("expected a list, such as [a, b]")
+        return [_member(one, default[0] if default else "") for one in found]
+    if isinstance(default, dict):
+        found = _yaml(text, as_text=False)
+        if not isinstance(found, dict):
+            raise ValueError("expected settings, such as {a: 1}")
+        return found
+    if text.lower() in ("null", "none", "~", ""):
+        return None
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return _number(text, kind, "")
+    if text[0] in "[{\"'":
+        return _yaml(text, as_text=False)
+    raise ValueError("expected a number, a list, quoted text or null")
+
+
+def _member(found: Any, example: Any) -> Any:
+    """One member of a list, of the type of an example."""
+    if isinstance(found, str):
+        return value(found, example)
+    if isinstance(found, list) and isinstance(example, list | tuple):
+        return [_member(one, example[0] if example else "") for one in found]
+    raise ValueError(f"expected members such as {example!r}, found {found!r}")
+
+
+def _number(text: str, kind: type[int] | type[float], expected: str) -> float:
+    try:
+        number = kind(text)
+    except ValueError as error:
+        raise ValueError(f"expected {expected}") from error
+    if not math.isfinite(number):
+        raise ValueError(f"expected {expected}")
+    return number
+
+
+def _yaml(text: str, as_text: bool = True) -> Any:
+    """A value in YAML; ``as_text`` leaves everything between brackets and commas as it is written."""
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=yaml.BaseLoader if as_text else yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        first = " ".join(str(error).split())[:200]
+        raise ValueError(f"it cannot be read as YAML ({first}): expected a list such as [a, b]") from error
 
 
 def find(name: str, folder: Path) -> Path:
