@@ -18,6 +18,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
+from conftest import command as building
+from conftest import copy_project, environment
 from PIL import Image
 from torch import nn
 
@@ -354,6 +357,59 @@ def test_a_name_that_is_no_text_does_not_come_into_the_book(
     assert r"\udcff.png: its name is not text in UTF-8" in link(tmp_path, tmp_path / "out")
 
 
+ODD = """it's "a" [b-c] {d} {{e}} $HOME `f` %20 #g ü & ;*?"""
+
+
+@pytest.fixture(scope="module")
+def odd_project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The project in a folder whose name means something to shells and Snakemake, and a build beside."""
+    base = tmp_path_factory.mktemp("odd") / ODD
+    root, source = base / "project", base / "my {pictures}"
+    root.mkdir(parents=True)
+    copy_project(root)
+    for label in data.LABELS:
+        (source / label).mkdir(parents=True)
+        (source / label / "0.png").write_bytes(
+            encoded("PNG", Image.new("RGB", (64, 64), label[2:] == "real"))
+        )
+    weights = base / "{w}.pth"
+    torch.save(detectors.build("efb0").state_dict(), weights)
+    local = {
+        "added": ["mine"],
+        "sources": {"mine": {"test": str(source)}},
+        "external": {"theirs": {"weights": str(weights), "arch": "efb0", "k": 5}},
+        "names": {"mine": "My {x} [y]", "theirs": "$(theirs)"},
+    }
+    (root / "workflow" / "config.local.yaml").write_text(yaml.safe_dump(local))
+    return root, {**environment(), "TFF_BUILD": str(base / "build {b} [c]")}
+
+
+def test_the_whole_grid_is_planned_in_a_folder_of_any_name(odd_project: tuple[Path, dict[str, str]]) -> None:
+    root, variables = odd_project
+    done = subprocess.run(
+        building(root, "--dry-run"), cwd=root, env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = (Path(variables["TFF_BUILD"]) / "logs" / "snakemake.log").read_text()
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", told, re.MULTILINE))
+    assert {"sample", "link", "adopt", "train", "rank", "page", "chapter", "verdicts", "book"} <= set(planned)
+
+
+@pytest.mark.slow
+def test_steps_run_in_a_folder_of_any_name(odd_project: tuple[Path, dict[str, str]]) -> None:
+    root, variables = odd_project
+    # a notebook that needs pictures alone, and the site around it
+    done = subprocess.run(
+        building(root, "--until", "preview", "link"), cwd=root, env=variables, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = Path(variables["TFF_BUILD"])
+    assert (folder / "html" / "index.html").is_file()
+    manifest = results.read_json(folder / "data" / "miniature" / "test" / "mine" / data.MANIFEST)
+    assert manifest["source"] == str(root.parent / "my {pictures}")
+
+
 # -------------------------------------------------------------------------------------------- checkpoints
 
 
@@ -595,6 +651,25 @@ def test_an_answer_is_not_lost_to_the_encoding_of_the_terminal(
     assert done.returncode == 0, done.stderr
     found = list(csv.DictReader(io.StringIO(done.stdout.decode("latin-1"), newline="")))
     assert len(found) == 2 * len(NAMES) and all(row["decision"] in ("fake", "real") for row in found)
+
+
+def test_detect_loads_no_library_that_it_does_not_use(odd: Path, weights: Path) -> None:
+    picture = str(odd / "0_real" / "plain.png")
+    arguments = ["detect", picture, "--weights", str(weights), "--arch", "smallest:make", "--quiet"]
+    others = (
+        "IPython", "captum", "jupytext", "matplotlib", "nbformat", "papermill",
+        "plotly", "scipy.stats", "skimage", "sklearn", "snakemake", "tff_core.lrp", "tff_core.features",
+        "tff_core.figures", "tff_core.miniature", "tff_core.book", "tff_core.detectors.training",
+    )  # fmt: skip
+    probe = (
+        f"import sys\nfrom tff_core.cli import main\nassert main({arguments}) == 0\n"
+        f"print([name for name in {others} if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{SCRIPTS.parents[1]}{os.pathsep}{weights.parent}"}
+    done = subprocess.run(
+        [sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(

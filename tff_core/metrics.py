@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
-from scipy.stats import mannwhitneyu
-from sklearn.metrics import roc_curve
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -75,6 +73,8 @@ def gmean_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
 
 def best_threshold(labels: ArrayLike, scores: ArrayLike) -> float | None:
     """As `gmean_threshold`; None where no threshold calls at least one real and one fake right."""
+    from sklearn.metrics import roc_curve  # takes a second to load, and few commands calibrate
+
     y, s = _checked(labels, scores)
     # collinear points are kept: on a slanted piece of the curve the best G-mean lies between its ends
     fpr, tpr, thresholds = roc_curve(y, s, drop_intermediate=False)
@@ -121,6 +121,8 @@ def order(labels: ArrayLike, scores: ArrayLike) -> Order:
 
     Raises ValueError where only one label is present or a score is not finite.
     """
+    from scipy.stats import mannwhitneyu  # as above
+
     y, s = _checked(labels, scores)
     fake, real = s[y == 1], s[y == 0]
     low, high = (mannwhitneyu(fake, real, alternative=side) for side in ("less", "greater"))

@@ -119,6 +119,47 @@ def test_wrong_options_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert parser().parse_args(["detect", "x"]).detector == common.DEFAULT
 
 
+def test_the_top_maps_of_a_network_without_a_number_are_the_papers_share(
+    store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, labelled = tmp_path / "w.pth", pictures(tmp_path / "set")
+    state = tiny().state_dict()
+    logits = detectors.logits(tiny().eval(), data.batches(data.scan(labelled)))
+    state["7.weight"] *= 1e4  # sure of both labels
+    state["7.bias"] = (state["7.bias"] - float(np.median(logits))) * 1e4
+    torch.save(state, weights)
+    network = ["--weights", str(weights), "--arch", f"{__name__}:tiny", "--data", str(labelled)]
+    assert main(["rank", *network, "--out", str(tmp_path), "--confidence", "0.5", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert [row["label"] for row in json.loads(captured.out)["rows"]] == ["real", "fake"]
+    assert "top 1 of 10 feature maps, 0.5% as in the paper; --k changes that" in captured.err
+    ranking = ["--omega", str(tmp_path / "w-fake.csv")]
+    assert main(["median", *network, *ranking]) == 0
+    assert len(rows(capsys.readouterr().out)) == 2
+    assert main(["patches", *network, *ranking, "--out", str(tmp_path / "p.html")]) == 0
+    capsys.readouterr()
+    # more maps than there are: said before a picture is looked at
+    for command in ("median",):
+        assert main([command, *network, *ranking, "--k", "99"]) == 2
+        assert "99" in capsys.readouterr().err
+
+
+def test_a_network_that_cannot_be_made_ends_with_2(
+    store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, picture = tmp_path / "w.pth", str(pictures(tmp_path / "set", n=1) / "0_real" / "0.png")
+    state = tiny().state_dict()
+    torch.save({"state_dict": {**state, "0.weight": torch.zeros(6, 6, 3, 3)}}, weights)
+    for arch, reason in (
+        ("torchvision.models:resnet", "resnet is a module"),
+        ("torch.nn:Linear", "needs the arguments in_features, out_features"),
+        (f"{__name__}:tiny", "has shape (6, 6, 3, 3), expected (6, 3, 3, 3) (the file's network takes 6"),
+    ):
+        assert main(["detect", picture, "--weights", str(weights), "--arch", arch]) == 2
+        error = capsys.readouterr().err
+        assert reason in error and error.count("\n") == 1 and "foresaw" not in error
+
+
 def test_detect_says_what_the_network_says(store: results.Store, capsys: pytest.CaptureFixture[str]) -> None:
     folder = store.data("miniature", "test", "progan")
     assert main(["detect", str(folder)]) == 0

@@ -340,9 +340,7 @@ def _k(options: argparse.Namespace, trained: detectors.Detector, maps: int) -> i
     if own:
         return int(own)
     k = max(1, round(SHARE * maps))
-    common.note(
-        options, f"top {k} of {maps} feature maps, {SHARE:.1%} of them as in the paper; --k changes it"
-    )
+    common.note(options, f"top {k} of {maps} feature maps, {SHARE:.1%} as in the paper; --k changes that")
     return k
 
 

@@ -29,6 +29,7 @@ import psutil
 import yaml
 
 import grid
+from tff_core.store import failures
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED_GB = 2.0
@@ -512,6 +513,11 @@ def main() -> int:
         return 1
     except BuildError as error:
         print(f"make: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if os.environ.get(failures.DEBUG):
+            raise
+        print(f"make: {failures.sentence(error, f'building in {folder}')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept, and the next `make` continues", file=sys.stderr)

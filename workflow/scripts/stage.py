@@ -100,7 +100,9 @@ def build(folder: Path, site: Path, preview: bool) -> None:
     without a warning; a preview may have references to results that do not exist yet.
     """
     strict = [] if preview else ["-W", "-n", "--keep-going"]
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(folder), *strict]
+    # its own script would not start where the environment lies in a folder whose name a shell changes
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command = [*jupyter_book, "build", str(folder), *strict]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr, sep="\n")
     if done.returncode:
