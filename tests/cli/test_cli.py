@@ -435,6 +435,9 @@ def test_add_registers_a_generator_after_a_check(
         (["-p", str(folder)], ""),
         (["a b", str(folder)], "is no name"),
         (["", str(folder)], "is no name"),
+        (["all", str(folder)], "it stands for all generators together"),
+        (["007", str(folder)], "would read it back as a number"),
+        (["NA", str(folder)], "would read it back as a missing value"),
         (["new", str(tmp_path / "nowhere")], "is no folder"),
         (["new", str(one)], "only one label"),
         (["new", str(broken)], "cannot be read"),
@@ -448,6 +451,24 @@ def test_add_registers_a_generator_after_a_check(
         assert code == 2
         assert reason in capsys.readouterr().err
     assert (checkout / "workflow" / "config.local.yaml").read_bytes() == before
+
+
+def test_add_counts_all_classes_wherever_the_folder_is_called_from(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, group in enumerate(("cat", "dog", "007")):
+        pictures(tmp_path / "mygan" / "test" / group, n=3, seed=seed)
+    answers = []
+    for i, (here, called) in enumerate(
+        ((tmp_path, "mygan/test"), (tmp_path / "mygan" / "test", "."), (tmp_path, f"{tmp_path}/mygan/test/"))
+    ):
+        monkeypatch.setattr(common, "checkout", lambda _: checkout)
+        monkeypatch.chdir(here)
+        assert main(["add", f"mygan{i}x", called, "--json"]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert [one["pictures"] for one in answers] == [{"real": 9, "fake": 9}] * 3
+    local = yaml.safe_load((checkout / "workflow" / "config.local.yaml").read_text(encoding="utf-8"))
+    assert {one["test"] for one in local["sources"].values()} == {str(tmp_path / "mygan" / "test")}
 
 
 def test_add_registers_a_detector_that_is_what_it_claims(
