@@ -306,6 +306,34 @@ def test_memory_of_the_gpu_that_runs_out_makes_batches_smaller() -> None:
     assert asked[0] == 7 and max(asked[2:]) <= 3
 
 
+def test_detect_says_what_it_dropped_and_judges_nothing_twice(
+    store: results.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, own = np.random.default_rng(0), tmp_path / "own"
+    own.mkdir()
+    for name, channels in (("a", 3), ("b", 4), ("007", 4), ("NA", 3)):
+        pixels = rng.integers(0, 250, (16, 16, channels), dtype=np.uint8)
+        Image.fromarray(pixels).save(own / f"{name}.png")
+    (own / "x").mkdir()
+    (own / "__MACOSX").mkdir()
+    (own / "__MACOSX" / "._a.png").write_bytes(b"x")
+    (own / "link.png").symlink_to("a.png")
+    monkeypatch.chdir(own)
+    spellings = ["a.png", str(own / "a.png"), "./x/../a.png", "link.png"]
+    assert main(["detect", *spellings]) == 0
+    out, err = capsys.readouterr()
+    assert [row["path"] for row in rows(out)] == ["a.png"] and "transparen" not in err
+    assert main(["detect", *spellings, "."]) == 0
+    out, err = capsys.readouterr()
+    assert [row["path"] for row in rows(out)] == ["a.png", "007.png", "NA.png", "b.png"]
+    assert {row["decision"] for row in rows(out)} <= {"fake", "real", "unsure"}
+    assert "2 are transparent in parts: their transparency was dropped" in err
+    assert "2 files or folders were left out" in err
+    assert main(["detect", ".", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["transparent"] == 2 and told["left_out"] == ["__MACOSX", "link.png"]
+
+
 def test_explain_writes_a_report(
     store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -476,6 +504,9 @@ def test_add_registers_a_generator_after_a_check(
         (["-p", str(folder)], ""),
         (["a b", str(folder)], "is no name"),
         (["", str(folder)], "is no name"),
+        (["all", str(folder)], "it stands for all generators together"),
+        (["007", str(folder)], "would read it back as a number"),
+        (["NA", str(folder)], "would read it back as a missing value"),
         (["new", str(tmp_path / "nowhere")], "is no folder"),
         (["new", str(one)], "only one label"),
         (["new", str(broken)], "cannot be read"),
@@ -489,6 +520,24 @@ def test_add_registers_a_generator_after_a_check(
         assert code == 2
         assert reason in capsys.readouterr().err
     assert (checkout / "workflow" / "config.local.yaml").read_bytes() == before
+
+
+def test_add_counts_all_classes_wherever_the_folder_is_called_from(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, group in enumerate(("cat", "dog", "007")):
+        pictures(tmp_path / "mygan" / "test" / group, n=3, seed=seed)
+    answers = []
+    for i, (here, called) in enumerate(
+        ((tmp_path, "mygan/test"), (tmp_path / "mygan" / "test", "."), (tmp_path, f"{tmp_path}/mygan/test/"))
+    ):
+        monkeypatch.setattr(common, "checkout", lambda _: checkout)
+        monkeypatch.chdir(here)
+        assert main(["add", f"mygan{i}x", called, "--json"]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert [one["pictures"] for one in answers] == [{"real": 9, "fake": 9}] * 3
+    local = yaml.safe_load((checkout / "workflow" / "config.local.yaml").read_text(encoding="utf-8"))
+    assert {one["test"] for one in local["sources"].values()} == {str(tmp_path / "mygan" / "test")}
 
 
 def test_add_registers_a_detector_that_is_what_it_claims(

@@ -66,9 +66,11 @@ def run(options: argparse.Namespace) -> int:
                     preprocessing=trained.spec.preprocessing,
                 )
             )
-        except (data.PictureError, FileNotFoundError) as error:
-            broken.append(str(error))
-            common.note(options, f"left out: {common.shown(error)}")
+        except (data.PictureError, FileNotFoundError, RuntimeError) as error:
+            # what a network says of a picture that is too small for it does not name the picture
+            told = str(error) if str(path) in str(error) else f"{path}: {' '.join(str(error).split())}"
+            broken.append(told)
+            common.note(options, f"left out: {common.shown(told)}")
     if not explained:
         raise ValueError(f"none of {len(chosen)} pictures could be explained; the first: {broken[0]}")
     facts = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,6 @@ _ADD = """  tff add mygan pictures/mygan --title "My GAN"
   tff add mine --weights mine.pth --arch torchvision.models:resnet18 --k 20
 Then run make: it adds the pages, table rows and verdicts. What was added
 stands in workflow/config.local.yaml, which git ignores; delete it there to take it back."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _HEADER = "# What `tff add` has put beside workflow/config.yaml; git ignores this file.\n"
 
 
@@ -60,13 +58,11 @@ def add(options: argparse.Namespace) -> int:
     """Check, then register."""
     import json
 
+    from tff_core.store import names
+
     root = common.checkout("tff add")
     name = options.name
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} is no name for the book: expected at most 40 letters, digits, - and _, beginning with "
-            "a letter or digit; choose another and give the full one with --title"
-        )
+    names.check(name)
     if (options.folder is None) == (options.weights is None):
         raise ValueError("expected either DIR, the pictures of a generator, or --weights FILE of a detector")
     config = common.local_config(root)
@@ -89,6 +85,7 @@ def add(options: argparse.Namespace) -> int:
 
 def _is_new(name: str, root: Path, config: Mapping[str, Any]) -> None:
     from tff_core import detectors
+    from tff_core.store import names
 
     base = _base(root)
     taken = {
@@ -100,10 +97,9 @@ def _is_new(name: str, root: Path, config: Mapping[str, Any]) -> None:
         *detectors.classifiers(),
     }
     # file systems that do not tell case apart would mix them up
-    same = [other for other in taken if other.lower() == name.lower()]
-    if same:
+    if same := names.same(name, sorted(taken)):
         raise ValueError(
-            f"{same[0]} is already in the book: choose another name, or delete its lines from "
+            f"{same} is already in the book: choose another name, or delete its lines from "
             f"{root / 'workflow' / 'config.local.yaml'} first"
         )
 
@@ -121,8 +117,8 @@ def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str,
     if options.arch or options.k or options.preprocessing:
         raise ValueError("--arch, --k and --preprocessing belong to --weights, not to a folder of pictures")
     folder = options.folder.expanduser().resolve()
-    data.scan(folder)  # one generator, with both labels
-    found = audit.audit(folder, progress=common.bar(options))
+    images = data.scan(folder)  # one generator, with both labels
+    found = audit.audit(folder, whole=True, progress=common.bar(options))
     for one in found.findings:
         common.note(options, f"{one.level}: {common.shown(one.detail)}")
     if not found.usable:
@@ -130,9 +126,8 @@ def _generator(options: argparse.Namespace, config: dict[str, Any]) -> dict[str,
         raise ValueError(f"{folder} was not added: {first.detail}; `tff check {folder}` tells more")
     config["added"] = [*config.get("added", []), options.name]
     config["sources"] = dict(config.get("sources", {})) | {options.name: {"test": str(folder)}}
-    row = found.folders.iloc[0]
     return {
-        "pictures": {"real": row["real"], "fake": row["fake"]},
+        "pictures": {"real": images.counts[0], "fake": images.counts[1]},
         "warnings": [one.detail for one in found.of("warning")],
     }
 

@@ -29,7 +29,7 @@ import psutil
 import yaml
 
 import grid
-from tff_core.store import failures
+from tff_core.store import failures, names
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED_GB = 2.0
@@ -84,12 +84,29 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
             config[key] = value
     if everything:
         config["detectors"] = config["all_detectors"]
+    if config["added"] is None:  # `added:` with its entries taken away
+        config["added"] = []
+    if not isinstance(config["added"], list):
+        raise BuildError(f"workflow configuration: added is {config['added']!r}; expected a list of names")
     for key in ("detectors", "generators", "seeds"):
         if not isinstance(config[key], list) or not config[key]:
             raise BuildError(f"workflow configuration: {key} is {config[key]!r}; expected a list, not empty")
+    check_names(config)
     check_external(config)
     check_sources(config)
     return config
+
+
+def check_names(config: dict[str, Any]) -> None:
+    """BuildError where a name is none that files, tables and pages keep letter by letter."""
+    generators = [*config["generators"], *config["added"]]
+    detectors = [*config["detectors"], *config["external"], *config["robust"].values()]
+    try:
+        names.check_all(generators, "generator")
+        names.check_all(config["sources"], "generator of `sources`")
+        names.check_all(dict.fromkeys(detectors), "detector")
+    except ValueError as error:
+        raise BuildError(f"workflow configuration: {error}") from error
 
 
 def on_disk(path: object) -> str:
@@ -136,8 +153,6 @@ def check_sources(config: dict[str, Any]) -> None:
                         f"expected sources: {{{name}: {{{part}: /path/to/its/folder}}}}"
                     )
     for name in config["added"]:
-        if name in config["generators"]:
-            raise BuildError(f"workflow configuration: generator {name!r} is listed twice; take one away")
         if "test" not in (config["sources"].get(name) or {}):
             raise BuildError(
                 f"workflow configuration: the added generator {name!r} has no pictures; expected "
