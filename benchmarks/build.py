@@ -4,10 +4,10 @@
     python benchmarks/build.py --build build --page book/performance.md   and put them into the page
 
 The unit is one step of training ResNet-50 (32 pictures of 64 pixels, float32, one thread, AdamW) by the
-clock, while a second process does the same: so two cores are as busy as in a build. It is measured here and now,
-so run this on the machine of the build, with nothing else at work. The build's clock time is what `make` recorded
-for a build that ran through in one go, times its cores; the table by kind of step comes from the workflow's own
-records.
+clock, while a second process does the same: two cores are as busy as in a build. It is measured here and
+now, so run it on the machine of the build, with nothing else at work. The build's clock time is what `make`
+recorded for a build that ran through in one go, times its cores; the table by kind of step is made from the
+workflow's records.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Steps:
 
     def __init__(self, arch: str = "resnet50", pictures: int = PICTURES, side: int = SIDE) -> None:
         torch.manual_seed(0)
-        self.model = detectors.build(arch).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        model = detectors.build(arch).train()
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-4)
         x = torch.randn(pictures, 3, side, side)
         self.x = x.contiguous(memory_format=torch.channels_last)
