@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tff_core import detectors
 from tff_core.pictures import data
 from tff_core.store import results
 
@@ -177,3 +179,50 @@ def test_larger_pictures_cost_more(throughput: ModuleType, monkeypatch: pytest.M
     )
     monkeypatch.setattr(throughput.detectors, "build", lambda arch: model)
     assert throughput.scale("x", 64, 256, torch.device("cpu"), budget=0.5) > 4
+
+
+@pytest.fixture
+def cost(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    spec = importlib.util.spec_from_file_location("benchmarks_build", ROOT / "benchmarks" / "build.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_build_costs_its_clock_time_on_all_cores_in_training_steps(
+    cost: ModuleType, throughput: ModuleType, build: Path
+) -> None:
+    kinds = cost.by_kind(throughput.durations(build))
+    assert kinds["scores"] == (1, 30.0)  # two jobs of one length cannot be told apart
+    assert kinds["chapter 05_lrp_max"] == (1, 40.0)
+    results.write_json(build / "logs" / "clock.json", {"seconds": 600.0, "cores": 2, "whole": True})
+    text = cost.table({"train": (5, 900.0)}, cost.Clock.of(build), [2.0, 1.0, 3.0], "CPU (x)")
+    assert "| train | 5 | 15.0 | 450 |" in text
+    assert "| cores waiting, and the workflow's own work |  | 5.0 | 150 |" in text
+    assert "**600 training steps**" in text and "median of 3, 1.00 to 3.00" in text
+
+
+@pytest.mark.parametrize("found", [None, {"seconds": 60.0, "cores": 2, "whole": False}])
+def test_a_build_that_did_not_run_through_has_no_cost(
+    cost: ModuleType, tmp_path: Path, found: dict[str, object] | None
+) -> None:
+    if found:
+        results.write_json(tmp_path / "logs" / "clock.json", found)
+    with pytest.raises(ValueError, match=r"no time of a build from nothing .* build once more"):
+        cost.Clock.of(tmp_path)
+
+
+def test_the_unit_is_a_step_that_trains(cost: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny() -> torch.nn.Module:
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 1)
+        )
+
+    monkeypatch.setitem(detectors.ARCHITECTURES, "tiny", detectors.Architecture("Tiny", 2, tiny))
+    steps = cost.Steps("tiny", 4, 8)
+    before = [p.detach().clone() for p in steps.model.parameters()]
+    assert steps.take() > 0 and steps.x.dtype == torch.float32
+    assert all(not torch.equal(a, b) for a, b in zip(before, steps.model.parameters(), strict=True))

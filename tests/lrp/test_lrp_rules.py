@@ -319,3 +319,19 @@ def test_a_convolution_of_few_positions_is_the_same_as_one_product(
     torch.testing.assert_close(linear._conv(x, weight, geometry, bias), expected)
     (adjoint,) = torch.autograd.grad((F.conv2d(x.requires_grad_(), weight, None, *geometry) * s).sum(), x)
     torch.testing.assert_close(linear._transposed(s, x.detach(), weight, geometry), adjoint)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("n", [2, 16])
+def test_a_1x1_convolution_is_the_same_for_few_and_for_many_pictures(stride: tuple[int, int], n: int) -> None:
+    """Few go through a matrix product, many through a convolution."""
+    torch.manual_seed(0)
+    x = torch.randn(n, 6, 4, 3, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.randn(5, 6, 1, 1, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
+    geometry = (stride, (0, 0), (1, 1), 1)
+    assert linear._is_product(x, weight, geometry) == (n == 2)
+    expected = F.conv2d(x, weight, bias, *geometry)
+    s = torch.randn_like(expected)
+    torch.testing.assert_close(linear._conv(x, weight, geometry, bias), expected)
+    (adjoint,) = torch.autograd.grad((F.conv2d(x.requires_grad_(), weight, None, *geometry) * s).sum(), x)
+    torch.testing.assert_close(linear._transposed(s, x.detach(), weight, geometry), adjoint)

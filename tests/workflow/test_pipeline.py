@@ -131,6 +131,14 @@ def test_a_detector_trained_elsewhere_has_one_seed_and_may_have_no_twin() -> Non
     assert "added/mine/own/08_color_robust" not in apart
 
 
+def test_a_twin_is_not_scored_under_sets_that_nothing_reads() -> None:
+    config = _config(draws_random=5)
+    assert grid.draws_random(config, "resnet50-miniature") == 5
+    assert grid.draws_random(config, "resnet50-miniature-cr") == 0
+    both = _config(draws_random=5, detectors=["resnet50-miniature", "resnet50-miniature-cr"])
+    assert grid.draws_random(both, "resnet50-miniature-cr") == 5
+
+
 def _dry_run(folder: Path, config: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     (folder / "config.json").write_text(json.dumps(config))
     return subprocess.run(

@@ -123,7 +123,7 @@ def site(net: Net, layer: str) -> int:
 
 
 @torch.no_grad()
-def sweep(net: Net, x: Tensor, plans: Sequence[Plan], rows: int = 128) -> Iterator[tuple[int, Tensor]]:
+def sweep(net: Net, x: Tensor, plans: Sequence[Plan], rows: int = 64) -> Iterator[tuple[int, Tensor]]:
     """Logits under many sets of replaced maps; what comes before a set's first layer is computed once.
 
     One pass through the network; where sets begin they branch off, several side by side in one batch of at

@@ -122,7 +122,7 @@ def ranking(net: lrp.Net, values: NDArray[np.floating], count: int = 1) -> Omega
 
 
 def ablation(
-    net: lrp.Net, batches: data.Pictures, maps: Iterable[FeatureMap], rows: int = 128
+    net: lrp.Net, batches: data.Pictures, maps: Iterable[FeatureMap], rows: int = 64
 ) -> dict[FeatureMap, float]:
     """By how much the mean logit of pictures (N, 3, H, W) falls when one map alone is dropped, for each map.
 
@@ -301,7 +301,7 @@ def measure(
     cases: Sequence[Case],
     *,
     batch_size: int = 60,
-    rows: int = 128,
+    rows: int = 64,
     preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> pd.DataFrame:
     """The logit of every picture in every case, and of the whole network (called `WHOLE`, k = 0).

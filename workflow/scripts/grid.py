@@ -171,6 +171,12 @@ def seeds(config: dict[str, Any], detector: str) -> list[int]:
     return list(config["robust_seeds"] if detector in config["robust"].values() else config["seeds"])
 
 
+def draws_random(config: dict[str, Any], detector: str) -> int:
+    """Random-k sets that a detector is scored under; of a colour-robust twin nothing reads them."""
+    twin = detector in config["robust"].values() and detector not in config["detectors"]
+    return 0 if twin else int(config["draws_random"])
+
+
 def of_detector(config: dict[str, Any], detector: str) -> dict[str, Any]:
     """What a notebook is told of a detector: its name, its twins' names, the seeds of each."""
     robust = config["robust"].get(detector, "")
