@@ -286,10 +286,10 @@ for generator in generators:
     )
 strict = contrast[contrast["contrast"] == "top-k - matched-k"]
 _, reverse, _ = verdicts.parted(strict)
-majority = [
-    g for g in generators if mean.loc[(g, "top-k"), "share_mood"] > 0.5
-]
-halves = sorted(set(contrast["n"]))
+own = contrast[contrast["contrast"] == "top-k"]
+most = verdicts.side(own["low"], own["high"], 0.5, seeds=own["seeds"])
+majority = own.loc[most == verdicts.FOR, "generator"].tolist()
+halves = sorted(set(strict["n"]))
 display(
     Markdown(
         "\n".join(lines)
@@ -303,8 +303,9 @@ display(
             else "."
         )
         + f"\n\n:::{{admonition}} Verdict: the top-k are colour-conditional\n:class: "
-        f"important\n\n**More than half of the top-k, as in the paper for ResNet-50**: on {len(majority)} of "
-        f"{len(generators)} generators{named(majority)}.\n\n**More than other maps of the same layers**: "
+        f"important\n\n**More than half of the top-k, as in the paper for ResNet-50**: "
+        f"with the whole interval on {len(majority)} of {len(generators)} generators{named(majority)}."
+        "\n\n**More than other maps of the same layers**: "
         f"the claim {sentence(strict)}."
         + (
             " Where it lies below, *fewer* of the top-k respond to gray than of their neighbours."

@@ -296,7 +296,12 @@ def test_focus_of_a_hand_case():
     assert table.loc[("classifier", "all"), "ratio"] == pytest.approx(1.8 / 1.2)
     both = table.loc[("detector - classifier", "all")]
     assert both["value"] == pytest.approx((-0.2 * 4 + 0.0) / 2.0)
-    assert both["low"] <= both["value"] <= both["high"] <= 0 and np.isnan(both["ratio"])
+    # two seeds that disagree exclude nothing
+    assert (
+        both["low"] < both["value"] < 0 < both["high"]
+        and both["covers"] == "seeds and pictures"
+        and np.isnan(both["ratio"])
+    )
     assert table.loc[("detector", "7"), ["n", "empty"]].tolist() == [2, 1]
     assert table.loc[("detector", "all"), ["n", "empty"]].tolist() == [3, 1]
     kept = table[table["ratio"].notna()]

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from torch import Tensor
 
-from tff_core import lrp, metrics
+from tff_core import intervals, lrp, metrics
 from tff_core.features import maxima
 from tff_core.features.names import FeatureMap
 from tff_core.lrp.canonize import Step
@@ -174,13 +174,13 @@ def drop_of_median(
     n: int = metrics.RESAMPLES,
     level: float = metrics.LEVEL,
     seed: int = 0,
-) -> metrics.Interval:
+) -> intervals.Pooled:
     """Median before minus median after, with a bootstrap interval over the pictures.
 
     ``before`` and ``after`` (N,) belong to the same pictures, so every resample draws both values of a
-    picture. With one row per detector seed, (S, N), it is the mean of the seeds' drops, and a resample also
-    draws seeds. A picture that does not count is NaN in both; it may count for one seed and not for another,
-    and a seed for which none counts is left out.
+    picture. With one row per detector seed, (S, N), it is the mean of the seeds' drops, with an interval over
+    seeds too, see `tff_core.intervals`. A picture that does not count is NaN in both; it may count for one
+    seed and not for another, and a seed for which none counts is left out.
 
     Raises ValueError where the two differ in shape, or no picture counts.
     """
@@ -197,27 +197,23 @@ def drop_of_median(
     drops = _median(x) - _median(y)
     drawn = np.random.default_rng(seed).integers(x.shape[1], size=(n, x.shape[1]))
     values = np.stack([_median(a[drawn]) - _median(b[drawn]) for a, b in zip(x, y, strict=True)], axis=1)
-    weights = metrics.seed_weights(len(x), n, seed)
-    usable = ~np.isnan(values)  # a resample may hold none of the few pictures that count
-    weighed = np.where(usable, weights, 0)
-    sums = weighed.sum(1)
-    means = (weighed * np.where(usable, values, 0)).sum(1)[sums > 0] / sums[sums > 0]
-    return metrics.Interval(float(drops.mean()), *metrics.percentiles(means, level))
+    # NaN: a resample may hold none of the few pictures that count
+    return intervals.over_seeds(drops, values, intervals.DIFFERENCE, level)
 
 
 def average(
     values: ArrayLike, n: int = metrics.RESAMPLES, level: float = metrics.LEVEL, seed: int = 0
-) -> metrics.Interval:
+) -> intervals.Pooled:
     """Mean of one value per picture, (N,) or (S, N) with one row per detector seed, with its interval.
 
-    A bootstrap over pictures, the same for all seeds of a resample, and over seeds. Of calls (true or false)
-    the mean is a share. Raises ValueError where there is no value.
+    A bootstrap over pictures, the same for all seeds of a resample; over seeds see `tff_core.intervals`. Of
+    calls (true or false) the mean is a share, and so are the ends. Raises ValueError where there is no value.
     """
     rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"values of shape {rows.shape}: expected one for every picture, (N,) or (S, N)")
-    means = (metrics.resampled_means(rows.T, n, seed) * metrics.seed_weights(len(rows), n, seed)).sum(1)
-    return metrics.Interval(float(rows.mean()), *metrics.percentiles(means, level))
+    bounds = intervals.SHARE if np.asarray(values).dtype == bool else None
+    return intervals.over_seeds(rows.mean(1), metrics.resampled_means(rows.T, n, seed), bounds, level)
 
 
 def _median(values: Floats) -> Floats:
@@ -253,9 +249,9 @@ def ablation(
     -------
     One row per label ("fake", "real"), filter ("all", "p >= 0.2") and input ("color", "gray"): ``n``
     probabilities, their ``q1, median, q3``, the whiskers ``fence_low, fence_high`` (the farthest one within
-    1.5 interquartile ranges), ``called_fake`` (share), and on both rows of a pair ``drop, low, high``: median
-    in colour minus median in gray as in `drop_of_median`. Where no picture passes the filter, ``n`` is 0 and
-    the numbers are missing.
+    1.5 interquartile ranges), ``called_fake`` (share), and on both rows of a pair ``drop, low, high, seeds,
+    covers``: median in colour minus median in gray as in `drop_of_median`. Where no picture passes the
+    filter, ``n`` is 0 and the numbers are missing.
 
     Source: paper, section 6.1 (box plots of fakes with p >= 0.2).
     """
@@ -276,14 +272,14 @@ def ablation(
             ("all", np.broadcast_to(y == label, own.shape)),
             (f"p >= {least:g}", (y == label) & (own >= least)),
         ):
-            drop = metrics.Interval(np.nan, np.nan, np.nan)
+            drop = intervals.Pooled(np.nan, np.nan, np.nan, 0)
             if kept.any():
                 before, after = (np.where(kept, v, np.nan) for v in p.values())
                 drop = drop_of_median(before, after, n, seed=seed)
             rows += [
                 {"label": name, "filter": which, "input": kind, "n": int(kept.sum())}
                 | _box(v[kept], v[kept] >= cut[kept])
-                | {"drop": drop.value, "low": drop.low, "high": drop.high}
+                | drop.columns("drop")
                 for kind, v in p.items()
             ]
     return pd.DataFrame(rows)
@@ -568,16 +564,22 @@ def _shares_of_halves(samples: Sequence[Sample], alpha: float, splits: int, seed
     return found
 
 
-def _interval_of_halves(values: Floats, level: float) -> tuple[Floats, Floats, Floats]:
-    """Mean, low and high of values on halves (splits, 2, seeds, ...): as `contrast` describes it."""
-    seeds = values.shape[2]
-    per_seed = values.mean(axis=(0, 1))
-    apart = values.mean(axis=2)  # over seeds, which saw the same pictures
-    variance = np.mean((apart[:, 0] - apart[:, 1]) ** 2, axis=0) / 2
-    if seeds > 1:
-        variance = variance + per_seed.var(axis=0, ddof=1) / seeds
-    mean, reach = per_seed.mean(axis=0), stats.norm.ppf((1 + level) / 2) * np.sqrt(variance)
-    return mean, mean - reach, mean + reach
+def _interval_of_halves(
+    values: Floats, level: float, bounds: intervals.Bounds, points: Floats | None = None
+) -> intervals.Pooled:
+    """The interval of values on halves, (splits, 2, seeds), as `contrast` describes it.
+
+    ``points`` are the seeds' numbers where they were measured on all pictures.
+    """
+    per_seed = values.mean(axis=(0, 1)) if points is None else points
+    apart = (values[:, 0] - values[:, 1]) / 2  # of the mean of two independent halves, by their difference
+    covariance = apart.T @ apart / len(apart)
+    middle = float(per_seed.mean())
+    if len(per_seed) > 1:
+        reach = intervals.half_width(per_seed, covariance, level)
+    else:
+        reach = float(stats.norm.ppf((1 + level) / 2) * np.sqrt(covariance[0, 0]))
+    return intervals.Pooled(middle, *intervals.bounded(middle, reach, bounds), len(per_seed))
 
 
 def contrast(
@@ -591,10 +593,9 @@ def contrast(
     """Share of colour-conditional maps (Mood's test) in ``group`` minus that of every other group.
 
     It is measured on halves of the pictures, n // 2 at a time, and averaged over many splits: the shares of
-    two complementary halves are independent, so half their mean squared difference is the variance over
-    pictures. (A bootstrap would repeat pictures, and a test takes repeated values for evidence.) To it comes
-    the variance over the seeds' differences, divided by their number. The interval is normal, and wide: it is
-    that of a single half.
+    two complementary halves are independent, so a quarter of their mean squared difference is the variance of
+    their mean over pictures. (A bootstrap would repeat pictures, and a test takes repeated values for
+    evidence.) How this and the differences between seeds make an interval says `tff_core.intervals`.
 
     Parameters
     ----------
@@ -602,25 +603,24 @@ def contrast(
     splits: random splits into halves.
 
     Returns one row per other group: ``contrast``, ``delta`` (mean over seeds: the group's own share minus the
-    mean over the draws of the other), ``low, high``, ``n`` pictures of a half, ``seeds``.
+    mean over the draws of the other), ``low, high``, ``n`` pictures of a half, ``seeds``, ``covers``. And one
+    row for the group itself (``contrast`` is its name), whose ``delta`` is its share of all ``n`` pictures.
     """
     if not samples or any(group not in s.members for s in samples):
         raise ValueError(f"expected at least one sample, each with the group {group!r}")
     found = _shares_of_halves(samples, alpha, splits, seed)
     names = list(samples[0].members)
     others = [i for i, name in enumerate(names) if name != group]
-    own = names.index(group)
-    delta, low, high = _interval_of_halves(found[..., [own]] - found[..., others], level)
-    return pd.DataFrame(
-        {
-            "contrast": [f"{group} - {names[i]}" for i in others],
-            "delta": delta,
-            "low": low,
-            "high": high,
-            "n": len(samples[0].color) // 2,
-            "seeds": len(samples),
-        }
-    )
+    own, n = names.index(group), len(samples[0].color)
+    rows = []
+    for i in others:
+        pooled = _interval_of_halves(found[..., own] - found[..., i], level, intervals.DIFFERENCE)
+        rows.append({"contrast": f"{group} - {names[i]}", **pooled.columns("delta"), "n": n // 2})
+    hits = [mood(s.color, s.gray).p <= alpha for s in samples]
+    whole = [np.mean([hit[c].mean() for c in s.members[group]]) for s, hit in zip(samples, hits, strict=True)]
+    pooled = _interval_of_halves(found[..., own], level, intervals.SHARE, np.array(whole))
+    rows.append({"contrast": group, **pooled.columns("delta"), "n": n})
+    return pd.DataFrame(rows)
 
 
 # ------------------------------------------------------------------------------- colour-robust detectors
@@ -648,11 +648,11 @@ def robustness(
 
     Returns
     -------
-    Rows ``model, input, seed, ap, ap_low, ap_high, n_real, n_fake``. Model is "universal", "color-robust" or
-    "difference" (robust minus universal, only of seeds that both have); input is "color", "gray", or
-    "color - gray", the AP lost without colour. Rows with seed "all" are means over the seeds, with an
-    interval over pictures and seeds; the others over pictures. All resamples are paired: they hold the same
-    pictures for both models and both inputs.
+    Rows ``model, input, seed, ap, ap_low, ap_high, seeds, covers, n_real, n_fake``. Model is "universal",
+    "color-robust" or "difference" (robust minus universal, only of seeds that both have); input is "color",
+    "gray", or "color - gray", the AP lost without colour. Rows with seed "all" are means over the seeds, with
+    the interval of `tff_core.intervals` over pictures and seeds; the others over pictures. All resamples are
+    paired: they hold the same pictures for both models and both inputs.
 
     Raises ValueError where the two have no training seed in common.
 
@@ -677,13 +677,12 @@ def robustness(
                 f"no training seed has both detectors (universal: {sorted(universal['color'])}, "
                 f"colour-robust: {sorted(robust['color'])}): expected at least one in common"
             )
-        drawn = np.stack([values for _, values in found.values()], axis=1)
-        pooled = (drawn * metrics.seed_weights(len(found), n, seed)).sum(1)
-        several = [(str(s), value, values) for s, (value, values) in found.items()]
-        several.append(("all", float(np.mean([value for value, _ in found.values()])), pooled))
-        for name, value, values in several:
-            low, high = metrics.percentiles(values, level)
-            row = {"model": model, "input": kind, "seed": name, "ap": value, "ap_low": low, "ap_high": high}
+        bounds = intervals.SHARE if model in MODELS and kind in ("color", "gray") else intervals.DIFFERENCE
+        for name, some in [*((str(s), [case]) for s, case in found.items()), ("all", [*found.values()])]:
+            pooled = intervals.over_seeds(
+                [value for value, _ in some], np.stack([values for _, values in some], 1), bounds, level
+            )
+            row = {"model": model, "input": kind, "seed": name, **pooled.columns("ap", "ap_low", "ap_high")}
             rows.append(row | {"n_real": int((y == 0).sum()), "n_fake": int((y == 1).sum())})
     return pd.DataFrame(rows)
 
@@ -712,7 +711,7 @@ def before_after(
 
     Returns
     -------
-    Rows ``model, group, share, low, high, n, k, seeds``: model is "universal", "color-robust" or
+    Rows ``model, group, share, low, high, seeds, covers, n, k``: model is "universal", "color-robust" or
     "difference" (robust minus universal); group is one of the samples', or "top-k - matched-k". ``n`` is
     the number of pictures of a half, at which all shares are measured, ``k`` the size of the top-k.
     """
@@ -730,14 +729,14 @@ def before_after(
     rows = []
     for model, values in zip((*MODELS, "difference"), found, strict=True):
         contrast = values[..., groups.index("top-k")] - values[..., groups.index("matched-k")]
-        ends = _interval_of_halves(np.concatenate([values, contrast[..., None]], axis=-1), level)
-        if model in MODELS:
-            for end in ends[1:]:
-                end[:-1] = end[:-1].clip(0, 1)  # a share; the contrast may be negative
+        own = intervals.SHARE if model in MODELS else intervals.DIFFERENCE
+        cases = [(group, values[..., i], own) for i, group in enumerate(groups)]
+        # the difference of two differences may reach from -2 to 2
+        cases.append(
+            ("top-k - matched-k", contrast, intervals.DIFFERENCE if model in MODELS else (-2.0, 2.0))
+        )
         rows += [
-            {"model": model, "group": group, "share": share, "low": low, "high": high}
-            for group, share, low, high in zip([*groups, "top-k - matched-k"], *ends, strict=True)
+            {"model": model, "group": group, **_interval_of_halves(some, level, bounds).columns("share")}
+            for group, some, bounds in cases
         ]
-    return pd.DataFrame(rows).assign(
-        n=len(universal[0].color) // 2, k=len(universal[0].members["top-k"][0]), seeds=len(universal)
-    )
+    return pd.DataFrame(rows).assign(n=len(universal[0].color) // 2, k=len(universal[0].members["top-k"][0]))

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from tff_core import lrp, metrics
+from tff_core import intervals, lrp, metrics
 from tff_core.features import maxima
 from tff_core.lrp.walk import walk_back
 from tff_core.pictures import data
@@ -328,10 +328,11 @@ def focus(
     -------
     One row per network and seed, and one over all of its seeds (``seed`` "all"): ``share`` and ``area``
     (means over the pictures with a heatmap), ``ratio`` = share / area, which is also the ``value`` between
-    ``low`` and ``high``, ``n`` pictures, ``empty`` heatmaps. And one row ``"detector - classifier"`` over all
-    seeds, whose ``value`` is the difference of the two ratios on the same pictures.
+    ``low`` and ``high``, ``seeds, covers``, ``n`` pictures, ``empty`` heatmaps. And one row ``"detector -
+    classifier"`` over all seeds, whose ``value`` is the difference of the two ratios on the same pictures.
 
-    Intervals come from a bootstrap over pictures, the same for all networks, and over training seeds. With no
+    Intervals come from a bootstrap over pictures, the same for all networks; those over training seeds are of
+    `tff_core.intervals`. With no
     heatmap at all numbers are missing.
 
     Raises ValueError where the numbers of pictures differ, or there is none.
@@ -361,26 +362,23 @@ def focus(
     return pd.DataFrame(rows)
 
 
-def _over_area(on: Floats, area: Floats, least: int, n: int, level: float, seed: int) -> dict[str, float]:
+def _over_area(on: Floats, area: Floats, least: int, n: int, level: float, seed: int) -> dict[str, Any]:
     """Sum of ``on`` (S, N) over the sum of the area of the same pictures, with its bootstrap interval."""
     there = np.isfinite(on)
     # the first is the sample itself
     weights = np.vstack([np.ones(len(area)), metrics.resamples(len(area), n, seed)])
-    seeds = np.vstack([np.full(len(on), 1 / len(on)), metrics.seed_weights(len(on), n, seed)])
-    top, bottom = (
-        ((weights @ part.T) * seeds).sum(axis=1) for part in (np.where(there, on, 0.0), there * area)
-    )
-    values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    top, bottom = (weights @ part.T for part in (np.where(there, on, 0.0), there * area))
+    values = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
     count, measured = int(there.sum()), int(there.any(axis=0).sum())
-    resampled = values[1:][np.isfinite(values[1:])]
-    enough = measured >= max(least, 1) and len(resampled)
-    low, high = metrics.percentiles(resampled, level) if enough else (np.nan, np.nan)
-    means = (part[0] * len(on) / count if count else np.nan for part in (top, bottom))
+    known = np.isfinite(values[0])
+    value = float(top[0].sum() / bottom[0].sum()) if known.any() else np.nan
+    pooled = intervals.Pooled(value, np.nan, np.nan, int(known.sum()))
+    if known.any() and measured >= max(least, 1):
+        pooled = intervals.over_seeds(values[0, known], values[1:, known], level=level, value=value)
+    means = (float(part[0].sum()) / count if count else np.nan for part in (top, bottom))
     return {
-        **dict(zip(("share", "area"), map(float, means), strict=True)),
-        "value": float(values[0]),
-        "low": low,
-        "high": high,
+        **dict(zip(("share", "area"), means, strict=True)),
+        **pooled.columns("value"),
         "n": measured,
         "empty": int((~there).sum()),
     }
