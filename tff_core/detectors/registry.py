@@ -31,6 +31,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights, resnet18, resnet50
 
+from tff_core import lrp
+from tff_core.detectors import answer
 from tff_core.pictures import data
 from tff_core.store import memory
 from tff_core.store.results import Store, read_json
@@ -271,6 +273,20 @@ class Detector:
     threshold: float
     spec: Spec
     info: dict[str, Any]
+
+    def net(self, **options: Any) -> lrp.Net:
+        """The network with its rules of relevance, checked on noise of the size of its pictures.
+
+        ``options`` as of `tff_core.lrp.canonize`.
+        """
+        return canonize(self.model, self.spec, self.info, **options)
+
+
+def canonize(model: nn.Module, spec: Spec, info: Mapping[str, Any] | None = None, **options: Any) -> lrp.Net:
+    """A network with its rules of relevance, checked on noise like the pictures that a detector takes."""
+    size = (info or {}).get("size")
+    shown = answer.example(spec.preprocessing, (size[0], size[1]) if size else None)
+    return lrp.canonize(model, **{"example": shown, "bounds": spec.preprocessing.bounds} | options)
 
 
 def names() -> list[str]:

@@ -681,7 +681,7 @@ def _first_layers(net: Net, bounds: tuple[float, float] | None, example: Tensor)
 
 
 # Sizes that networks are made for; the first is enough for most of them.
-_SIZES = (64, 224, 299, 32, 128, 256)
+SIZES = (64, 224, 299, 32, 128, 256)
 
 
 def _expected(model: nn.Module, graph: fx.Graph, example: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -699,7 +699,7 @@ def _expected(model: nn.Module, graph: fx.Graph, example: Tensor | None) -> tupl
         given = [example.to("cpu", torch.float64)]
     else:
         generator = torch.Generator().manual_seed(0)
-        given = [torch.randn(2, channels, side, side, generator=generator).double() for side in _SIZES]
+        given = [torch.randn(2, channels, side, side, generator=generator).double() for side in SIZES]
     failed: list[Exception] = []
     for x in given:
         try:
@@ -709,7 +709,7 @@ def _expected(model: nn.Module, graph: fx.Graph, example: Tensor | None) -> tupl
             failed.append(error)
     else:
         size = " x ".join(map(str, given[0].shape[2:]))
-        others = "" if example is not None else f", nor of {', '.join(map(str, _SIZES[1:]))}"
+        others = "" if example is not None else f", nor of {', '.join(map(str, SIZES[1:]))}"
         first = str(failed[0]).strip().splitlines() or [type(failed[0]).__name__]
         raise ValueError(
             f"{type(model).__name__} cannot run on noise of {size} pixels{others} ({_place(failed[0])}"
