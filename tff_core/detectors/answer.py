@@ -7,6 +7,8 @@ without its last operation has the same weights.
 
 from __future__ import annotations
 
+import copy
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tff_core import lrp
 from tff_core.lrp.canonize import SIZES
 from tff_core.pictures import data
 
@@ -46,12 +49,10 @@ _CUT = {
 }  # fmt: skip
 # behind these a number may still be a logit: shapes, and sums of logits
 _SHAPES = frozenset(
-    "view _unsafe_view reshape _reshape_alias squeeze unsqueeze select slice alias clone permute transpose t "
-    "expand cat stack split split_with_sizes unbind narrow detach _to_copy copy as_strided lift_fresh index "
-    "contiguous add sub rsub neg mul div".split()
+    ["view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze", "select", "slice", "alias", "clone", "permute", "transpose", "t", "expand", "cat", "stack", "split", "split_with_sizes", "unbind", "narrow", "detach", "_to_copy", "copy", "as_strided", "lift_fresh", "index", "contiguous", "add", "sub", "rsub", "neg", "mul", "div"]
 )
 _POOLS = frozenset(
-    "mean sum avg_pool2d _adaptive_avg_pool2d max amax max_pool2d_with_indices _adaptive_max_pool2d".split()
+    ["mean", "sum", "avg_pool2d", "_adaptive_avg_pool2d", "max", "amax", "max_pool2d_with_indices", "_adaptive_max_pool2d"]
 )
 
 
@@ -158,11 +159,12 @@ def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None) -> None:
     complaint = _complaint(origins.made.get(id(y)))
     shape = tuple(y.shape)
     if shape == (1, 2):
-        softmax = f"{complaint}, and it " if complaint else ""
+        also = f"{complaint}, and it " if complaint else ""
         raise wrong(
-            f"{softmax}answers one picture with the shape (1, 2); expected (1, 1), one logit that is positive "
-            "for fakes: of two logits before their softmax that is, exactly, the fakes' minus the reals'; give "
-            "a function that returns the network with that difference, y[:, 1:] - y[:, :1] where fake is class 1"
+            f"{also}answers one picture with the shape (1, 2); expected (1, 1), one logit that is positive "
+            "for fakes: of two logits before their softmax that is, exactly, the fakes' minus the reals'; give a "
+            "function that returns the network with that difference, y[:, 1:] - y[:, :1] where fake is "
+            "class 1"
         )
     if shape != (1, 1):
         raise wrong(
@@ -179,3 +181,23 @@ def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None) -> None:
             f"answers with {float(y):g}; expected a finite number: its weights are damaged or of another "
             "network, or it wants another normalisation"
         )
+
+
+def shifted(model: nn.Module, threshold: float) -> nn.Module:
+    """A copy of a detector whose logit is 0 where the detector's is ``threshold``; layers keep their names.
+
+    The bias of a linear layer at the end takes the threshold up; behind anything else it is subtracted.
+    Raises as `tff_core.lrp.trace`.
+    """
+    graph = copy.deepcopy(lrp.trace(model))
+    (end,) = (node for node in graph.graph.nodes if node.op == "output")
+    (logit,) = end.all_input_nodes
+    head = graph.get_submodule(str(logit.target)) if logit.op == "call_module" else None
+    if isinstance(head, nn.Linear) and head.bias is not None:
+        twin = copy.deepcopy(model)
+        twin.get_submodule(str(logit.target)).bias.data.sub_(threshold)  # type: ignore[union-attr,operator]
+        return twin
+    with graph.graph.inserting_before(end):
+        end.args = (graph.graph.call_function(operator.sub, (logit, threshold)),)
+    graph.recompile()
+    return graph.eval()
