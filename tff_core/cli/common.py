@@ -253,7 +253,7 @@ def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device,
             external=True,
         )
         model = detectors.load_weights(detectors.build(options.arch), options.weights)
-        answer.must_be_a_logit(spec.name, model, answer.example(spec.preprocessing))
+        answer.must_be_a_logit(spec.name, answer.declare(model, spec.preprocessing))
         return detectors.Detector(detectors.ready(model, where), math.nan, spec, {}), where, store
     for name in ("arch", "preprocessing"):
         if getattr(options, name, None):

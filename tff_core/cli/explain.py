@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Explain the pictures."""
     from tqdm import tqdm
 
+    from tff_core import lrp
     from tff_core.book import report
     from tff_core.detectors import judge
     from tff_core.features import ffrs
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     paths, _ = judge.find(options.paths)
     chosen = paths[: options.n]
     trained, where, store = common.load(options)
-    net = trained.net()
+    net = lrp.canonize(trained.model, bounds=trained.spec.preprocessing.bounds)
     ranked = store.omega(options.detector, options.seed)
     omega = None
     if not options.weights and ranked.is_file():

@@ -188,6 +188,7 @@ def sensitivity(options: argparse.Namespace) -> int:
 
 def patches(options: argparse.Namespace) -> int:
     """LRP-max patches of the top maps as a page."""
+    from tff_core import lrp
     from tff_core.book import report
     from tff_core.features import patches as study
     from tff_core.features import pixels
@@ -196,7 +197,7 @@ def patches(options: argparse.Namespace) -> int:
 
     trained, where, store = common.load(options)
     preprocessing = trained.spec.preprocessing
-    net = trained.net()
+    net = lrp.canonize(trained.model, bounds=preprocessing.bounds)
     omega = _omega(options, store, trained, net)
     chosen = common.images(options, store, trained.spec.dataset).where(label=1, first=options.n or 100)
     begun = options.out.with_suffix(".part.npz")
@@ -264,10 +265,11 @@ def color(options: argparse.Namespace) -> int:
 
 def median(options: argparse.Namespace) -> int:
     """Tests of colour-conditional maps."""
+    from tff_core import lrp
     from tff_core.features import color as study
 
     trained, where, store = common.load(options)
-    net = trained.net()
+    net = lrp.canonize(trained.model)
     omega = _omega(options, store, trained, net)
     k = _k(options, trained, len(omega))
     groups = {"top-k": [omega.top(k)], "matched-k": [omega.matched(k, seed=0)]}

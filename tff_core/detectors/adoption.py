@@ -30,10 +30,9 @@ def must_be_a_detector(
     `tff_core.detectors.answer.must_be_a_logit` and `tff_core.lrp.canonize`.
     """
     size = None if x is None else (int(x.shape[-2]), int(x.shape[-1]))
-    noise = answer.example(preprocessing, size)
-    answer.must_be_a_logit(name, model, noise if x is None else x)
+    answer.must_be_a_logit(name, answer.declare(model, preprocessing, size), x)
     try:
-        lrp.canonize(model, example=noise)
+        lrp.canonize(model)
     except (lrp.NoRule, ValueError) as error:
         raise ValueError(f"external detector {name!r}: {error}") from error
 

@@ -48,12 +48,16 @@ _CUT = {
     "minimum": "a minimum",
 }  # fmt: skip
 # behind these a number may still be a logit: shapes, and sums of logits
-_SHAPES = frozenset(
-    ["view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze", "select", "slice", "alias", "clone", "permute", "transpose", "t", "expand", "cat", "stack", "split", "split_with_sizes", "unbind", "narrow", "detach", "_to_copy", "copy", "as_strided", "lift_fresh", "index", "contiguous", "add", "sub", "rsub", "neg", "mul", "div"]
-)
-_POOLS = frozenset(
-    ["mean", "sum", "avg_pool2d", "_adaptive_avg_pool2d", "max", "amax", "max_pool2d_with_indices", "_adaptive_max_pool2d"]
-)
+_SHAPES = {
+    "view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze", "select", "slice",
+    "alias", "clone", "permute", "transpose", "t", "expand", "cat", "stack", "split",
+    "split_with_sizes", "unbind", "narrow", "detach", "_to_copy", "copy", "as_strided",
+    "lift_fresh", "index", "contiguous", "add", "sub", "rsub", "neg", "mul", "div",
+}  # fmt: skip
+_POOLS = {
+    "mean", "sum", "avg_pool2d", "_adaptive_avg_pool2d", "max", "amax", "max_pool2d_with_indices",
+    "_adaptive_max_pool2d",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,24 +113,54 @@ def _complaint(made: _Made | None) -> str:
     return ""
 
 
-def example(preprocessing: data.Preprocessing, size: tuple[int, int] | None = None) -> Tensor | None:
-    """Noise (2, 3, H, W) of the size that a network declares, else of ``size``; None where there is none."""
+def declare(
+    model: nn.Module, preprocessing: data.Preprocessing, size: tuple[int, int] | None = None
+) -> nn.Module:
+    """Note on a network the size (height, width) of its pictures, for `tff_core.lrp.canonize`; returns it.
+
+    That is what ``preprocessing`` crops or resizes to, else ``size``; where there is neither, nothing is
+    noted.
+    """
     side = preprocessing.crop or preprocessing.resize
-    height, width = (side, side) if side else size or (0, 0)
-    if not height:
-        return None
-    return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    if side or size:
+        model.input_size = (side, side) if side else size  # type: ignore[assignment]
+    return model
+
+
+def takes_channels_last(model: nn.Module) -> bool:
+    """Whether a network can take pictures whose channels are last in memory: a ``view`` may forbid it.
+
+    Decided from its graph, where it has one: without ``view`` nothing does. Else it is tried.
+    """
+    try:
+        graph = lrp.trace(model, views=True).graph
+        if not any(node.op == "call_method" and node.target == "view" for node in graph.nodes):
+            return True
+    except (ValueError, lrp.NoRule):
+        pass
+    where = next((value for value in model.parameters()), torch.zeros(()))
+    size = getattr(model, "input_size", None)
+    for height, width in [size] if size else [(side, side) for side in SIZES]:
+        x = torch.zeros(1, 3, height, width, device=where.device, dtype=where.dtype)
+        for layout in (torch.channels_last, torch.contiguous_format):
+            try:
+                with torch.no_grad():
+                    model(x.to(memory_format=layout))
+                return layout == torch.channels_last
+            except Exception:  # the network is the user's; whether it runs at all is asked elsewhere
+                continue
+    return True
 
 
 @torch.no_grad()
-def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None) -> None:
+def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None = None) -> None:
     """ValueError unless a network answers each picture with one logit.
 
-    ``model`` in evaluation mode; ``x`` (N, 3, H, W) are normalised pictures, or noise; None: noise of a size
-    that it can take. Refused are networks that cannot take such pictures, answer with several tensors or
-    logits, with what is not finite, or end in an operation after which a number is no logit: a sigmoid or
-    its logarithm, a softmax, a tanh, a ReLU, a clamp, in whatever spelling. The mean of a ReLU over places
-    passes.
+    ``model`` in evaluation mode; ``x`` (N, 3, H, W) are normalised pictures, or noise; None: noise of the
+    size that it declares (see `declare`), or of the first common one that it can take. Refused are networks
+    that cannot take such pictures, answer with several tensors or logits, with what is not finite, or end in
+    an operation after which a number is no logit: a sigmoid or its logarithm, a softmax, a tanh, a ReLU, a
+    clamp, in whatever spelling. The mean of a ReLU over places passes.
     """
 
     def wrong(what: str) -> ValueError:
@@ -134,7 +168,9 @@ def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None) -> None:
 
     where = next((value for value in model.parameters()), torch.zeros(()))
     noise = torch.Generator().manual_seed(0)
-    given = [torch.randn(1, 3, side, side, generator=noise) for side in SIZES] if x is None else [x[:1]]
+    size = getattr(model, "input_size", None)
+    sizes = [size] if size else [(side, side) for side in SIZES]
+    given = [torch.randn(1, 3, *one, generator=noise) for one in sizes] if x is None else [x[:1]]
     for number, picture in enumerate(given):
         origins = _Origins()
         try:
@@ -144,10 +180,10 @@ def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None) -> None:
         except Exception as error:  # the network is the user's
             if number + 1 < len(given):
                 continue
-            sizes = ", ".join(str(one.shape[-1]) for one in given)
+            tried = ", ".join(f"{one.shape[-2]} x {one.shape[-1]}" for one in given)
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise wrong(
-                f"cannot take pictures of {sizes} pixels a side ({type(error).__name__}: {first}); declare "
+                f"cannot take pictures of {tried} pixels ({type(error).__name__}: {first}); declare "
                 "the size that it is made for, --preprocessing '{resize: 256, crop: 224}'"
             ) from error
     if not isinstance(y, Tensor):
@@ -159,10 +195,10 @@ def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None) -> None:
     complaint = _complaint(origins.made.get(id(y)))
     shape = tuple(y.shape)
     if shape == (1, 2):
-        also = f"{complaint}, and it " if complaint else ""
         raise wrong(
-            f"{also}answers one picture with the shape (1, 2); expected (1, 1), one logit that is positive "
-            "for fakes: of two logits before their softmax that is, exactly, the fakes' minus the reals'; give a "
+            (f"{complaint}, and it " if complaint else "")
+            + "answers one picture with the shape (1, 2); expected (1, 1), one logit that is positive for "
+            "fakes: of two logits before their softmax that is, exactly, the fakes' minus the reals'; give a "
             "function that returns the network with that difference, y[:, 1:] - y[:, :1] where fake is "
             "class 1"
         )

@@ -10,6 +10,7 @@ import copy
 import operator
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from tff_core import lrp, metrics
+from tff_core import detectors, lrp, metrics
 from tff_core.features import maxima
 from tff_core.lrp.walk import walk_back
 from tff_core.pictures import data
@@ -32,11 +33,14 @@ CAM_LAYERS = {"ResNet": "layer4", "EfficientNet": "_conv_head"}
 """The layer behind the class-activation map, as in the paper, by the network's class."""
 _SWISHES = (nn.SiLU, MemoryEfficientSwish, Swish)
 # activations that captum does not guide, as modules and as functions
-_BENT = {
-    **dict.fromkeys(_SWISHES, nn.functional.silu),
-    nn.ReLU6: nn.functional.relu6,
-    nn.Hardswish: nn.functional.hardswish,
-}
+_BENT = (
+    nn.ReLU6, nn.Hardswish, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.Mish, nn.Softplus,
+    nn.Hardtanh,
+)  # fmt: skip
+_BENT_FUNCTIONS = tuple(
+    getattr(nn.functional, name)
+    for name in ("silu", "relu6", "hardswish", "leaky_relu", "elu", "gelu", "mish", "softplus", "hardtanh")
+)
 _RELUS = (nn.functional.relu, nn.functional.relu_, torch.relu, torch.relu_, "relu", "relu_")
 # black through amber: relevance as light
 _STOPS = np.array([[0.0, 0.0, 0.0], [1.0, 0.69, 0.0], [1.0, 0.95, 0.7]])
@@ -84,8 +88,8 @@ class GuidedSwish(Guided):
 def guided(model: nn.Module) -> nn.Module:
     """A copy of ``model`` whose activations are guided, those of ReLU modules left to captum. Same function.
 
-    Swish, ReLU6 and hard swish become `Guided` modules, and so does what ``forward()`` calls as a function,
-    where the model can be traced.
+    Swish, ReLU6, hard swish and their like become `Guided` modules, and so does what ``forward()`` calls as
+    a function, where the model can be traced.
 
     Raises ValueError where the model has none of these activations: guided backpropagation would then be the
     plain gradient without saying so.
@@ -93,10 +97,11 @@ def guided(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model)
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) in _BENT:
-                setattr(
-                    parent, name, GuidedSwish() if type(child) in _SWISHES else Guided(_BENT[type(child)])
-                )
+            if isinstance(child, _SWISHES):
+                setattr(parent, name, GuidedSwish())
+            elif type(child) in _BENT:
+                child.inplace = False  # type: ignore[assignment]  # what it gets is remembered
+                setattr(parent, name, Guided(child))
             elif hasattr(child, "_swish") and not isinstance(child._swish, nn.Module):
                 raise ValueError(f"{name} of {type(parent).__name__} keeps its swish outside of the modules")
     twin = _with_guided_functions(twin)
@@ -108,19 +113,30 @@ def guided(model: nn.Module) -> nn.Module:
     return twin
 
 
+def _applied(function: Any, args: tuple[Any, ...], settings: dict[str, Any], x: Tensor) -> Tensor:
+    found: Tensor = function(x, *args, **settings)
+    return found
+
+
 def _with_guided_functions(model: nn.Module) -> nn.Module:
     """The model, or, where its forward() calls activations as functions, a graph with modules for these."""
     try:
         graph = lrp.trace(model, {**lrp.RULES, Guided: None, GuidedSwish: None})  # type: ignore[dict-item]
     except (ValueError, lrp.NoRule):  # its modules are guided all the same
         return model
-    functions: dict[Any, Any] = dict.fromkeys(_RELUS, torch.relu)
-    functions.update((function, function) for function in _BENT.values())
     number = 0
     for node in graph.graph.nodes:
-        if node.op not in ("call_function", "call_method") or node.target not in functions:
+        if node.op not in ("call_function", "call_method"):
             continue
-        graph.add_submodule(f"guided_{number}", Guided(functions[node.target]))
+        if node.target in _RELUS:
+            activation: Callable[..., Tensor] = torch.relu
+        elif node.target in _BENT_FUNCTIONS:
+            settings = {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
+            places = 0 if node.target in (nn.functional.silu, nn.functional.relu6) else None
+            activation = partial(_applied, node.target, node.args[1:places], settings)
+        else:
+            continue
+        graph.add_submodule(f"guided_{number}", Guided(activation))
         node.op, node.target = "call_module", f"guided_{number}"
         node.args, node.kwargs = node.args[:1] or (node.kwargs["input"],), {}
         number += 1
@@ -192,9 +208,9 @@ def with_norms_of(model: nn.Module, x: Tensor) -> nn.Module:
                     nn.init.constant_(value, start)
             module.train()  # these alone: what else a network does in training is not wanted
     with torch.no_grad():
-        twin(x)
-    twin = twin.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return twin.eval()
+        twin(x.contiguous())
+    twin.input_size = tuple(x.shape[2:])  # type: ignore[assignment]  # of what it was made for
+    return detectors.ready(twin, x.device)
 
 
 @torch.no_grad()
@@ -249,8 +265,8 @@ def guided_gradcam(
     if any(m.training for m in modules.values()):
         raise ValueError(f"{type(model).__name__} is in training mode: call model.eval() first")
     if layer is None:
-        layer = CAM_LAYERS.get(type(model).__name__, "")
-        layer = layer if layer in modules else last_convolution(model, x)
+        known = CAM_LAYERS.get(type(model).__name__)
+        layer = known if known in modules else last_convolution(model, x)
     if layer not in modules:
         raise ValueError(
             f"{type(model).__name__} has no module {layer!r} for the class-activation map: expected the name "

@@ -119,7 +119,7 @@ def scores(
             )
         todo = conditions(omega_by_seed[seed], k, n_random, n_matched)
         trained = detectors.load(detector, seed, store, device)
-        net = trained.net()
+        net = lrp.canonize(trained.model)
         kept = _Kept(
             store.root / "results" / "parts" / "logits" / f"{detector}.{images.root.name}.s{seed}.npz"
         )
@@ -478,7 +478,7 @@ def rank_pictures(
 
     Raises ValueError as `ffrs.ff_rs`.
     """
-    net, preprocessing = trained.net(), trained.spec.preprocessing
+    net, preprocessing = lrp.canonize(trained.model), trained.spec.preprocessing
     found: dict[str, ffrs.Omega] = {}
     begun: list[Checkpoint] = []
     for code, label in enumerate(LABELS):
