@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tff_core import detectors, intervals, lrp, metrics
+from tff_core.detectors import answer
 from tff_core.features import dropout, ffrs
 from tff_core.features.names import FeatureMap
 from tff_core.pictures import data
@@ -439,8 +440,7 @@ def rank(
     trained = detectors.load(detector, seed, store, device)
     images = data.scan(store.data(trained.spec.dataset, "val", "progan"))
     if calibrated:
-        last = [module for module in trained.model.modules() if isinstance(module, torch.nn.Linear)][-1]
-        last.bias.data.sub_(trained.threshold)
+        trained = replace(trained, model=answer.shifted(trained.model, trained.threshold))
     paths = {label: store.omega(detector, seed, label) for label in LABELS}
     found = rank_pictures(
         trained, images, paths, n, confidence,
