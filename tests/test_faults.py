@@ -658,7 +658,7 @@ def test_detect_loads_no_library_that_it_does_not_use(odd: Path, weights: Path) 
     arguments = ["detect", picture, "--weights", str(weights), "--arch", "smallest:make", "--quiet"]
     others = (
         "IPython", "captum", "jupytext", "matplotlib", "nbformat", "papermill",
-        "plotly", "scipy.stats", "skimage", "sklearn", "snakemake", "tff_core.lrp", "tff_core.features",
+        "plotly", "scipy.stats", "skimage", "sklearn", "snakemake", "tff_core.features",
         "tff_core.figures", "tff_core.miniature", "tff_core.book", "tff_core.detectors.training",
     )  # fmt: skip
     probe = (

@@ -69,7 +69,7 @@ TEMPLATES = {"generators/[^/]+": "notebooks/generator_page", "detectors/[^/]+/(.
 def _page(pagename: str, buttons: list[dict[str, Any]], body: str = "") -> tuple[dict[str, Any], list[str]]:
     added: list[str] = []
     app = SimpleNamespace(
-        config=SimpleNamespace(tff_page_templates=TEMPLATES),
+        config=SimpleNamespace(tff_page_templates=TEMPLATES, tff_launch=""),
         add_js_file=lambda name, **_: added.append(name),
     )
     scripts = [
@@ -111,7 +111,7 @@ def test_pages_load_plotly_where_a_figure_is_and_never_the_live_code_script() ->
 
 def test_the_title_of_a_page_is_text_in_its_print_too() -> None:
     context: dict[str, Any] = {"pagetitle": "A & <b>", "script_files": [], "header_buttons": []}
-    app = SimpleNamespace(config=SimpleNamespace(tff_page_templates={}))
+    app = SimpleNamespace(config=SimpleNamespace(tff_page_templates={}, tff_launch=""))
     book.fix_page(app, "notebooks/x", "page.html", context, None)  # type: ignore[arg-type]
     assert context["pagetitle"] == "A &amp; &lt;b&gt;"
 

@@ -429,7 +429,9 @@ def test_the_step_writes_what_the_rules_say_and_a_page_can_read_it(
     monkeypatch.setenv("TFF_BUILD", str(tmp_path))
     arguments = ["verdicts.py", "--detectors", *DETECTORS, "--generators", *GENERATORS]
     monkeypatch.setattr(sys, "argv", arguments)
-    runpy.run_path(str(scripts / "verdicts.py"), run_name="__main__")
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(scripts / "verdicts.py"), run_name="__main__")
+    assert not end.value.code
     expected = verdicts.judge(verdicts.evidence(store, DETECTORS, GENERATORS))
     pd.testing.assert_frame_equal(verdicts.load(store), expected, check_dtype=False)
 

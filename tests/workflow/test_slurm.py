@@ -160,7 +160,7 @@ def test_the_steps_with_a_gpu_are_those_that_the_workflow_counts() -> None:
     found = {
         match[1]
         for rule in rules
-        if "gpu=" in rule and (match := re.search(r'"\{PY\} (?:-m |\{SCRIPTS\}/)(\S+)', rule))
+        if "gpu=" in rule and (match := re.search(r'"\{PY\} (?:-m |\{BIN\}/)(\S+)', rule))
     }
     assert found == set(warm.ON_GPU)
 

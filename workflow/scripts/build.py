@@ -546,8 +546,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     if options.jobs < 1:
         raise BuildError(f"JOBS={options.jobs}; expected 1 or more")
     config = load_config(options.config, options.all)
-    known = grid.pages(config, ROOT)
-    if options.page and options.page not in known:
+    if options.page and options.page not in (known := grid.pages(config, ROOT)):
         raise BuildError(
             f"--page {options.page}: the book has no such page; expected one of {', '.join(known)}"
         )
