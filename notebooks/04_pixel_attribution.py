@@ -33,7 +33,7 @@ from IPython.display import Markdown, display
 
 from tff_core import detectors, figures, lrp
 from tff_core.claims import verdicts
-from tff_core.features import color, pixels
+from tff_core.features import color_ablation, pixels
 from tff_core.miniature import scenes
 from tff_core.miniature.sample import layouts, things
 from tff_core.pictures import data
@@ -588,16 +588,9 @@ for method in METHODS:
             values = np.concatenate(values or [[]])
             values = values[np.isfinite(values)]
             alike.setdefault((method, words), []).append(values)
-            own = {
-                "generator": generator,
-                "label": "all",
-                "method": method,
-                "model": f"detector ~ {words}",
-            }
-            number = color.average(values)._asdict() if len(values) else {}
-            rows.append(
-                own | number | {"seed": str(seeds[0]), "n": len(values)}
-            )
+            own = {"generator": generator, "label": "all", "method": method, "model": f"detector ~ {words}"}
+            number = color_ablation.average(values)._asdict() if len(values) else {}
+            rows.append(own | number | {"seed": str(seeds[0]), "n": len(values)})
 
 # %% tags=["hide-input"]
 whole = pd.concat([*tables, pd.DataFrame(rows)], ignore_index=True).assign(
@@ -609,14 +602,8 @@ for generator, own in whole.reindex(columns=columns).groupby("generator"):
     ) as part:
         own.to_csv(part, index=False)
 mean = {key: np.concatenate(values) for key, values in alike.items()}
-mean = {
-    key: color.average(values) for key, values in mean.items() if len(values)
-}
-lines = [
-    "| the detector's heatmap, compared with that of | "
-    + " | ".join(METHODS.values())
-    + " |"
-]
+mean = {key: color_ablation.average(values) for key, values in mean.items() if len(values)}
+lines = ["| the detector's heatmap, compared with that of | " + " | ".join(METHODS.values()) + " |"]
 lines += ["|" + "---|" * (1 + len(METHODS))]
 for words in pairs:
     cells = [

@@ -30,7 +30,7 @@ from IPython.display import Markdown, display
 from tff_core import detectors, figures, lrp
 from tff_core.claims import verdicts
 from tff_core.claims.verdicts import named
-from tff_core.features import color, pixels
+from tff_core.features import color_ablation, color_exchange, pixels
 from tff_core.pictures import data
 from tff_core.store.results import Store, atomic_write
 
@@ -90,13 +90,9 @@ for generator, some in images.items():
         )
         p[kind] = torch.from_numpy(logits).double().sigmoid().numpy()
     for seed, row in zip(seeds, range(len(seeds)), strict=True):
-        one = color.ablation(
-            p["color"][row], p["gray"][row], labels, threshold[seed]
-        )
+        one = color_ablation.ablation(p["color"][row], p["gray"][row], labels, threshold[seed])
         rows.append(one.assign(generator=generator, seed=str(seed)))
-    pooled = color.ablation(
-        p["color"], p["gray"], labels, [threshold[seed] for seed in seeds]
-    )
+    pooled = color_ablation.ablation(p["color"], p["gray"], labels, [threshold[seed] for seed in seeds])
     rows.append(pooled.assign(generator=generator, seed="all"))
 ablation = pd.concat(rows, ignore_index=True).assign(detector=detector)
 
@@ -247,25 +243,20 @@ for generator, some in images.items():
         np.array(few.labels) == 1,
     )
     r, f = pictures[~fake], pictures[fake]
-    other_r, other_f = (
-        color.partners(np.array(few.groups)[kind], seed=0)
-        for kind in (~fake, fake)
-    )
+    other_r, other_f = (color_exchange.partners(np.array(few.groups)[kind], seed=0) for kind in (~fake, fake))
     mixtures[generator] = {
-        "real": color.Altered(r, torch.zeros(len(r))),
-        "fake": color.Altered(f, torch.zeros(len(f))),
-        "real luma, other real's chroma": color.exchange(r, r[other_r]),
-        "real luma, fake chroma": color.exchange(r, f),
-        "fake luma, real chroma": color.exchange(f, r),
-        "fake luma, other fake's chroma": color.exchange(f, f[other_f]),
+        "real": color_exchange.Altered(r, torch.zeros(len(r))),
+        "fake": color_exchange.Altered(f, torch.zeros(len(f))),
+        "real luma, other real's chroma": color_exchange.exchange(r, r[other_r]),
+        "real luma, fake chroma": color_exchange.exchange(r, f),
+        "fake luma, real chroma": color_exchange.exchange(f, r),
+        "fake luma, other fake's chroma": color_exchange.exchange(f, f[other_f]),
     }
 
 
 # %%
 def judge(pictures, seed):
-    return color.probabilities(
-        fast[seed], pictures, device=device, preprocessing=spec.preprocessing
-    )
+    return color_exchange.probabilities(fast[seed], pictures, device=device, preprocessing=spec.preprocessing)
 
 
 exchanged, contrast = [], []
@@ -277,20 +268,12 @@ for generator, sets in mixtures.items():
     }
     for name, hits in called.items():
         clipped = float(sets[name].clipped.mean())
-        own = {
-            "detector": detector,
-            "generator": generator,
-            "pictures": name,
-            "n": hits.shape[1],
-        }
+        own = {"detector": detector, "generator": generator, "pictures": name, "n": hits.shape[1]}
         exchanged.append(
-            own
-            | color.average(hits)._asdict()
-            | {"clipped": clipped, "seeds": len(seeds)}
+            own | color_ablation.average(hits)._asdict() | {"clipped": clipped, "seeds": len(seeds)}
         )
-    more = color.average(
-        called["real luma, fake chroma"].astype(float)
-        - called["fake luma, real chroma"]
+    more = color_ablation.average(
+        called["real luma, fake chroma"].astype(float) - called["fake luma, real chroma"]
     )
     contrast.append({"generator": generator} | more._asdict())
 exchanged, contrast = (
@@ -373,8 +356,8 @@ pictures, labels = (
 )
 sweep, altered = [], {}
 for change, alter, amounts in (
-    ("saturation", color.saturate, FACTORS),
-    ("hue", color.turn, DEGREES),
+    ("saturation", color_exchange.saturate, FACTORS),
+    ("hue", color_exchange.turn, DEGREES),
 ):
     for amount in amounts:
         altered[change, amount] = alter(pictures, amount).pixels
@@ -478,12 +461,12 @@ display(
 #
 # ```{exercise} Exchange back
 # Take a real with a fake's chroma and the fake with the real's chroma, and exchange their chroma again.
-# What do you get? Why not exactly? Check with `color.exchange`.
+# What do you get? Why not exactly? Check with `color_exchange.exchange`.
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
 # The two originals, up to rounding to 8 bits (one level or two) and wherever a pixel was clipped: a dark
-# pixel cannot take a strong chroma, so what was cut off cannot come back. `color.exchange(...).clipped`
-# says how many pixels that concerns.
+# pixel cannot take a strong chroma, so what was cut off cannot come back.
+# `color_exchange.exchange(...).clipped` says how many pixels that concerns.
 # ```

@@ -35,7 +35,7 @@ from IPython.display import Markdown, display
 from tff_core import detectors, figures, lrp, published
 from tff_core.claims import verdicts
 from tff_core.claims.verdicts import named
-from tff_core.features import color, ffrs, patches, pixels
+from tff_core.features import color_ablation, color_conditional, color_robust, ffrs, patches, pixels
 from tff_core.pictures import data
 from tff_core.store.results import Store, atomic_write
 
@@ -132,12 +132,8 @@ for generator, some in images.items():
                 for seed, net in nets[model].items()
             },
         }
-    one = color.robustness(
-        some.labels, logits["universal"], logits["color-robust"]
-    )
-    rows.append(
-        one.assign(detector=detector, twin=robust, generator=generator)
-    )
+    one = color_robust.robustness(some.labels, logits["universal"], logits["color-robust"])
+    rows.append(one.assign(detector=detector, twin=robust, generator=generator))
 measured = pd.concat(rows, ignore_index=True)
 
 # %% tags=["hide-input"]
@@ -358,25 +354,19 @@ for generator, some in fakes.items():
     for model in nets:
         kinds = batches(some, model), batches(some, model, data.grayscale)
         samples[model] = [
-            color.sample(nets[model][seed], *kinds, groups[model, seed])
-            for seed in both
+            color_conditional.sample(nets[model][seed], *kinds, groups[model, seed]) for seed in both
         ]
-    one = color.before_after(
-        samples["universal"], samples["color-robust"], splits=40
-    )
+    one = color_robust.before_after(samples["universal"], samples["color-robust"], splits=40)
     one = one.assign(detector=detector, twin=robust, generator=generator)
     # beside the shares of halves, whose differences give the interval, that of all fakes: it is the paper's
     for model, found in samples.items():
         share = [
             np.mean(
-                color.mood(s.color, s.gray).p[s.members["top-k"][0]]
-                <= color.ALPHA
+                color_conditional.mood(s.color, s.gray).p[s.members["top-k"][0]] <= color_conditional.ALPHA
             )
             for s in found
         ]
-        one.loc[
-            (one["model"] == model) & (one["group"] == "top-k"), "whole"
-        ] = np.mean(share)
+        one.loc[(one["model"] == model) & (one["group"] == "top-k"), "whole"] = np.mean(share)
     shares.append(one)
 shares = pd.concat(shares, ignore_index=True)
 
@@ -561,9 +551,7 @@ per_map = usable.groupby(["model", "group", "map"], as_index=False)[
     "ratio"
 ].mean()
 means = pd.DataFrame(
-    {"model": model, "group": group}
-    | color.average(own["ratio"])._asdict()
-    | {"maps": len(own)}
+    {"model": model, "group": group} | color_ablation.average(own["ratio"])._asdict() | {"maps": len(own)}
     for (model, group), own in per_map.groupby(["model", "group"])
 )
 if len(means):

@@ -29,7 +29,7 @@ import torch
 from IPython.display import HTML, Markdown, display
 
 from tff_core import detectors, figures, lrp
-from tff_core.features import atlas, color, ffrs, patches, pixels
+from tff_core.features import atlas, color_conditional, ffrs, patches, pixels
 from tff_core.pictures import data
 from tff_core.store.results import Store, read_json
 
@@ -123,12 +123,12 @@ for generator, images in fakes.items():
         preprocessing=spec.preprocessing,
     )
     plain, gray = batches(images, 50), batches(images, 50, data.grayscale)
-    sample = color.sample(net, plain, gray, {"top-k": [top]})
+    sample = color_conditional.sample(net, plain, gray, {"top-k": [top]})
     values["color"].append(sample.color)
     values["gray"].append(sample.gray)
-    tests[generator] = color.conditional(
-        sample.color, sample.gray, top
-    ).set_index("map")["p_mood"]
+    tests[generator] = color_conditional.conditional(sample.color, sample.gray, top).set_index("map")[
+        "p_mood"
+    ]
 values = {kind: np.concatenate(parts) for kind, parts in values.items()}
 p = pd.DataFrame(tests)
 
@@ -142,7 +142,7 @@ table = pd.DataFrame(
         "omega_low": shares[:, 1],
         "omega_high": shares[:, 2],
         "p": p.median(axis=1).to_numpy(),
-        "conditional": (p <= color.ALPHA).sum(axis=1).to_numpy(),
+        "conditional": (p <= color_conditional.ALPHA).sum(axis=1).to_numpy(),
     }
 ).join(effects)
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from tff_core import figures, published
-from tff_core.features import color
+from tff_core.features import color_ablation, color_conditional, color_robust
 
 GENERATORS = ["progan", "gaugan", "mine"]
 
@@ -25,7 +25,7 @@ def measured() -> pd.DataFrame:
             {kind: {s: y + rng.normal(size=40) for s in some} for kind in ("color", "gray")}
             for some in ((0, 1), (0,))
         )
-        parts.append(color.robustness(y, universal, robust, n=50).assign(generator=generator))
+        parts.append(color_robust.robustness(y, universal, robust, n=50).assign(generator=generator))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -34,8 +34,8 @@ def shares() -> pd.DataFrame:
     members = {"top-k": [np.arange(10)], "matched-k": [np.arange(10, 20), np.arange(5, 15)]}
     parts = []
     for generator in GENERATORS:
-        one, two = (color.Sample(*rng.normal(size=(2, 20, 20)), members) for _ in range(2))
-        parts.append(color.before_after([one], [two], splits=4).assign(generator=generator))
+        one, two = (color_conditional.Sample(*rng.normal(size=(2, 20, 20)), members) for _ in range(2))
+        parts.append(color_robust.before_after([one], [two], splits=4).assign(generator=generator))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -43,13 +43,13 @@ def ratios() -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng(2)
     rows = [
         {"model": m, "group": g, "map": f"conv.#{i}(T=9)", "ratio": rng.uniform(0, 2)}
-        for m in color.MODELS
+        for m in color_robust.MODELS
         for g in ("top-k", "matched-k")
         for i in range(4)
     ]
     table = pd.DataFrame(rows)
     means = [
-        {"model": m, "group": g, **color.average(own["ratio"], n=50)._asdict()}
+        {"model": m, "group": g, **color_ablation.average(own["ratio"], n=50)._asdict()}
         for (m, g), own in table.groupby(["model", "group"])
     ]
     return table, pd.DataFrame(means)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tff_core import lrp, metrics
 from tff_core.features import dropout
-from tff_core.features.color import ALPHA
+from tff_core.features.color_conditional import ALPHA
 from tff_core.features.names import FeatureMap
 from tff_core.pictures import data, sheets
 

@@ -323,8 +323,8 @@ def conditional_shares(table: pd.DataFrame, paper: Mapping[str, float] | None = 
     """Share of colour-conditional maps among the top-k and among control sets; a menu chooses the test.
 
     ``table`` has one row per ``generator``, ``seed``, ``group`` ("top-k", "matched-k", "random-k") and
-    ``draw`` with the shares of `tff_core.features.color.shares` in [0, 1]; ``paper`` maps a generator to the
-    published share of the top-k, in [0, 1], drawn beside Mood's test.
+    ``draw`` with the shares of `tff_core.features.color_conditional.shares` in [0, 1]; ``paper`` maps a
+    generator to the published share of the top-k, in [0, 1], drawn beside Mood's test.
     """
     generators = in_order(table["generator"])
     groups = [g for g in CONDITIONS if g in set(table["group"])]
@@ -386,7 +386,7 @@ def share_growth(table: pd.DataFrame) -> go.Figure:
     """Share of colour-conditional maps against the number of pictures: mean, and the range of subsets.
 
     ``table`` has ``group``, ``draw``, ``n``, ``repeat``, ``share``, as from
-    `tff_core.features.color.share_by_n`.
+    `tff_core.features.color_conditional.share_by_n`.
     """
     figure = go.Figure()
     for group in (g for g in CONDITIONS if g in set(table["group"])):

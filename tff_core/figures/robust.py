@@ -201,8 +201,8 @@ def robust_shares(table: pd.DataFrame, paper: Mapping[str, Mapping[str, float]] 
     """Share of colour-conditional maps before and after colour-robust training, beside controls.
 
     ``table`` has one row per ``generator``, ``model`` and ``group`` with ``share, low, high`` in [0, 1] and
-    ``n``, as from `tff_core.features.color.before_after`; ``paper`` maps a model to the published share of
-    its top-k by generator, in [0, 1].
+    ``n``, as from `tff_core.features.color_robust.before_after`; ``paper`` maps a model to the published
+    share of its top-k by generator, in [0, 1].
     """
     generators = in_order(table["generator"])
     figure = go.Figure()
