@@ -112,11 +112,17 @@ shares, maps, samples = [], [], {}
 for generator, images in fakes.items():
     plain, gray = both(images)
     for seed in seeds:
-        sample = color_conditional.sample(nets[seed], plain, gray, groups[seed])
+        sample = color_conditional.sample(
+            nets[seed], plain, gray, groups[seed]
+        )
         samples[generator, seed] = sample
-        tests = color_conditional.conditional(sample.color, sample.gray, sample.maps)
+        tests = color_conditional.conditional(
+            sample.color, sample.gray, sample.maps
+        )
         own = {"detector": detector, "generator": generator, "seed": seed}
-        shares.append(color_conditional.shares(tests, groups[seed]).assign(**own))
+        shares.append(
+            color_conditional.shares(tests, groups[seed]).assign(**own)
+        )
         top = set(map(str, groups[seed]["top-k"][0]))
         maps.append(tests[tests["map"].isin(top)].assign(**own))
 shares, maps = (
@@ -243,9 +249,9 @@ display(
 # %%
 contrast = pd.concat(
     [
-        color_conditional.contrast([samples[generator, seed] for seed in seeds], splits=40).assign(
-            generator=generator
-        )
+        color_conditional.contrast(
+            [samples[generator, seed] for seed in seeds], splits=40
+        ).assign(generator=generator)
         for generator in generators
     ]
 )
@@ -331,8 +337,12 @@ display(
 
 # %%
 whole = samples[generators[0], seeds[0]]
-steps = [s for s in (10, 20, 30, 50, 70, 100) if s < len(whole.color)] + [len(whole.color)]
-growth = color_conditional.share_by_n(whole.color, whole.gray, whole.members, steps)
+steps = [s for s in (10, 20, 30, 50, 70, 100) if s < len(whole.color)] + [
+    len(whole.color)
+]
+growth = color_conditional.share_by_n(
+    whole.color, whole.gray, whole.members, steps
+)
 
 # %% tags=["hide-input"]
 figures.show(figures.share_growth(growth))
@@ -366,9 +376,15 @@ few = fakes[generators[0]].where(
     first=100
 )  # values of all maps of all fakes may not fit into memory
 net, top = nets[seeds[0]], groups[seeds[0]]["top-k"][0]
-everything = [[FeatureMap(layer, c, t) for c in range(t)] for layer, t in net.layers.items()]
+everything = [
+    [FeatureMap(layer, c, t) for c in range(t)]
+    for layer, t in net.layers.items()
+]
 of_all = color_conditional.sample(net, *both(few), {"layers": everything})
-conditional = color_conditional.mood(of_all.color, of_all.gray).p <= color_conditional.ALPHA
+conditional = (
+    color_conditional.mood(of_all.color, of_all.gray).p
+    <= color_conditional.ALPHA
+)
 layers = pd.DataFrame(
     {
         "layer": layer,

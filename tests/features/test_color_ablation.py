@@ -101,3 +101,16 @@ def test_a_filter_that_nothing_passes_says_so():
     table = color_ablation.ablation([0.1, 0.1], [0.1, 0.1], [1, 0]).set_index(["label", "filter", "input"])
     row = table.loc[("fake", "p >= 0.2", "color")]
     assert row.n == 0 and np.isnan(row["drop"]) and np.isnan(row["median"])
+
+
+def test_by_seed_has_each_seed_and_all_together():
+    rng = np.random.default_rng(3)
+    p_color, p_gray, labels = rng.uniform(size=(2, 30)), rng.uniform(size=(2, 30)), np.arange(30) % 2
+    table = color_ablation.by_seed(p_color, p_gray, labels, {4: 0.3, 7: 0.6})
+    assert list(dict.fromkeys(table["seed"])) == ["4", "7", "all"]
+    own = table[table["seed"] == "7"].drop(columns="seed").reset_index(drop=True)
+    assert own.equals(color_ablation.ablation(p_color[1], p_gray[1], labels, 0.6))
+    pooled = table[table["seed"] == "all"].drop(columns="seed").reset_index(drop=True)
+    assert pooled.equals(color_ablation.ablation(p_color, p_gray, labels, [0.3, 0.6]))
+    with pytest.raises(ValueError, match="2 rows of probabilities for 1 detector seeds"):
+        color_ablation.by_seed(p_color, p_gray, labels, {4: 0.3})

@@ -119,3 +119,39 @@ def test_probabilities_do_not_depend_on_the_batches(pixels):
     own = color_exchange.probabilities(model, pixels, preprocessing=other)
     assert np.allclose(own, 1 / (1 + np.exp(-logit.double().numpy())), atol=1e-7)
     assert not np.allclose(own, whole, atol=1e-3)
+
+
+def test_balanced_takes_as_many_of_both_labels_from_each_class(tmp_path):
+    rng = np.random.default_rng(2)
+    for group, label, count in (("a", "real", 4), ("a", "fake", 3), ("b", "real", 1), ("b", "fake", 5)):
+        folder = tmp_path / group / f"{int(label == 'fake')}_{label}"
+        folder.mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    images = data.scan(tmp_path)
+    found = color_exchange.balanced(images, 24)
+    assert found.counts == (3, 3) and set(found.groups) == {"a"}  # b has one real: no partner
+    assert color_exchange.balanced(images, 2).counts == (2, 2)
+
+
+def test_shares_called_fake_are_at_each_seeds_threshold():
+    sets = {"real": color_exchange.Altered(torch.zeros(2, 3, 2, 2), torch.tensor([0.0, 0.5]))}
+    table = color_exchange.called_fake(sets, {"real": np.array([[0.6, 0.4], [0.6, 0.4]])}, [0.5, 0.3])
+    row = table.iloc[0]
+    assert (row.called, row.n, row.clipped, row.seeds) == (pytest.approx(0.75), 2, 0.25, 2)
+    assert row.low <= row.called <= row.high
+
+
+def test_carried_is_the_share_with_a_fakes_chroma_minus_that_with_its_luma():
+    chroma, luma = np.array([[0.9, 0.9, 0.1, 0.9]]), np.array([[0.1, 0.9, 0.1, 0.1]])
+    assert color_exchange.carried(chroma, luma, [0.5]).value == pytest.approx(0.5)
+    assert color_exchange.carried(chroma, chroma, [0.5]) == pytest.approx((0, 0, 0))
+
+
+def test_quartiles_and_typical_pictures_of_each_kind():
+    labels = [1, 1, 1, 0, 0, 0]
+    p = np.array([0.1, 0.5, 0.9, 0.2, 0.4, 0.3])
+    table = color_exchange.quartiles({("hue", 90): p}, labels).set_index("label")
+    assert table.loc["fake", ["q1", "median", "q3"]].tolist() == pytest.approx([0.3, 0.5, 0.7])
+    assert table.loc["real", "median"] == pytest.approx(0.3)
+    assert color_exchange.typical(p, labels, 1) == [1, 5]

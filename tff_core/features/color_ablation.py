@@ -5,6 +5,7 @@ Source: paper, section 6.1 (box plots of fakes in colour and in gray). Reals and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,27 @@ def ablation(
                 for kind, v in p.items()
             ]
     return pd.DataFrame(rows)
+
+
+def by_seed(
+    color: ArrayLike, gray: ArrayLike, labels: ArrayLike, thresholds: Mapping[int, float]
+) -> pd.DataFrame:
+    """`ablation` of every detector seed, and of all together, with a column ``seed`` ("0", ..., "all").
+
+    ``color`` and ``gray`` are (S, N), a row per seed in the order of ``thresholds``, which maps a seed to the
+    probability at or above which it calls a picture fake.
+    """
+    p, q = np.atleast_2d(color), np.atleast_2d(gray)
+    if len(p) != len(thresholds):
+        raise ValueError(
+            f"{len(p)} rows of probabilities for {len(thresholds)} detector seeds: expected one each"
+        )
+    tables = [
+        ablation(p[row], q[row], labels, cut).assign(seed=str(seed))
+        for row, (seed, cut) in enumerate(thresholds.items())
+    ]
+    pooled = ablation(p, q, labels, list(thresholds.values())).assign(seed="all")
+    return pd.concat([*tables, pooled], ignore_index=True)
 
 
 def _box(values: Floats, called: NDArray[np.bool_]) -> dict[str, float]:

@@ -8,14 +8,17 @@ Source: an addition to the paper's section 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from tff_core import metrics
+from tff_core.features import color_ablation
 from tff_core.pictures import data
 from tff_core.store import memory
 
@@ -140,6 +143,71 @@ def probabilities(
 
     parts = memory.Parts()
     return torch.cat([parts.cat(run, part) for part in pixels.split(batch_size)]).sigmoid().numpy()
+
+
+def balanced(images: data.ImageSet, most: int) -> data.ImageSet:
+    """As many reals as fakes of every class of scene, two or more of each, about ``most`` of a label in all.
+
+    A class with fewer than two reals or two fakes is left out: its pictures have no `partners`.
+    """
+    classes = [c for c in sorted(set(images.groups)) if min(images.where(group=c).counts) > 1]
+    classes = classes[: max(1, most // 2)]
+    kept = set()
+    for own in (images.where(group=c) for c in classes):
+        kept |= set(own.where(first=min(*own.counts, max(2, most // len(classes)))).paths)
+    return images.take([i for i, path in enumerate(images.paths) if path in kept])
+
+
+def called_fake(
+    sets: Mapping[str, Altered], probability: Mapping[str, Floats], thresholds: Sequence[float]
+) -> pd.DataFrame:
+    """Share of each set of pictures that is called fake, with an interval over pictures and seeds.
+
+    ``probability`` maps a set to (S, N), one row per detector seed, ``thresholds`` has one for each seed.
+    Returns rows ``pictures, n, called, low, high, clipped, seeds``; ``clipped`` is the mean share of pixels.
+    """
+    cuts = np.asarray(thresholds, dtype=np.float64)[:, None]
+    rows = []
+    for name, p in probability.items():
+        share = color_ablation.average(p >= cuts)
+        row = {"pictures": name, "n": p.shape[1], "called": share.value, "low": share.low, "high": share.high}
+        rows.append(row | {"clipped": float(sets[name].clipped.mean()), "seeds": len(cuts)})
+    return pd.DataFrame(rows)
+
+
+def carried(chroma: ArrayLike, luma: ArrayLike, thresholds: Sequence[float]) -> metrics.Interval:
+    """Share called fake of reals with a fake's chroma, minus that of fakes with a real's chroma.
+
+    Both are probabilities (S, N), picture by picture of the same pairs; above zero the chroma carries more.
+    """
+    cuts = np.asarray(thresholds, dtype=np.float64)[:, None]
+    hits = [(np.atleast_2d(p) >= cuts).astype(np.float64) for p in (chroma, luma)]
+    return color_ablation.average(hits[0] - hits[1])
+
+
+def quartiles(probability: Mapping[tuple[str, float], Floats], labels: ArrayLike) -> pd.DataFrame:
+    """Quartiles of the fake probability (N,) of reals and of fakes, for each change and amount.
+
+    Rows ``change, amount, label, q1, median, q3``.
+    """
+    y = np.asarray(labels)
+    rows = []
+    for (change, amount), p in probability.items():
+        for label, word in ((0, "real"), (1, "fake")):
+            q1, median, q3 = np.quantile(p[y == label], [0.25, 0.5, 0.75])
+            row = {"change": change, "amount": amount, "label": word, "q1": q1, "median": median, "q3": q3}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def typical(probability: Floats, labels: ArrayLike, count: int = 3) -> list[int]:
+    """Places of the ``count`` fakes and then reals whose probability is nearest to their kind's median."""
+    y, chosen = np.asarray(labels), []
+    for label in (1, 0):
+        own = np.flatnonzero(y == label)
+        far = np.abs(probability[own] - np.median(probability[own]))
+        chosen += own[np.argsort(far, kind="stable")[:count]].tolist()
+    return chosen
 
 
 def _check(pixels: Tensor) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
 
 from tff_core.figures import generator_name
 
@@ -20,6 +23,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _row(cells: Sequence[object]) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def tuples(frame: pd.DataFrame) -> list[Any]:
+    """The rows of a table as named tuples, whose fields have the types that the columns have."""
+    return list(frame.itertuples())
 
 
 def admonition(title: str, text: str, kind: str = "important") -> str:
