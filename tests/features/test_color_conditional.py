@@ -217,3 +217,15 @@ def test_a_sample_pairs_colour_and_gray_of_pictures_of_several_sizes(tmp_path):
         for row, i in zip(values, order, strict=True):
             x = data.normalize(turned(data.read(images.paths[i]))[None], own)
             assert np.allclose(row, color_conditional.maximum_activations(net, [x], some)[0], atol=1e-5)
+
+
+def test_by_layer_gives_each_layer_its_own_share():
+    rng = np.random.default_rng(7)
+    a, b = rng.normal(size=(40, 6)), rng.normal(size=(40, 6))
+    b[:, :2] -= 5  # the two maps of the first layer respond
+    names = (*maps(2, "first"), *maps(4, "second"))
+    found = color_conditional.Sample(a, b, {"layers": [np.arange(6)]}, names)
+    table = color_conditional.by_layer({"first": 2, "second": 4}, found, names[1:4])
+    hit = color_conditional.mood(a, b).p <= 0.05
+    assert table["share"].tolist() == [1.0, hit[2:].mean()]
+    assert table["channels"].tolist() == [2, 4] and table["top"].tolist() == [1, 2]

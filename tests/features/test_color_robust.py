@@ -1,10 +1,13 @@
 """A detector and its colour-robust twin: AP and shares, paired."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from tff_core.features import color_conditional, color_robust
+from tff_core.pictures import data
 
 
 def sample(rng, n, shift, k=40):
@@ -100,3 +103,41 @@ def test_before_and_after_refuse_what_cannot_be_compared():
         color_robust.before_after([one], [sample(rng, 24, 0.5)])
     with pytest.raises(ValueError, match="four or more"):
         color_robust.before_after([sample(rng, 2, 0.5)], [sample(rng, 2, 0.5)])
+
+
+def test_the_share_over_all_pictures_is_of_each_models_top_k():
+    rng = np.random.default_rng(5)
+    before, after = sample(rng, 40, 1.0), sample(rng, 40, 0.0)
+    table = color_robust.before_after([before], [after], splits=3).set_index(["model", "group"])
+    hit = color_conditional.mood(before.color, before.gray).p[:40] <= color_conditional.ALPHA
+    assert table.loc[("universal", "top-k"), "whole"] == pytest.approx(hit.mean())
+    assert table["whole"].notna().sum() == 2
+
+
+def test_logits_in_colour_are_those_of_the_scores_in_the_order_of_the_pictures(tmp_path):
+    for label in data.LABELS:
+        (tmp_path / label).mkdir()
+        for i in range(2):
+            Image.fromarray(np.zeros((4, 4, 3), dtype=np.uint8)).save(tmp_path / label / f"{i}.png")
+    images = data.scan(tmp_path)
+    names = [path.relative_to(tmp_path).as_posix() for path in images.paths]
+    scores = pd.DataFrame({"image": names[::-1] * 2, "seed": [0] * 4 + [3] * 4, "logit": np.arange(8.0)})
+    scores = pd.concat([scores.assign(condition="baseline"), scores.assign(condition="top-k", logit=9.0)])
+    found = color_robust.in_color(scores, images)
+    assert {seed: list(values) for seed, values in found.items()} == {0: [3, 2, 1, 0], 3: [7, 6, 5, 4]}
+    with pytest.raises(KeyError):
+        color_robust.in_color(scores[scores["image"] != names[0]], images)
+
+
+def test_chroma_is_averaged_over_patches_before_maps():
+    rows = [
+        ("universal", "a", 1.0),
+        ("universal", "a", 3.0),
+        ("universal", "b", 4.0),
+        ("universal", "b", np.nan),
+    ]
+    found = pd.DataFrame(rows, columns=["model", "map", "ratio"]).assign(group="top-k")
+    per_map, means = color_robust.chroma_means(found)
+    assert per_map["ratio"].tolist() == [2.0, 4.0]
+    assert (means.iloc[0]["value"], means.iloc[0]["maps"], means.iloc[0]["patches"]) == (3.0, 2, 3)
+    assert color_robust.chroma_means(found.assign(ratio=np.nan))[1].empty

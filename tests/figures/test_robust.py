@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -133,8 +132,3 @@ def test_shares_before_and_after_are_those_of_the_table() -> None:
     assert list(shown.x) == pytest.approx([100 * indexed["color-robust", "matched-k", g] for g in GENERATORS])
     changed = trace(FIGURES["shares"], "top-k")
     assert list(changed.x) == pytest.approx([100 * indexed["difference", "top-k", g] for g in GENERATORS])
-
-
-def test_the_chapter_prints_the_remark_on_the_repeated_column() -> None:
-    source = (Path(__file__).parents[2] / "notebooks" / "08_color_robust.py").read_text(encoding="utf-8")
-    assert "repeats the StyleGAN column" in source and '"doubtful"' in source

@@ -273,6 +273,26 @@ def sample(
     )
 
 
+def by_layer(layers: Mapping[str, int], found: Sample, top: Iterable[FeatureMap]) -> pd.DataFrame:
+    """Share of colour-conditional maps (Mood's test) among all maps of each layer.
+
+    ``layers`` maps a layer to its number of maps, as `lrp.Net.layers`; ``found`` has the activations of every
+    map (`rankings.feature_maps`). Returns rows ``layer, channels, share, top``; ``top`` is the number of the
+    top maps in the layer.
+    """
+    hit = dict(zip(found.maps, mood(found.color, found.gray).p <= ALPHA, strict=True))
+    chosen = [m.layer for m in top]
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "channels": total,
+            "share": float(np.mean([hit[FeatureMap(layer, c, total)] for c in range(total)])),
+            "top": chosen.count(layer),
+        }
+        for layer, total in layers.items()
+    )
+
+
 def shares_of_halves(samples: Sequence[Sample], alpha: float, splits: int, seed: int) -> Floats:
     """Share of colour-conditional maps (Mood's test) on both halves of the pictures, many times halved.
 

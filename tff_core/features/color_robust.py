@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tff_core import metrics
-from tff_core.features import color_conditional
+from tff_core.features import color_ablation, color_conditional
 from tff_core.features.color_conditional import ALPHA, Sample
+from tff_core.pictures import data
 
 MODELS = ("universal", "color-robust")
 """A detector and its twin that was trained with random grayscaling."""
@@ -79,6 +80,36 @@ def robustness(
     return pd.DataFrame(rows)
 
 
+def in_color(scores: pd.DataFrame, images: data.ImageSet) -> dict[int, Any]:
+    """Logits (N,) of pictures in colour by detector seed, as they were judged for the sensitivity test.
+
+    ``scores`` is the table of one detector and generator; its pictures are named below the folder of
+    ``images``. Raises KeyError where it lacks one of these.
+    """
+    names = [path.relative_to(images.root).as_posix() for path in images.paths]
+    rows = scores[scores["condition"] == "baseline"].set_index(["seed", "image"])["logit"].sort_index()
+    return {int(seed): rows[seed].loc[names].to_numpy() for seed in rows.index.unique("seed")}
+
+
+def chroma_means(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How colourful the patches of each map are, and of each group of maps, with an interval over maps.
+
+    ``found`` has columns model, group, map and ratio (`patches.measure`), missing where there is none.
+    Returns ``model, group, map, ratio`` (mean over patches) and ``model, group, value, low, high, maps,
+    patches``.
+    """
+    usable = found.dropna(subset=["ratio"])
+    per_map: Any = usable.groupby(["model", "group", "map"], as_index=False)["ratio"].mean()
+    counts: Any = usable.groupby(["model", "group"]).size()
+    means = pd.DataFrame(
+        {"model": model, "group": group}
+        | color_ablation.average(own["ratio"])._asdict()
+        | {"maps": len(own), "patches": int(counts[model, group])}
+        for (model, group), own in per_map.groupby(["model", "group"])
+    )
+    return per_map, means if len(means) else pd.DataFrame(columns=["model", "group", "value", "low", "high"])
+
+
 def _apart(
     a: Mapping[int, tuple[float, NDArray[Any]]], b: Mapping[int, tuple[float, NDArray[Any]]]
 ) -> dict[int, tuple[float, NDArray[Any]]]:
@@ -103,9 +134,10 @@ def before_after(
 
     Returns
     -------
-    Rows ``model, group, share, low, high, n, k, seeds``: model is "universal", "color-robust" or
+    Rows ``model, group, share, low, high, n, k, seeds, whole``: model is "universal", "color-robust" or
     "difference" (robust minus universal); group is one of the samples', or "top-k - matched-k". ``n`` is
-    the number of pictures of a half, at which all shares are measured, ``k`` the size of the top-k.
+    the number of pictures of a half, at which these shares are measured, ``k`` the size of the top-k.
+    ``whole`` is the share over all pictures, as the paper has it: only of a model's top-k, else missing.
     """
     if len(universal) != len(robust) or not universal:
         raise ValueError(
@@ -131,6 +163,10 @@ def before_after(
             {"model": model, "group": group, "share": share, "low": low, "high": high}
             for group, share, low, high in zip([*groups, "top-k - matched-k"], *ends, strict=True)
         ]
-    return pd.DataFrame(rows).assign(
+    table = pd.DataFrame(rows).assign(
         n=len(universal[0].color) // 2, k=len(universal[0].members["top-k"][0]), seeds=len(universal)
     )
+    for model, samples in zip(MODELS, (universal, robust), strict=True):
+        hits = [color_conditional.mood(s.color, s.gray).p[s.members["top-k"][0]] <= alpha for s in samples]
+        table.loc[(table["model"] == model) & (table["group"] == "top-k"), "whole"] = np.mean(hits)
+    return table

@@ -87,6 +87,13 @@ def tidy(found: pd.DataFrame, root: Path) -> pd.DataFrame:
     return found.assign(box=boxes, path=paths).drop(columns="patch")
 
 
+def strongest(found: pd.DataFrame, generators: Sequence[str]) -> dict[str, list[Any]]:
+    """By map its strongest patch in the pictures of each generator, as rows of `find`, in their orders."""
+    first = found[found["rank"] == 0]
+    place = {(row.map, row.generator): row for row in first.itertuples()}
+    return {name: [place[name, g] for g in generators] for name in dict.fromkeys(first["map"])}
+
+
 # ------------------------------------------------------------------------------------------------- chroma
 
 

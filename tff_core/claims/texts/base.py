@@ -35,6 +35,11 @@ def admonition(title: str, text: str, kind: str = "important") -> str:
     return f":::{{admonition}} {title}\n:class: {kind}\n\n{text}\n:::"
 
 
+def folded(title: str, text: str) -> str:
+    """Text that a reader unfolds; it may hold other boxes."""
+    return f"::::{{admonition}} {title}\n:class: dropdown\n\n{text}\n::::"
+
+
 def names(generators: Iterable[str], none: str = "none") -> str:
     """Generators as the paper writes them, separated by commas; ``none`` where there is none."""
     return ", ".join(map(generator_name, generators)) or none
