@@ -97,9 +97,9 @@ say(texts.medians(ablation, generators, len(seeds)))
 say(texts.verdict(ablation, len(seeds)))
 
 # %% [markdown]
-# The rule: *holds* if on every generator the interval of the pooled drop lies above zero, *holds in part*
-# if on some, *does not hold* if on none. The paper draws such box plots, with the drop of the median, for
-# fakes of its seven generators; it has neither reals nor intervals.
+# The rule: a generator speaks for the claim if the interval of the pooled drop lies above zero, against it
+# if below; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows. The paper draws such box
+# plots, with the drop of the median, for fakes of its seven generators; it has neither reals nor intervals.
 
 # %% [markdown]
 # ## Without leaving colour: luma and chroma exchanged
@@ -178,9 +178,9 @@ say(texts.exchange(exchanged, contrast, seeds))
 # %% [markdown]
 # The first minus the second is the right comparison: both sets have one part from a real and one from a
 # fake, and both are mixtures of two pictures. If the controls already differ much from the unmixed
-# pictures, mixing itself disturbs the detector, and only the difference means something. The rule is the one
-# above: *holds* if on every generator the interval of that difference lies above zero, *holds in part* if on
-# some, *does not hold* if on none. The paper has no such test; the claim is what its reading implies.
+# pictures, mixing itself disturbs the detector, and only the difference means something. The rule is the
+# one above, for the interval of that difference. The paper has no such test; the claim is what its reading
+# implies.
 
 # %% [markdown]
 # ## Saturation and hue

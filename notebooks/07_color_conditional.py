@@ -159,8 +159,9 @@ chapter.save("color_conditional_contrast", contrast)
 say(texts.verdict(contrast, shares, generators, seeds))
 
 # %% [markdown]
-# The rules: a map counts at $p \le 0.05$, uncorrected, as in the paper; *holds* if on every generator the
-# whole interval of the difference lies above zero, *holds in part* if on some, *does not hold* if on none.
+# The rules: a map counts at $p \le 0.05$, uncorrected, as in the paper; a generator speaks for the claim
+# if the whole interval of the difference lies above zero, against it if below; {doc}`the verdicts
+# </notebooks/10_verdicts>` say how the word follows.
 
 # %% [markdown]
 # ## The share is a matter of how many pictures

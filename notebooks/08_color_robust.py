@@ -103,9 +103,9 @@ figures.show(figures.robust_differences(measured))
 say(texts.verdict(measured, seeds, robust_seeds))
 
 # %% [markdown]
-# The rule: *holds* if on every generator the whole interval of the paired difference on gray pictures lies
-# above zero, *holds in part* if on some, *does not hold* if on none. The cost in colour is reported by the
-# same rule and has no part in the verdict.
+# The rule: a generator speaks for the claim if the whole interval of the paired difference on gray pictures
+# lies above zero, against it if below; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows.
+# The cost in colour is reported by the same rule and has no part in the verdict.
 #
 # **All numbers, beside the paper's.** The paper has one table for each of its networks, of one detector each
 # and without intervals. Unfold for all; the measured columns stand at the network of this page.
@@ -248,8 +248,8 @@ omega = chapter.omega(both[0])
 say(texts.in_common(common, k, len(omega), not twin.spec.external))
 
 # %% [markdown]
-# The rule is that of the chapter on sensitivity: *holds* if on every generator the whole interval of top-k
-# minus layer-matched lies below zero, *holds in part* if on some, *does not hold* if on none.
+# The rule is that of the chapter on sensitivity: a generator speaks for the claim if the whole interval of
+# top-k minus layer-matched lies below zero, against it if above.
 
 # %% [markdown]
 # ## What it means, and what it does not

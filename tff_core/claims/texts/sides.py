@@ -28,12 +28,12 @@ class Sides:
         """The verdict, by the rule of `verdicts.word`; not testable where there is none to ask."""
         if not self.total:
             return verdicts.UNTESTED
-        return verdicts.word(len(self.speak_for), len(self.against) + len(self.undecided))
+        return verdicts.word(len(self.speak_for), against=len(self.against), open_=len(self.undecided))
 
     @property
     def claim(self) -> str:
-        """What the claim does, as it goes on after "the claim": ``**holds**``."""
-        return f"**{self.word}**" if self.total else f"is **{self.word}**"
+        """The word as it follows "the claim" in a sentence, in bold."""
+        return verdicts.claim_is(self.word)
 
 
 def of(rows: pd.DataFrame, wants: str = "above") -> Sides:
