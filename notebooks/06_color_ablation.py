@@ -5,7 +5,7 @@
 # looks at **colour**. Their test: turn fakes gray and see whether it still calls them fake. This chapter
 # repeats the test, on reals as well as on fakes, and adds one in which no picture ever turns gray.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generators = [
     "progan",

@@ -6,7 +6,7 @@
 # are **colour-conditional** and read this as: colour is a transferable forensic feature. A share needs
 # something to stand beside. Here it stands beside other maps of the same layers.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generators = [
     "progan",

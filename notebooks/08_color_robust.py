@@ -7,7 +7,7 @@
 # pictures? What does it pay for that in colour? Do its top feature maps still respond to colour? And can it
 # be broken in the same way, by taking its top-k away?
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 robust = "resnet50-miniature-cr"  # its colour-robust twin
 generators = [

@@ -7,7 +7,7 @@
 # generators were written down before the numbers were looked at; *holds in part* has since become stricter,
 # and *mixed*, *open* and *contradicted* were one word.)
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"  # the one that the main chapters are about
 detectors_shown = ["resnet50-miniature"]  # all that are judged
 generators = [

@@ -6,7 +6,7 @@
 # so that each difference can be switched on and its effect on $\omega$ be measured. Re-created in float64, it
 # agrees with numbers that the published code itself computed to eleven decimals; the tests hold it there.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detectors_shown = ["resnet50-miniature", "efb0-miniature"]
 seeds = [0, 1, 2]  # the first is explained; the last lends its gates
 per_label = 24  # validation pictures per label, few because everything here is in double precision

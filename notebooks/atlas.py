@@ -5,7 +5,7 @@
 # colour, and what the detector loses without it alone. Search and sort them; every map that a chapter names
 # can be looked up here.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generators = [
     "progan",

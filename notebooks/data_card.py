@@ -9,7 +9,7 @@
 # makes a benchmark of its own, in the same folder layout and with the same seven families of generators.
 # **It is a toy.** This page says what is in it, what is not, and what follows for every number in the book.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 dataset = "miniature"  # the cells about it are left out where the book has other pictures
 generators = [
     "progan",

@@ -4,7 +4,7 @@
 # What the detector makes of this generator's pictures, and what is left of it when feature maps are held
 # constant. The chapters explain the terms; this page only shows.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generator = "progan"
 k = None  # how many feature maps are dropped; None: the paper's number for this network

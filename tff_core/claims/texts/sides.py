@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -49,3 +51,11 @@ def places(sides: Sides, wants: str = "above") -> str:
         f"contains zero on {len(sides.undecided)}{named(sides.undecided)}, and lies {other} zero on "
         f"{len(sides.against)}{named(sides.against)}"
     )
+
+
+def by_name(ends: Mapping[str, Any], wants: str = "above") -> Sides:
+    """The sides of named intervals, each with ``low`` and ``high``: of controls, doses or rivals."""
+    if not ends:
+        return Sides((), (), ())
+    rows = [(name, float(end["low"]), float(end["high"])) for name, end in ends.items()]
+    return of(pd.DataFrame(rows, columns=["generator", "low", "high"]), wants)
