@@ -27,7 +27,6 @@ from tff_core.book.chapter import Chapter, say
 from tff_core.claims.texts import beyond as texts
 from tff_core.features import beyond, dropout, rankings
 from tff_core.features.rankings import MEAN, WHOLE
-from tff_core.pictures.data import LABELS
 
 chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
 k, seed, seen = chapter.k, seeds[0], chapter.spec.preprocessing
@@ -191,7 +190,8 @@ say(texts.areas(area, NAMES, beyond.gone(first, STEPS[-1]), seed))
 # %%
 ks = beyond.about(k)  # and 10, 30, 100, 300, 1,000
 pictures = rankings.stability(share["relevance"], ks)
-by_seed = {(s, x): chapter.omega(s, x) for s in seeds for x in LABELS}
+labels = ("fake", "real")
+by_seed = {(s, x): chapter.omega(s, x) for s in seeds for x in labels}
 compared = beyond.between_seeds(by_seed, ks)
 
 # %% tags=["remove-input"]

@@ -381,3 +381,22 @@ def test_cards_are_searched_and_sorted(browser_page: Page) -> None:
     page.evaluate(f"window.location.hash = '{third}'")  # a link to a card that the search has hidden
     page.wait_for_function("document.querySelectorAll('.tff-card:not([hidden])').length === 3")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_details_are_of_the_strongest_picture_of_each_generator(tmp_path):
+    name = "conv1.#0(T=4)"
+    found = pd.DataFrame(
+        {
+            "map": [name, name],
+            "rank": [0, 1],
+            "activation": [2.0, 1.0],
+            "box": [(1, 2, 4, 6), None],
+            "path": [tmp_path / "a.png", tmp_path / "b.png"],
+        }
+    )
+    silent = found.assign(box=None)
+    p = pd.DataFrame({"progan": [0.01], "mine": [0.5]}, index=[name])
+    table = atlas.details({"progan": found, "mine": silent}, p, {"progan": "ProGAN", "mine": "mine"})
+    assert table["where"].tolist() == ["1-3, 2-5", "not active"]
+    assert table["picture"].tolist() == ["a.png", "a.png"] and table["p"].tolist() == [0.01, 0.5]
+    assert table["generator"].tolist() == ["ProGAN", "mine"]
