@@ -588,9 +588,18 @@ for method in METHODS:
             values = np.concatenate(values or [[]])
             values = values[np.isfinite(values)]
             alike.setdefault((method, words), []).append(values)
-            own = {"generator": generator, "label": "all", "method": method, "model": f"detector ~ {words}"}
-            number = color_ablation.average(values)._asdict() if len(values) else {}
-            rows.append(own | number | {"seed": str(seeds[0]), "n": len(values)})
+            own = {
+                "generator": generator,
+                "label": "all",
+                "method": method,
+                "model": f"detector ~ {words}",
+            }
+            number = (
+                color_ablation.average(values)._asdict() if len(values) else {}
+            )
+            rows.append(
+                own | number | {"seed": str(seeds[0]), "n": len(values)}
+            )
 
 # %% tags=["hide-input"]
 whole = pd.concat([*tables, pd.DataFrame(rows)], ignore_index=True).assign(
@@ -602,8 +611,16 @@ for generator, own in whole.reindex(columns=columns).groupby("generator"):
     ) as part:
         own.to_csv(part, index=False)
 mean = {key: np.concatenate(values) for key, values in alike.items()}
-mean = {key: color_ablation.average(values) for key, values in mean.items() if len(values)}
-lines = ["| the detector's heatmap, compared with that of | " + " | ".join(METHODS.values()) + " |"]
+mean = {
+    key: color_ablation.average(values)
+    for key, values in mean.items()
+    if len(values)
+}
+lines = [
+    "| the detector's heatmap, compared with that of | "
+    + " | ".join(METHODS.values())
+    + " |"
+]
 lines += ["|" + "---|" * (1 + len(METHODS))]
 for words in pairs:
     cells = [
