@@ -594,9 +594,7 @@ for method in METHODS:
                 "method": method,
                 "model": f"detector ~ {words}",
             }
-            number = (
-                color_ablation.average(values)._asdict() if len(values) else {}
-            )
+            number = color_ablation.average(values)._asdict() if len(values) else {}
             rows.append(
                 own | number | {"seed": str(seeds[0]), "n": len(values)}
             )
@@ -612,9 +610,7 @@ for generator, own in whole.reindex(columns=columns).groupby("generator"):
         own.to_csv(part, index=False)
 mean = {key: np.concatenate(values) for key, values in alike.items()}
 mean = {
-    key: color_ablation.average(values)
-    for key, values in mean.items()
-    if len(values)
+    key: color_ablation.average(values) for key, values in mean.items() if len(values)
 }
 lines = [
     "| the detector's heatmap, compared with that of | "
