@@ -132,3 +132,10 @@ def test_shares_before_and_after_are_those_of_the_table() -> None:
     assert list(shown.x) == pytest.approx([100 * indexed["color-robust", "matched-k", g] for g in GENERATORS])
     changed = trace(FIGURES["shares"], "top-k")
     assert list(changed.x) == pytest.approx([100 * indexed["difference", "top-k", g] for g in GENERATORS])
+
+
+def test_a_caption_speaks_of_seeds_only_where_there_are_several() -> None:
+    one = figures.robust_shares(SHARES.assign(seeds=1), {})
+    many = figures.robust_shares(SHARES.assign(seeds=3), {})
+    assert "over pictures." in figures.caption(one)
+    assert "over pictures and seeds." in figures.caption(many)
