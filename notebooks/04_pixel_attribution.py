@@ -455,7 +455,7 @@ display(Markdown("\n\n".join(text)))
 # %% tags=["hide-input"]
 rows = pooled[pooled["model"] == CONTRAST]
 said = rows.assign(
-    says=verdicts.side(rows["low"], rows["high"], wants="below")
+    says=verdicts.side(rows["low"], rows["high"], 0, "below", rows["seeds"])
 )
 says = said.pivot(index="generator", columns="method", values="says")
 says = says.reindex(index=generators, columns=list(METHODS)).dropna()

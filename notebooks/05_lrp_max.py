@@ -276,7 +276,7 @@ for generator in generators:
 
 def sentence(group):
     rows = pooled[pooled["group"] == group]
-    said = verdicts.side(rows["low"], rows["high"])
+    said = verdicts.side(rows["low"], rows["high"], seeds=rows["seeds"])
     known = rows[said != verdicts.MISSING]
     if known.empty:
         return "the claim is **not testable here**: no map has a patch"

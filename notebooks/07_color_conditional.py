@@ -156,7 +156,7 @@ contrast = pd.concat(
 
 # %% tags=["remove-input"]
 chapter.save("color_conditional_contrast", contrast)
-say(texts.verdict(contrast, shares, generators, seeds))
+say(texts.verdict(contrast, generators, seeds))
 
 # %% [markdown]
 # The rules: a map counts at $p \le 0.05$, uncorrected, as in the paper; a generator speaks for the claim

@@ -65,6 +65,12 @@ archs = {name: spec.arch for name, spec in specs.items()}
 # generators at least one does in 16 of 100 cases, at least two in 1.2. So of seven
 # it takes two, and one alone leaves the claim open.
 #
+# **Intervals** cover training seeds and pictures: another training would give other numbers, and how other
+# they would be is known from few seeds, which makes the intervals wide. {doc}`How often they hold what they
+# promise </book/coverage>` is simulated. Where only one seed was trained, an interval covers **pictures
+# only**. It says nothing about another training, so it speaks neither for a claim nor against it, and the
+# generator stays open.
+#
 # A claim that asks two things has two intervals for each generator, and both must say *for*. Where a table
 # is missing the verdict is *not testable here*, with the reason. A *caution* says that a comparison is not
 # quite fair; the cautions were added when that was seen, and change no word.

@@ -11,6 +11,7 @@ from captum.attr._utils.custom_modules import Addition_Module
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
+from zennit.canonizers import Canonizer
 from zennit.composites import LayerMapComposite
 from zennit.core import Composite
 from zennit.layer import Sum
@@ -20,8 +21,11 @@ from zennit.torchvision import ResNetCanonizer
 from tff_core.lrp.canonize import IMAGENET_BOUNDS
 
 
-def zennit_composite() -> Composite:
-    """zennit with bias and stabilisers as in the paper's code, for ResNets."""
+def zennit_composite(pixels: str = "conv1", canonizer: Canonizer | None = None) -> Composite:
+    """zennit with bias and stabilisers as in the paper's code, by default for ResNets.
+
+    ``pixels`` is the layer that sees the picture.
+    """
     floor = lambda z: z + 1e-12 * (z == 0)  # noqa: E731
     by_type = LayerMapComposite(
         [
@@ -35,9 +39,9 @@ def zennit_composite() -> Composite:
     first = ZBox(low=low, high=high, stabilizer=1e-6, zero_params="bias")
 
     def rule(ctx: dict[Any, Any], name: str, module: nn.Module) -> Any:
-        return first if name == "conv1" else by_type.mapping(ctx, name, module)
+        return first if name == pixels else by_type.mapping(ctx, name, module)
 
-    return Composite(module_map=rule, canonizers=[ResNetCanonizer()])
+    return Composite(module_map=rule, canonizers=[canonizer or ResNetCanonizer()])
 
 
 def captum_graph(model: nn.Module) -> fx.GraphModule:

@@ -131,17 +131,6 @@ def test_threshold_interval_narrows_with_more_pictures() -> None:
     assert many.high - many.low < few.high - few.low
 
 
-def test_interval_over_seeds_is_wider_when_seeds_disagree() -> None:
-    y, s = sample(100)
-    same = metrics.ap_interval_over_seeds(y, np.stack([s, s, s]))
-    alone = metrics.ap_interval(y, s)
-    assert same == pytest.approx(alone, abs=1e-6)
-    other = np.stack([s, s + 2 * y, s - y])
-    spread = metrics.ap_interval_over_seeds(y, other)
-    assert spread.value == pytest.approx(np.mean([metrics.average_precision(y, row) for row in other]))
-    assert spread.high - spread.low > 2 * (same.high - same.low)
-
-
 def test_every_resample_draws_as_many_as_there_are_and_means_are_over_them() -> None:
     counts = metrics.resamples(7, 50, 3)
     assert counts.shape == (50, 7) and (counts.sum(1) == 7).all() and len(np.unique(counts, axis=0)) > 40

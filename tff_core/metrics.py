@@ -222,29 +222,14 @@ def threshold_interval(
     return Interval(value, percentiles(lows, level)[0], percentiles(highs, level)[1])
 
 
-def seed_weights(seeds: int, n: int = RESAMPLES, seed: int = 0, stream: int = 0) -> NDArray[np.float64]:
-    """The share of each of ``seeds`` training seeds (or draws) in each of ``n`` resamples, (n, seeds).
+def draw_weights(draws: int, n: int = RESAMPLES, seed: int = 0, stream: int = 0) -> NDArray[np.float64]:
+    """The share of each of ``draws`` draws of a control in each of ``n`` resamples, (n, draws).
+
+    Not for training seeds, of which there are too few to resample: see `tff_core.intervals`.
 
     Different ``stream`` numbers give independent resamples under one seed.
     """
-    return resamples(seeds, n, [seed, 1, stream]) / seeds
-
-
-def ap_interval_over_seeds(
-    labels: ArrayLike, scores: ArrayLike, n: int = RESAMPLES, level: float = LEVEL, seed: int = 0
-) -> Interval:
-    """Mean average precision over training seeds, with an interval over seeds and pictures.
-
-    scores (S, N): one row per training seed, on the same pictures. Every resample draws seeds and, one level
-    down, pictures (the same for all its seeds). Of three seeds such an interval is a hint, and narrower than
-    what many seeds would give.
-    """
-    rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    weights = picture_weights(labels, n, seed)
-    per_seed = np.stack([resampled_ap(labels, row, weights) for row in rows], axis=1)
-    values = (per_seed * seed_weights(len(rows), n, seed)).sum(axis=1)
-    mean = float(np.mean([average_precision(labels, row) for row in rows]))
-    return Interval(mean, *percentiles(values, level))
+    return resamples(draws, n, [seed, 1, stream]) / draws
 
 
 def _labels(labels: ArrayLike) -> NDArray[np.int64]:

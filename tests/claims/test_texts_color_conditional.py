@@ -24,12 +24,16 @@ def shares(top: float = 0.6, matched: int = 10, degenerate: int = 0, seeds: int 
     return pd.DataFrame(rows)
 
 
-def contrast(low: float, high: float) -> pd.DataFrame:
+def contrast(low: float, high: float, most: float = 0.55) -> pd.DataFrame:
     kinds = ("top-k - matched-k", "top-k - random-k")
     rows = [
         {"generator": g, "contrast": kind, "delta": (low + high) / 2, "low": low, "high": high, "n": 15}
         for g in GENERATORS
         for kind in kinds
+    ]
+    rows += [
+        {"generator": g, "contrast": "top-k", "delta": 0.6, "low": most, "high": 0.7, "n": 30}
+        for g in GENERATORS
     ]
     return pd.DataFrame(rows)
 
@@ -52,15 +56,20 @@ def test_impossible_tests_and_short_controls_are_told() -> None:
 
 
 def test_the_verdict_gives_the_differences_and_who_has_most() -> None:
-    text = texts.verdict(contrast(0.1, 0.3), shares(), GENERATORS, [0])
+    text = texts.verdict(contrast(0.1, 0.3), GENERATORS, [0])
     assert "| ProGAN | +20.0 points [+10.0, +30.0] | +20.0 points [+10.0, +30.0] |" in text
-    assert "as in the paper for ResNet-50**: on 2 of 2 generators (ProGAN, GauGAN)" in text
+    assert (
+        "as in the paper for ResNet-50**: with the whole interval on 2 of 2 generators (ProGAN, GauGAN)"
+        in text
+    )
     found = sides.Sides(tuple(GENERATORS), (), ())
     assert f"the claim {found.claim}; the interval lies above zero on 2 of 2 generators" in text
     assert "measured on 15 fakes at a time" in text and "detector seeds differ" not in text
     assert "fewer* of the top-k" not in text
-    several = texts.verdict(contrast(-0.3, -0.1), shares(top=0.5), GENERATORS, [0, 1])
+    several = texts.verdict(contrast(-0.3, -0.1, most=0.45), GENERATORS, [0, 1])
     assert "to this is added how much the 2 detector seeds differ" in several
+    alone = texts.verdict(contrast(0.1, 0.3).assign(seeds=1), GENERATORS, [0])
+    assert "with the whole interval on 0 of 2 generators" in alone  # one seed speaks of pictures only
     assert "on 0 of 2 generators." in several and "*fewer* of the top-k" in several
 
 

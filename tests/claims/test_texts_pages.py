@@ -25,7 +25,15 @@ def evidence(
     says: str = verdicts.FOR, reason: str = "", detectors: tuple[str, ...] = ("one",)
 ) -> pd.DataFrame:
     rows = [
-        {"claim": claim.key, "detector": name, "part": "a part", "unit": "", "generator": g, "n": 9.0}
+        {
+            "claim": claim.key,
+            "detector": name,
+            "part": "a part",
+            "unit": "",
+            "generator": g,
+            "n": 9.0,
+            "seeds": 3,
+        }
         | {"value": 0.2, "low": 0.1, "high": 0.3, "border": 0.0, "says": says, "reason": reason}
         for claim in CLAIMS
         for name in detectors

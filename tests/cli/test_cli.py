@@ -558,7 +558,7 @@ def test_add_registers_a_detector_that_is_what_it_claims(
         ([], "needs --arch"),
         (["--arch", "vgg"], "unknown network 'vgg'"),
         (["--arch", f"{__name__}:tiny"], "k is missing"),
-        (["--arch", f"{__name__}:unruly", "--k", "2"], "no LRP rule for node"),
+        (["--arch", f"{__name__}:unruly", "--k", "2"], "ends in a tanh"),
         (["--arch", "tiny", "--preprocessing", "{crop: 0}"], "crop is 0"),
     ):
         assert main(["add", "wang06", "--weights", str(path), *arguments]) == 2

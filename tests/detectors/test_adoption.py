@@ -94,7 +94,7 @@ def test_its_preprocessing_reaches_the_network(store: results.Store, tmp_path: P
     ("network", "complaint"),
     [
         (two_logits, r"answers one picture with the shape \(1, 2\); expected \(1, 1\)"),
-        (unruly, "no LRP rule for node .*Tanh"),
+        (unruly, "ends in a tanh, .*expected the logit before it"),
     ],
 )
 def test_a_network_that_is_no_detector_is_refused_before_anything_is_written(

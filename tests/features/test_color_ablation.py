@@ -15,7 +15,7 @@ def test_drop_of_median_of_a_known_case():
     constant = color_ablation.drop_of_median(
         before, before - 0.3
     )  # the same for every picture: nothing is uncertain
-    assert constant == pytest.approx((0.3, 0.3, 0.3))
+    assert constant == (*[pytest.approx(0.3)] * 3, 1)
 
 
 def test_the_interval_of_the_drop_covers_the_truth_about_as_often_as_it_says():
@@ -47,22 +47,24 @@ def test_average_of_a_known_case_and_its_interval():
     assert found.value == pytest.approx(0.3)
     expected = stats.binom(100, 0.3).ppf([0.025, 0.975]) / 100  # resampling a share is binomial
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.011)
-    assert color_ablation.average(np.stack([called, called])) == pytest.approx(found)
-    apart = color_ablation.average(
-        np.stack([np.ones(50), np.zeros(50)])
-    )  # seeds that disagree: drawn, or not drawn
-    assert apart == pytest.approx((0.5, 0.0, 1.0))
+    again = color_ablation.average(np.stack([called, called]))  # two seeds that agree: the pictures alone
+    assert (*again[:3], again.seeds) == (*[pytest.approx(x, abs=0.015) for x in found[:3]], 2)
+    apart = color_ablation.average(np.stack([np.ones(50), np.zeros(50)]) > 0)  # seeds that disagree: anything
+    assert (apart.value, apart.covers) == (0.5, "seeds and pictures") and 0 <= apart.low < 0.01
+    assert 0.99 < apart.high <= 1
     with pytest.raises(ValueError, match="expected one for every picture"):
         color_ablation.average([])
 
 
-def test_pooling_equal_seeds_changes_nothing():
+def test_pooling_equal_seeds_changes_no_number_and_hardly_an_interval():
     rng = np.random.default_rng(2)
     p_color, p_gray, labels = rng.uniform(size=30), rng.uniform(size=30), rng.integers(0, 2, size=30)
     one = color_ablation.ablation(p_color, p_gray, labels, 0.4)
     two = color_ablation.ablation(np.stack([p_color] * 2), np.stack([p_gray] * 2), labels, [0.4, 0.4])
-    same = ["label", "filter", "input", "median", "called_fake", "drop", "low", "high"]
+    same = ["label", "filter", "input", "median", "called_fake", "drop"]
     assert one[same].equals(two[same])
+    assert (one["high"] - one["low"]).to_numpy() == pytest.approx(two["high"] - two["low"], rel=0.15)
+    assert set(one["covers"]) == {"pictures only"} and set(two["covers"]) == {"seeds and pictures"}
     assert (two["n"] == 2 * one["n"]).all()
     with pytest.raises(ValueError, match=r"not in \[0, 1\]"):
         color_ablation.ablation(p_color + 1, p_gray, labels)

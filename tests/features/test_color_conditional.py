@@ -170,7 +170,10 @@ def test_contrast_is_the_difference_of_shares_of_halves():
     deltas = [hit[:40].mean() - hit[40:].mean() for hit in hits]
     assert found.contrast == "top-k - matched-k" and found.n == 20 and found.seeds == 1
     assert found.delta == pytest.approx(np.mean(deltas))
-    assert found.high - found.low == pytest.approx(2 * 1.959964 * abs(deltas[0] - deltas[1]) / 2**0.5)
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * abs(deltas[0] - deltas[1]) / 2)
+    own = color_conditional.contrast([once], splits=1, seed=3).set_index("contrast").loc["top-k"]
+    assert own.delta == pytest.approx((color_conditional.mood(once.color, once.gray).p <= 0.05)[:40].mean())
+    assert own.n == 40 and 0 <= own.low < own.delta < own.high <= 1
     assert (
         color_conditional.contrast([twice], splits=5).iloc[0].delta > found.delta
     )  # more pictures, more power

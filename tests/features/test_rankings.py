@@ -361,7 +361,7 @@ def scores(moved: float, lost: bool) -> pd.DataFrame:
     label = np.repeat([0, 1], 50)
     parts = []
     for g in ("g", "h"):
-        for seed in (0, 1):
+        for seed in (0, 1, 2):
             whole = rng.normal(size=100) + 8 * label
             after = rng.normal(size=100) + (0 if lost else 8) * label + moved
             for condition, logit in (("baseline", whole), ("top-k", after)):
@@ -375,19 +375,27 @@ def scores(moved: float, lost: bool) -> pd.DataFrame:
 
 
 def test_drift_tells_a_moved_threshold_from_lost_information() -> None:
-    moved = rankings.drift(scores(-20.0, lost=False), {0: 4.0, 1: 4.0}, {0: -16.0, 1: -16.0}, 200)
+    moved = rankings.drift(
+        scores(-20.0, lost=False), dict.fromkeys(range(3), 4.0), dict.fromkeys(range(3), -16.0), 200
+    )
     row = moved[moved["generator"] == "mean"].set_index("what")
     assert row.loc["whole", "value"] > 0.99 and row.loc["dropped", "value"] == 0.5
     assert (row.loc["dropped", "acc_real"], row.loc["dropped", "acc_fake"]) == (1.0, 0.0)
     assert row.loc["recalibrated", "value"] > 0.99
     assert row.loc["gain", "low"] > 0.45 and row.loc["lost", "low"] <= 0 <= row.loc["lost", "high"]
-    gone = rankings.drift(scores(-20.0, lost=True), {0: 4.0, 1: 4.0}, {0: -20.0, 1: -20.0}, 200)
+    gone = rankings.drift(
+        scores(-20.0, lost=True), dict.fromkeys(range(3), 4.0), dict.fromkeys(range(3), -20.0), 200
+    )
     row = gone[gone["generator"] == "mean"].set_index("what")
-    assert row.loc["lost", "low"] > 0.3 and abs(row.loc["gain", "value"]) < 0.1
+    assert (
+        row.loc["lost", "value"] > 0.45
+        and row.loc["lost", "low"] > 0.3
+        and abs(row.loc["gain", "value"]) < 0.1
+    )
     for what in ("whole", "dropped", "recalibrated"):
         both = row.loc[what]
         assert both["value"] == pytest.approx((both["acc_real"] + both["acc_fake"]) / 2)
-        assert (both["seeds"], both["n_real"], both["n_fake"]) == (2, 100, 100)
+        assert (both["seeds"], both["n_real"], both["n_fake"]) == (3, 100, 100)
     assert "top-k dropped, old threshold" in figures.alt(figures.threshold_drift(moved))
 
 

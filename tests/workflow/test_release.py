@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, TinyBook
+from conftest import ROOT, TinyBook, command, environment
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from pypdf import PdfReader
@@ -340,3 +340,20 @@ def test_the_release_of_a_whole_book(tiny_book: TinyBook, tmp_path: Path) -> Non
     text = "\n".join(sheet.extract_text() for sheet in reader.pages)
     assert "average precision" in text  # the axis of a figure
     assert "\\frac" not in text  # a formula as it was written
+
+    # unpacked in another place, what was computed is as fresh there as it is here: the site alone is made
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(tiny_book.root, elsewhere, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    with tarfile.open(named(tmp_path / "dist", "*-build.tar.gz")) as archive:
+        archive.extractall(elsewhere, filter="data")
+    assert waiting(elsewhere) - {"book", "preview"} == waiting(tiny_book.root) - {"book"}
+
+
+def waiting(root: Path) -> set[str]:
+    """The kinds of steps that the next build of a project would run."""
+    done = subprocess.run(
+        command(root, "--dry-run"), cwd=root, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = (root / "build" / "logs" / "snakemake.log").read_text()
+    return set(re.findall(r"^(\w+) +\d+$", report, re.MULTILINE)) - {"total"}

@@ -16,6 +16,7 @@ from collections import Counter
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import plotly
 from docutils import nodes
@@ -89,9 +90,34 @@ def fix_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, A
     if "pagetitle" in context:  # the theme writes it into its page for print as it is
         context["pagetitle"] = html.escape(context["pagetitle"], quote=False)
     source = source_of(pagename, app.config.tff_page_templates)
+    # the page of one generator reads what all chapters have found of it: it is nothing to run alone
+    if app.config.tff_launch and source.startswith("notebooks/") and not pagename.startswith("generators/"):
+        badges = launch_html(source, app.config.tff_launch)
+        context["body"] = (context.get("body") or "").replace("</h1>", f"</h1>\n{badges}", 1)
     if source != pagename:
         for button in _links(context.get("header_buttons") or []):
             button["url"] = button["url"].replace(f"/{pagename}.", f"/{source}.")
+
+
+def launch_html(pagename: str, launch: str) -> str:
+    """Links that run a page's notebook in Colab and Binder, as HTML.
+
+    ``launch`` is where the notebooks are: owner/repository@branch on GitHub. They are plain links: pictures
+    of badges would have to be asked of other hosts.
+    """
+    repository, branch = launch.rsplit("@", 1)
+    name = f"{pagename.split('/')[-1]}.ipynb"
+    places = {
+        "Colab": f"https://colab.research.google.com/github/{repository}/blob/{branch}/{quote(name)}",
+        "Binder": f"https://mybinder.org/v2/gh/{repository}/{quote(branch, safe='')}"
+        f"?urlpath={quote(f'lab/tree/{name}', safe='')}",
+    }
+    links = " ".join(
+        f'<a href="{html.escape(address)}" title="Opens the chapter there, with a small build of its own">'
+        f"Run in {place}</a>"
+        for place, address in places.items()
+    )
+    return f'<p class="tff-launch">{links}</p>'
 
 
 def _links(buttons: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -144,6 +170,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     _seen.clear()
     app.add_config_value("tff_page_templates", {}, "html")
+    app.add_config_value("tff_launch", "", "html")
     app.connect("builder-inited", copy_scripts)
     # after the theme has made its buttons (501)
     app.connect("html-page-context", fix_page, priority=900)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from tff_core import published
+from tff_core import intervals, published
 from tff_core.figures import generator_name
 from tff_core.metrics import chance
 from tff_core.store.results import Store
@@ -172,24 +172,34 @@ def verdict(contrast: pd.DataFrame, kind: str = MATCHED) -> Verdict:
 # ------------------------------------------------------------------------------------------------ the rule
 
 
-def side(low: pd.Series, high: pd.Series, border: pd.Series | float = 0.0, wants: str = "above") -> pd.Series:
+def side(
+    low: pd.Series,
+    high: pd.Series,
+    border: pd.Series | float = 0.0,
+    wants: str = "above",
+    seeds: pd.Series | int | None = None,
+) -> pd.Series:
     """What each interval says: "for" the claim, "against" it, "open", or "missing" where it has no ends.
 
-    ``wants`` is the side of the border on which the whole interval must lie, "above" or "below".
+    ``wants`` is the side of the border on which the whole interval must lie, "above" or "below". ``seeds``
+    are the training seeds behind each interval: that of a single one covers pictures only and says nothing
+    about another training, so it leaves the claim open.
     """
     above, below = low > border, high < border
     yes, no = (above, below) if wants == "above" else (below, above)
-    said = np.select([low.isna() | high.isna(), yes, no], [MISSING, FOR, AGAINST], default=OPEN)
+    alone = np.asarray(False if seeds is None else np.less(seeds, 2)) | np.zeros(len(low), dtype=bool)
+    said = np.select([low.isna() | high.isna(), alone, yes, no], [MISSING, OPEN, FOR, AGAINST], default=OPEN)
     return pd.Series(said, index=low.index, dtype=object)
 
 
 def parted(rows: pd.DataFrame, wants: str = "above") -> tuple[list[str], list[str], list[str]]:
     """Generators whose interval lies on the wanted side of zero, on the other side, and all others.
 
-    ``rows`` have ``generator``, ``low`` and ``high``, one row for each; the rule is `side`. The last list
-    holds those whose interval contains zero, or has no ends.
+    ``rows`` have ``generator``, ``low`` and ``high``, one row for each, and ``seeds`` where the intervals are
+    to speak of other trainings too; the rule is `side`. The last list holds those whose interval contains
+    zero, has no ends, or covers pictures only.
     """
-    said = side(rows["low"], rows["high"], wants=wants)
+    said = side(rows["low"], rows["high"], wants=wants, seeds=rows.get("seeds"))
     yes, no = (rows.loc[said == what, "generator"].tolist() for what in (FOR, AGAINST))
     return yes, no, [g for g in rows["generator"] if g not in yes + no]
 
@@ -317,14 +327,19 @@ def _numbers(
 ) -> pd.DataFrame:
     """Rows of evidence; ``unit`` where it is not the claim's."""
     value, low, high = (rows[column].astype(float) for column in columns)
-    says = side(low, high, border, wants) if wants != ASIDE else pd.Series(ASIDE, index=rows.index)
-    numbers = {"value": value, "low": low, "high": high, "border": border, "n": n}
+    seeds = rows["seeds"].fillna(0)
+    says, alone = (
+        side(low, high, border, wants, s) if wants != ASIDE else pd.Series(ASIDE, index=rows.index)
+        for s in (seeds, None)
+    )
+    numbers = {"value": value, "low": low, "high": high, "border": border, "n": n, "seeds": seeds}
+    numbers |= {"covers": seeds.map(intervals.covers), "alone": alone}
     who = {"part": part, "unit": unit, "generator": rows["generator"]}
     return pd.DataFrame({**who, **numbers, "says": says})
 
 
 def _transfer(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
-    columns = ["seed", "ap", "ap_low", "ap_high", "n_real", "n_fake"]
+    columns = ["seed", "ap", "ap_low", "ap_high", "seeds", "n_real", "n_fake"]
     rows = _some(_table(store, "transfer", detector, generators, columns), "transfer", seed="all")
     rows = rows[rows["generator"] != _TRAINED_ON]
     if rows.empty:
@@ -343,7 +358,7 @@ def _contrasts(
     store: Store, detector: str, generators: Sequence[str], *kinds: tuple[str, str, float, str]
 ) -> pd.DataFrame:
     """Rows of the contrast table: for each kind its name there, its name here, the border, the side."""
-    columns = ["seed", "contrast", "delta_ap", "low", "high", "n_real", "n_fake"]
+    columns = ["seed", "contrast", "delta_ap", "low", "high", "seeds", "n_real", "n_fake"]
     rows = _table(store, "contrast", detector, generators, columns)
     return pd.concat(
         _numbers(own, part, ("delta_ap", "low", "high"), own["n_real"] + own["n_fake"], border, wants)
@@ -374,7 +389,7 @@ _METHODS = {"lrp": "LRP", "guided_gradcam": "Guided Grad-CAM"}
 
 
 def _pixels(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
-    columns = ["label", "seed", "method", "model", "value", "low", "high", "n"]
+    columns = ["label", "seed", "method", "model", "value", "low", "high", "seeds", "n"]
     table = _table(store, "pixel_attribution", detector, generators, columns)
     rows = _some(table, "pixel_attribution", model="detector - classifier", seed="all", label="all")
     control = table[(table["model"] == "classifier") & (table["seed"] == "all") & (table["label"] == "all")]
@@ -394,14 +409,14 @@ def _pixels(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFr
 
 
 def _patches(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
-    columns = ["seed", "group", "value", "low", "high", "n_maps"]
+    columns = ["seed", "group", "value", "low", "high", "seeds", "n_maps"]
     rows = _table(store, "patch_chroma", detector, generators, columns)
     rows = _some(rows, "patch_chroma", group=MATCHED, seed="all")
     return _numbers(rows, "top-k minus layer-matched", ("value", "low", "high"), rows["n_maps"])
 
 
 def _gray(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
-    columns = ["seed", "label", "filter", "input", "drop", "low", "high", "n"]
+    columns = ["seed", "label", "filter", "input", "drop", "low", "high", "seeds", "n"]
     rows = _table(store, "color_ablation", detector, generators, columns)
     # the paper's pictures: fakes with p >= 0.2; both inputs carry the same drop
     rows = _some(rows, "color_ablation", seed="all", label="fake", filter="p >= 0.2", input="color")
@@ -409,23 +424,19 @@ def _gray(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFram
 
 
 def _maps(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
-    columns = ["contrast", "delta", "low", "high", "n"]
+    columns, numbers = ["contrast", "delta", "low", "high", "seeds", "n"], ("delta", "low", "high")
     rows = _table(store, "color_conditional_contrast", detector, generators, columns)
-    rows = _some(rows, "color_conditional_contrast", contrast=MATCHED)
-    more = _numbers(rows, "share of the top-k minus layer-matched", ("delta", "low", "high"), rows["n"])
-    shares = _table(store, "color_conditional", detector, generators, ["seed", "group", "share_mood", "n"])
-    own = _some(shares, "color_conditional", group="top-k").groupby("generator", sort=False)
-    spread = own.agg(
-        value=("share_mood", "mean"), low=("share_mood", "min"), high=("share_mood", "max"), n=("n", "min")
-    ).reset_index()
-    most = _numbers(
-        spread, "the top-k's own (range over seeds)", ("value", "low", "high"), spread["n"], 0.5, unit="share"
+    more, own = (_some(rows, "color_conditional_contrast", contrast=name) for name in (MATCHED, "top-k"))
+    return pd.concat(
+        [
+            _numbers(more, "share of the top-k minus layer-matched", numbers, more["n"]),
+            _numbers(own, "the top-k's own", numbers, own["n"], 0.5, unit="share"),
+        ]
     )
-    return pd.concat([more, most])
 
 
 def _robust(store: Store, detector: str, generators: Sequence[str]) -> pd.DataFrame:
-    columns = ["seed", "model", "input", "ap", "ap_low", "ap_high", "n_real", "n_fake"]
+    columns = ["seed", "model", "input", "ap", "ap_low", "ap_high", "seeds", "n_real", "n_fake"]
     rows = _table(store, "color_robust", detector, generators, columns)
     parts = (("gray", "colour-robust minus universal", "above"), ("color", "the same in colour", ASIDE))
     return pd.concat(
@@ -476,7 +487,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "C7", "maps", "Most of the top-k respond to colour, and more of them than of other maps",
         "share of colour-conditional maps: top-k minus other maps of the same layers; and the top-k's own",
-        "the interval lies above zero, and in every detector seed more than half of the top-k respond",
+        "the interval lies above zero, and that of the top-k's own share above one half",
         "07_color_conditional", "points", "fakes", _maps,
     ),
     Claim(
@@ -488,17 +499,20 @@ CLAIMS: tuple[Claim, ...] = (
 )  # fmt: skip
 
 
-_NUMBERS = ["value", "low", "high", "border", "n"]
-_EVIDENCE = ["claim", "detector", "part", "unit", "generator", *_NUMBERS, "says", "reason"]
+_NUMBERS = ["value", "low", "high", "border", "n", "seeds"]
+_EVIDENCE = [
+    "claim", "detector", "part", "unit", "generator", *_NUMBERS, "covers", "says", "alone", "reason",
+]  # fmt: skip
 
 
 def evidence(store: Store, detectors: Sequence[str], generators: Sequence[str]) -> pd.DataFrame:
     """What every claim is judged by: one row per claim, detector, part and generator.
 
     Columns claim, detector, part, unit (where it is not the claim's), generator, value, low, high, border, n,
-    says, reason. A claim of two parts has two rows per generator; the first part is the one that a verdict
-    quotes. ``says`` is "for", "against",
-    "open", "aside" for what is told but judges nothing, or "missing" where the tables have no interval.
+    seeds, covers ("seeds and pictures" or "pictures only"), says, alone, reason. A claim of two parts has two
+    rows per generator; the first part is the one that a verdict quotes. ``says`` is "for", "against", "open",
+    "aside" for what is told but judges nothing, or "missing" where the tables have no interval; the interval
+    of one training seed leaves it "open", and ``alone`` is what it says of these pictures.
     ``reason`` tells what is not there, and elsewhere with what caution a number has to be read. C1 has no
     row of the generator that the detectors were trained on.
 
@@ -581,7 +595,8 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
     Columns: claim, detector, verdict (by `word`, or "not testable here" where no generator has an interval);
     generators_for, generators_against, generators_open (names, separated by blanks); value, low, high (of the
     claim's first part: mean over generators of the number and of both ends, as wide as if all errors went
-    together); n (behind each interval, the smallest); rule; why, in words.
+    together); n (behind each interval, the smallest); covers ("pictures only" where an interval is of one
+    training seed); rule; why, in words.
     """
     known = {claim.key: claim for claim in CLAIMS}
     states = by_generator(evidence)
@@ -594,14 +609,14 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, object] = {"claim": key, "detector": detector}
         if not measured:
             reasons = "; ".join(dict.fromkeys(own.loc[own["says"] == MISSING, "reason"]))
-            row |= {"verdict": UNTESTED, "rule": claim.rule, "why": f"Not measured: {reasons}."}
+            row |= {"verdict": UNTESTED, "rule": claim.rule, "why": f"Not measured: {reasons}.", "covers": ""}
         else:
             parts = _parts(own)
             verdict = word(len(names[FOR]), against=len(names[AGAINST]), open_=len(names[OPEN]))
             row |= {"verdict": verdict, "rule": f"{claim.rule}; {rule(measured).replace('*', '')}"}
-            row |= {name: parts[0][name] for name in ("value", "low", "high", "n")}
+            row |= {name: parts[0][name] for name in ("value", "low", "high", "n", "covers")}
             told = [_why(claim, names, measured, parts), _maybe_luck(verdict, names, measured)]
-            told.append(_blind(claim, str(detector), names, states))
+            told += [_alone(own, measured), _blind(claim, str(detector), names, states)]
             cautions = dict.fromkeys(own.loc[(own["says"] != MISSING) & (own["reason"] != ""), "reason"])
             row["why"] = "".join([*told, *(f" {CAUTION} {text}." for text in cautions)])
         row |= {f"generators_{w}": " ".join(names[w]) if measured else "" for w in (FOR, AGAINST, OPEN)}
@@ -611,7 +626,7 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
 
 _COLUMNS = [
     "claim", "detector", "verdict", "generators_for", "generators_against", "generators_open", "value", "low",
-    "high", "n", "rule", "why",
+    "high", "n", "covers", "rule", "why",
 ]  # fmt: skip
 
 
@@ -621,6 +636,7 @@ def load(store: Store) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     names = [column for column in _COLUMNS if column.startswith("generators_")]
+    names.append("covers")
     return pd.read_csv(path, dtype=dict.fromkeys(names, str)).fillna(dict.fromkeys(names, ""))
 
 
@@ -629,7 +645,7 @@ def _parts(own: pd.DataFrame) -> list[dict[str, float | str]]:
     return [
         {"part": str(part), "unit": str(rows["unit"].iloc[0])}
         | {name: float(rows[name].mean()) for name in ("value", "low", "high")}
-        | {"n": int(rows["n"].min())}
+        | {"n": int(rows["n"].min()), "covers": intervals.covers(int(rows["seeds"].min()))}
         for part, rows in there.groupby("part", sort=False)
     ]
 
@@ -648,6 +664,22 @@ def _why(
         for p in parts
     ]
     return f"{'; '.join(told)}. Mean: {'; '.join(numbers)}."
+
+
+def _alone(own: pd.DataFrame, measured: int) -> str:
+    """That intervals of one training seed cover pictures only, and what they say of these pictures."""
+    judging = own[~own["says"].isin([ASIDE, MISSING])]
+    single = judging[judging["seeds"] < 2]
+    if single.empty:
+        return ""
+    say = judging.groupby("generator")["alone"].agg(_together)
+    here = set(single["generator"])
+    speak = int((say[say.index.isin(here)] == FOR).sum())
+    return (
+        f" One training seed: on {len(here)} of {measured} generators the interval covers pictures only, "
+        "which leaves open what another training would give. On these pictures "
+        f"{speak} of them speak for the claim."
+    )
 
 
 def _maybe_luck(verdict: str, names: dict[str, list[str]], measured: int) -> str:

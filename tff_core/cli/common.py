@@ -234,6 +234,7 @@ def device(name: str) -> torch.device:
 def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device, Store]:
     """The detector that the options name, on its device, and the store."""
     from tff_core import detectors
+    from tff_core.detectors import answer
     from tff_core.pictures import data
     from tff_core.store.results import Store
 
@@ -252,6 +253,7 @@ def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device,
             external=True,
         )
         model = detectors.load_weights(detectors.build(options.arch), options.weights)
+        answer.must_be_a_logit(spec.name, answer.declare(model, spec.preprocessing))
         return detectors.Detector(detectors.ready(model, where), math.nan, spec, {}), where, store
     for name in ("arch", "preprocessing"):
         if getattr(options, name, None):

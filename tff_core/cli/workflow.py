@@ -147,7 +147,7 @@ def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, 
         entry["preprocessing"] = options.preprocessing
     spec = detectors.external(options.name, entry)
     model = detectors.load_weights(detectors.build(spec.arch), path)  # refuses what it is not
-    adoption.must_have_rules(options.name, model)
+    adoption.must_be_a_detector(options.name, model, spec.preprocessing)
     _must_rank(options, spec, model)
     entry["k"] = spec.k
     config["external"] = dict(config.get("external", {})) | {options.name: entry}

@@ -12,16 +12,28 @@ import torch
 from torch import nn
 
 from tff_core import detectors, lrp
-from tff_core.detectors import training
+from tff_core.detectors import answer, training
 from tff_core.pictures import data
 from tff_core.store.results import Store, atomic_write, fingerprint, provenance, write_json
 
 
-def must_have_rules(name: str, model: nn.Module) -> None:
-    """ValueError that names the first layer of a detector's network that relevance has no rule for."""
+def must_be_a_detector(
+    name: str,
+    model: nn.Module,
+    preprocessing: data.Preprocessing = data.IMAGENET,
+    x: torch.Tensor | None = None,
+) -> None:
+    """ValueError unless a network answers with one logit, and relevance has a rule for all that it does.
+
+    Checked on ``x``, normalised pictures, and on noise of the size that ``preprocessing`` declares, else of
+    that of ``x``; without both on noise of a size that the network can take. See
+    `tff_core.detectors.answer.must_be_a_logit` and `tff_core.lrp.canonize`.
+    """
+    size = None if x is None else (int(x.shape[-2]), int(x.shape[-1]))
+    answer.must_be_a_logit(name, answer.declare(model, preprocessing, size), x)
     try:
         lrp.canonize(model)
-    except lrp.NoRule as error:
+    except (lrp.NoRule, ValueError) as error:
         raise ValueError(f"external detector {name!r}: {error}") from error
 
 
@@ -61,16 +73,9 @@ def adopt(
     key, path = fingerprint(identity), store.detector(name, 0)
     if training.is_there(path, key):
         return path
-    must_have_rules(name, model)
+    first = data.normalize(data.load(held_out.take([0]), spec.preprocessing), spec.preprocessing)
+    must_be_a_detector(name, model, spec.preprocessing, first)
     content = safetensors.torch.save({name: value.contiguous() for name, value in model.state_dict().items()})
-    with torch.inference_mode():
-        first = data.normalize(data.load(held_out.take([0]), spec.preprocessing), spec.preprocessing)
-        shape = tuple(model(first).shape)
-    if shape != (1, 1):
-        raise ValueError(
-            f"external detector {name!r}: its network answers one picture with the shape {shape}; expected "
-            "(1, 1), one logit that is positive for fakes"
-        )
     with atomic_write(path) as part:
         part.write_bytes(content)
     model = detectors.ready(model, device)
@@ -80,6 +85,7 @@ def adopt(
         "seed": 0,
         "network": spec.arch,
         "dataset": dataset,
+        "size": list(first.shape[-2:]),
         "external": {**entry, "weights": str(source)},
         "key": key,
         "identity": identity,

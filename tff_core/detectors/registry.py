@@ -31,6 +31,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights, resnet18, resnet50
 
+from tff_core.detectors import answer
 from tff_core.pictures import data
 from tff_core.store import memory
 from tff_core.store.results import Store, read_json
@@ -556,14 +557,27 @@ def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu")
         if not isinstance(info, dict) or not isinstance(info.get("threshold"), int | float):
             raise WeightsError(f"{description} has no threshold: delete it and run: {command}")
         threshold = float(info["threshold"])
-    model = ready(load_weights(build(spec.arch, spec.classes), path), device)
-    return Detector(model, threshold, spec, info)
+    model = load_weights(build(spec.arch, spec.classes), path)
+    size = info.get("size") if isinstance(info, dict) else None
+    answer.declare(model, spec.preprocessing, (size[0], size[1]) if size else None)
+    return Detector(ready(model, device), threshold, spec, info)
 
 
 def ready(model: nn.Module, device: str | torch.device) -> nn.Module:
-    """The network on its device as a `Detector` has it: in evaluation mode, channels last, no gradients."""
-    model = model.eval().requires_grad_(False)
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    """The network on its device as a `Detector` has it: in evaluation mode, no gradients, channels last.
+
+    Where its forward pass takes ``view``s that this layout has no room for, the layout stays as it was, and
+    pictures are brought into it.
+    """
+    model = model.eval().requires_grad_(False).to(device=device)
+    if answer.takes_channels_last(model):
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    model.register_forward_pre_hook(_in_order)
+    return model
+
+
+def _in_order(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return tuple(x.contiguous() for x in inputs)
 
 
 def imagenet(arch: str, download: bool = False) -> nn.Module:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from tff_core import metrics
+from tff_core import intervals, metrics
 
 LEAST = 0.2
 """Pictures count in the paper's box plots if the whole picture's own label gets at least this probability."""
@@ -26,13 +26,13 @@ def drop_of_median(
     n: int = metrics.RESAMPLES,
     level: float = metrics.LEVEL,
     seed: int = 0,
-) -> metrics.Interval:
+) -> intervals.Pooled:
     """Median before minus median after, with a bootstrap interval over the pictures.
 
     ``before`` and ``after`` (N,) belong to the same pictures, so every resample draws both values of a
-    picture. With one row per detector seed, (S, N), it is the mean of the seeds' drops, and a resample also
-    draws seeds. A picture that does not count is NaN in both; it may count for one seed and not for another,
-    and a seed for which none counts is left out.
+    picture. With one row per detector seed, (S, N), it is the mean of the seeds' drops, with an interval over
+    seeds too, see `tff_core.intervals`. A picture that does not count is NaN in both; it may count for one
+    seed and not for another, and a seed for which none counts is left out.
 
     Raises ValueError where the two differ in shape, or no picture counts.
     """
@@ -49,27 +49,23 @@ def drop_of_median(
     drops = _median(x) - _median(y)
     drawn = np.random.default_rng(seed).integers(x.shape[1], size=(n, x.shape[1]))
     values = np.stack([_median(a[drawn]) - _median(b[drawn]) for a, b in zip(x, y, strict=True)], axis=1)
-    weights = metrics.seed_weights(len(x), n, seed)
-    usable = ~np.isnan(values)  # a resample may hold none of the few pictures that count
-    weighed = np.where(usable, weights, 0)
-    sums = weighed.sum(1)
-    means = (weighed * np.where(usable, values, 0)).sum(1)[sums > 0] / sums[sums > 0]
-    return metrics.Interval(float(drops.mean()), *metrics.percentiles(means, level))
+    # NaN: a resample may hold none of the few pictures that count
+    return intervals.over_seeds(drops, values, intervals.DIFFERENCE, level)
 
 
 def average(
     values: ArrayLike, n: int = metrics.RESAMPLES, level: float = metrics.LEVEL, seed: int = 0
-) -> metrics.Interval:
+) -> intervals.Pooled:
     """Mean of one value per picture, (N,) or (S, N) with one row per detector seed, with its interval.
 
-    A bootstrap over pictures, the same for all seeds of a resample, and over seeds. Of calls (true or false)
-    the mean is a share. Raises ValueError where there is no value.
+    A bootstrap over pictures, the same for all seeds of a resample; over seeds see `tff_core.intervals`. Of
+    calls (true or false) the mean is a share, and so are the ends. Raises ValueError where there is no value.
     """
     rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"values of shape {rows.shape}: expected one for every picture, (N,) or (S, N)")
-    means = (metrics.resampled_means(rows.T, n, seed) * metrics.seed_weights(len(rows), n, seed)).sum(1)
-    return metrics.Interval(float(rows.mean()), *metrics.percentiles(means, level))
+    bounds = intervals.SHARE if np.asarray(values).dtype == bool else None
+    return intervals.over_seeds(rows.mean(1), metrics.resampled_means(rows.T, n, seed), bounds, level)
 
 
 def _median(values: Floats) -> Floats:
@@ -105,9 +101,9 @@ def ablation(
     -------
     One row per label ("fake", "real"), filter ("all", "p >= 0.2") and input ("color", "gray"): ``n``
     probabilities, their ``q1, median, q3``, the whiskers ``fence_low, fence_high`` (the farthest one within
-    1.5 interquartile ranges), ``called_fake`` (share), and on both rows of a pair ``drop, low, high``: median
-    in colour minus median in gray as in `drop_of_median`. Where no picture passes the filter, ``n`` is 0 and
-    the numbers are missing.
+    1.5 interquartile ranges), ``called_fake`` (share), and on both rows of a pair ``drop, low, high, seeds,
+    covers``: median in colour minus median in gray as in `drop_of_median`. Where no picture passes the
+    filter, ``n`` is 0 and the numbers are missing.
 
     Source: paper, section 6.1 (box plots of fakes with p >= 0.2).
     """
@@ -128,14 +124,14 @@ def ablation(
             ("all", np.broadcast_to(y == label, own.shape)),
             (f"p >= {least:g}", (y == label) & (own >= least)),
         ):
-            drop = metrics.Interval(np.nan, np.nan, np.nan)
+            drop = intervals.Pooled(np.nan, np.nan, np.nan, 0)
             if kept.any():
                 before, after = (np.where(kept, v, np.nan) for v in p.values())
                 drop = drop_of_median(before, after, n, seed=seed)
             rows += [
                 {"label": name, "filter": which, "input": kind, "n": int(kept.sum())}
                 | _box(v[kept], v[kept] >= cut[kept])
-                | {"drop": drop.value, "low": drop.low, "high": drop.high}
+                | drop.columns("drop")
                 for kind, v in p.items()
             ]
     return pd.DataFrame(rows)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from torch import Tensor
 
-from tff_core import lrp, metrics
+from tff_core import intervals, lrp, metrics
 from tff_core.features import maxima
 from tff_core.features.names import FeatureMap
 from tff_core.lrp.canonize import Step
@@ -314,16 +314,22 @@ def shares_of_halves(samples: Sequence[Sample], alpha: float, splits: int, seed:
     return found
 
 
-def interval_of_halves(values: Floats, level: float) -> tuple[Floats, Floats, Floats]:
-    """Mean, low and high of values on halves (splits, 2, seeds, ...): as `contrast` describes it."""
-    seeds = values.shape[2]
-    per_seed = values.mean(axis=(0, 1))
-    apart = values.mean(axis=2)  # over seeds, which saw the same pictures
-    variance = np.mean((apart[:, 0] - apart[:, 1]) ** 2, axis=0) / 2
-    if seeds > 1:
-        variance = variance + per_seed.var(axis=0, ddof=1) / seeds
-    mean, reach = per_seed.mean(axis=0), stats.norm.ppf((1 + level) / 2) * np.sqrt(variance)
-    return mean, mean - reach, mean + reach
+def interval_of_halves(
+    values: Floats, level: float, bounds: intervals.Bounds, points: Floats | None = None
+) -> intervals.Pooled:
+    """The interval of values on halves, (splits, 2, seeds), as `contrast` describes it.
+
+    ``points`` are the seeds' numbers where they were measured on all pictures.
+    """
+    per_seed = values.mean(axis=(0, 1)) if points is None else points
+    apart = (values[:, 0] - values[:, 1]) / 2  # of the mean of two independent halves, by their difference
+    covariance = apart.T @ apart / len(apart)
+    middle = float(per_seed.mean())
+    if len(per_seed) > 1:
+        reach = intervals.half_width(per_seed, covariance, level)
+    else:
+        reach = float(stats.norm.ppf((1 + level) / 2) * np.sqrt(covariance[0, 0]))
+    return intervals.Pooled(middle, *intervals.bounded(middle, reach, bounds), len(per_seed))
 
 
 def contrast(
@@ -337,10 +343,9 @@ def contrast(
     """Share of colour-conditional maps (Mood's test) in ``group`` minus that of every other group.
 
     It is measured on halves of the pictures, n // 2 at a time, and averaged over many splits: the shares of
-    two complementary halves are independent, so half their mean squared difference is the variance over
-    pictures. (A bootstrap would repeat pictures, and a test takes repeated values for evidence.) To it comes
-    the variance over the seeds' differences, divided by their number. The interval is normal, and wide: it is
-    that of a single half.
+    two complementary halves are independent, so a quarter of their mean squared difference is the variance of
+    their mean over pictures. (A bootstrap would repeat pictures, and a test takes repeated values for
+    evidence.) How this and the differences between seeds make an interval says `tff_core.intervals`.
 
     Parameters
     ----------
@@ -348,22 +353,21 @@ def contrast(
     splits: random splits into halves.
 
     Returns one row per other group: ``contrast``, ``delta`` (mean over seeds: the group's own share minus the
-    mean over the draws of the other), ``low, high``, ``n`` pictures of a half, ``seeds``.
+    mean over the draws of the other), ``low, high``, ``n`` pictures of a half, ``seeds``, ``covers``. And one
+    row for the group itself (``contrast`` is its name), whose ``delta`` is its share of all ``n`` pictures.
     """
     if not samples or any(group not in s.members for s in samples):
         raise ValueError(f"expected at least one sample, each with the group {group!r}")
     found = shares_of_halves(samples, alpha, splits, seed)
     names = list(samples[0].members)
     others = [i for i, name in enumerate(names) if name != group]
-    own = names.index(group)
-    delta, low, high = interval_of_halves(found[..., [own]] - found[..., others], level)
-    return pd.DataFrame(
-        {
-            "contrast": [f"{group} - {names[i]}" for i in others],
-            "delta": delta,
-            "low": low,
-            "high": high,
-            "n": len(samples[0].color) // 2,
-            "seeds": len(samples),
-        }
-    )
+    own, n = names.index(group), len(samples[0].color)
+    rows = []
+    for i in others:
+        pooled = interval_of_halves(found[..., own] - found[..., i], level, intervals.DIFFERENCE)
+        rows.append({"contrast": f"{group} - {names[i]}", **pooled.columns("delta"), "n": n // 2})
+    hits = [mood(s.color, s.gray).p <= alpha for s in samples]
+    whole = [np.mean([hit[c].mean() for c in s.members[group]]) for s, hit in zip(samples, hits, strict=True)]
+    pooled = interval_of_halves(found[..., own], level, intervals.SHARE, np.array(whole))
+    rows.append({"contrast": group, **pooled.columns("delta"), "n": n})
+    return pd.DataFrame(rows)

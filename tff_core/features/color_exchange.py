@@ -17,7 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from tff_core import metrics
+from tff_core import intervals
 from tff_core.features import color_ablation
 from tff_core.pictures import data
 from tff_core.store import memory
@@ -164,18 +164,19 @@ def called_fake(
     """Share of each set of pictures that is called fake, with an interval over pictures and seeds.
 
     ``probability`` maps a set to (S, N), one row per detector seed, ``thresholds`` has one for each seed.
-    Returns rows ``pictures, n, called, low, high, clipped, seeds``; ``clipped`` is the mean share of pixels.
+    Returns rows ``pictures, n, called, low, high, seeds, covers, clipped``; the last is the mean
+    share of clipped pixels.
     """
     cuts = np.asarray(thresholds, dtype=np.float64)[:, None]
     rows = []
     for name, p in probability.items():
         share = color_ablation.average(p >= cuts)
-        row = {"pictures": name, "n": p.shape[1], "called": share.value, "low": share.low, "high": share.high}
-        rows.append(row | {"clipped": float(sets[name].clipped.mean()), "seeds": len(cuts)})
+        row = {"pictures": name, "n": p.shape[1], **share.columns("called")}
+        rows.append(row | {"clipped": float(sets[name].clipped.mean())})
     return pd.DataFrame(rows)
 
 
-def carried(chroma: ArrayLike, luma: ArrayLike, thresholds: Sequence[float]) -> metrics.Interval:
+def carried(chroma: ArrayLike, luma: ArrayLike, thresholds: Sequence[float]) -> intervals.Pooled:
     """Share called fake of reals with a fake's chroma, minus that of fakes with a real's chroma.
 
     Both are probabilities (S, N), picture by picture of the same pairs; above zero the chroma carries more.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from tff_core import metrics
+from tff_core import intervals, metrics
 from tff_core.features import color_ablation, color_conditional
 from tff_core.features.color_conditional import ALPHA, Sample
 from tff_core.pictures import data
@@ -40,11 +40,11 @@ def robustness(
 
     Returns
     -------
-    Rows ``model, input, seed, ap, ap_low, ap_high, n_real, n_fake``. Model is "universal", "color-robust" or
-    "difference" (robust minus universal, only of seeds that both have); input is "color", "gray", or
-    "color - gray", the AP lost without colour. Rows with seed "all" are means over the seeds, with an
-    interval over pictures and seeds; the others over pictures. All resamples are paired: they hold the same
-    pictures for both models and both inputs.
+    Rows ``model, input, seed, ap, ap_low, ap_high, seeds, covers, n_real, n_fake``. Model is "universal",
+    "color-robust" or "difference" (robust minus universal, only of seeds that both have); input is "color",
+    "gray", or "color - gray", the AP lost without colour. Rows with seed "all" are means over the seeds, with
+    the interval of `tff_core.intervals` over pictures and seeds; the others over pictures. All resamples are
+    paired: they hold the same pictures for both models and both inputs.
 
     Raises ValueError where the two have no training seed in common.
 
@@ -69,13 +69,12 @@ def robustness(
                 f"no training seed has both detectors (universal: {sorted(universal['color'])}, "
                 f"colour-robust: {sorted(robust['color'])}): expected at least one in common"
             )
-        drawn = np.stack([values for _, values in found.values()], axis=1)
-        pooled = (drawn * metrics.seed_weights(len(found), n, seed)).sum(1)
-        several = [(str(s), value, values) for s, (value, values) in found.items()]
-        several.append(("all", float(np.mean([value for value, _ in found.values()])), pooled))
-        for name, value, values in several:
-            low, high = metrics.percentiles(values, level)
-            row = {"model": model, "input": kind, "seed": name, "ap": value, "ap_low": low, "ap_high": high}
+        bounds = intervals.SHARE if model in MODELS and kind in ("color", "gray") else intervals.DIFFERENCE
+        for name, some in [*((str(s), [case]) for s, case in found.items()), ("all", [*found.values()])]:
+            pooled = intervals.over_seeds(
+                [value for value, _ in some], np.stack([values for _, values in some], 1), bounds, level
+            )
+            row = {"model": model, "input": kind, "seed": name, **pooled.columns("ap", "ap_low", "ap_high")}
             rows.append(row | {"n_real": int((y == 0).sum()), "n_fake": int((y == 1).sum())})
     return pd.DataFrame(rows)
 
@@ -134,8 +133,8 @@ def before_after(
 
     Returns
     -------
-    Rows ``model, group, share, low, high, n, k, seeds, whole``: model is "universal", "color-robust" or
-    "difference" (robust minus universal); group is one of the samples', or "top-k - matched-k". ``n`` is
+    Rows ``model, group, share, low, high, seeds, covers, n, k, whole``: model is "universal", "color-robust"
+    or "difference" (robust minus universal); group is one of the samples', or "top-k - matched-k". ``n`` is
     the number of pictures of a half, at which these shares are measured, ``k`` the size of the top-k.
     ``whole`` is the share over all pictures, as the paper has it: only of a model's top-k, else missing.
     """
@@ -153,19 +152,16 @@ def before_after(
     rows = []
     for model, values in zip((*MODELS, "difference"), found, strict=True):
         contrast = values[..., groups.index("top-k")] - values[..., groups.index("matched-k")]
-        ends = color_conditional.interval_of_halves(
-            np.concatenate([values, contrast[..., None]], axis=-1), level
+        own = intervals.SHARE if model in MODELS else intervals.DIFFERENCE
+        cases = [(group, values[..., i], own) for i, group in enumerate(groups)]
+        # the difference of two differences may reach from -2 to 2
+        cases.append(
+            ("top-k - matched-k", contrast, intervals.DIFFERENCE if model in MODELS else (-2.0, 2.0))
         )
-        if model in MODELS:
-            for end in ends[1:]:
-                end[:-1] = end[:-1].clip(0, 1)  # a share; the contrast may be negative
-        rows += [
-            {"model": model, "group": group, "share": share, "low": low, "high": high}
-            for group, share, low, high in zip([*groups, "top-k - matched-k"], *ends, strict=True)
-        ]
-    table = pd.DataFrame(rows).assign(
-        n=len(universal[0].color) // 2, k=len(universal[0].members["top-k"][0]), seeds=len(universal)
-    )
+        for group, some, bounds in cases:
+            pooled = color_conditional.interval_of_halves(some, level, bounds)
+            rows.append({"model": model, "group": group, **pooled.columns("share")})
+    table = pd.DataFrame(rows).assign(n=len(universal[0].color) // 2, k=len(universal[0].members["top-k"][0]))
     for model, samples in zip(MODELS, (universal, robust), strict=True):
         hits = [color_conditional.mood(s.color, s.gray).p[s.members["top-k"][0]] <= alpha for s in samples]
         table.loc[(table["model"] == model) & (table["group"] == "top-k"), "whole"] = np.mean(hits)

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from tff_core import lrp, metrics
+from tff_core import intervals, lrp, metrics
 from tff_core.features import color_exchange, maxima
 from tff_core.features.names import FeatureMap
 from tff_core.pictures import data
@@ -161,11 +161,12 @@ def chroma_table(
 
     Returns
     -------
-    Rows ``seed, group, value, low, high, n_maps, n_patches``. A map's number is the mean over its patches,
-    ``value`` the mean over maps. Groups: "top-k", "matched-k", "any place" (boxes of the top-k's sizes at all
-    places of their pictures), "top-k - matched-k" (mean over pairs of maps of one layer), "top-k - any place"
-    (mean over maps). Resamples draw maps, or pairs; rows with seed "all" are means over the detector seeds,
-    and their resamples draw seeds too. Where no map has a patch, the numbers are missing.
+    Rows ``seed, group, value, low, high, seeds, covers, n_maps, n_patches``. A map's number is the mean over
+    its patches, ``value`` the mean over maps. Groups: "top-k", "matched-k", "any place" (boxes of the top-k's
+    sizes at all places of their pictures), "top-k - matched-k" (mean over pairs of maps of one layer), "top-k
+    - any place" (mean over maps). Resamples draw maps, or pairs; rows with seed "all" are means over the
+    detector seeds, with the interval of `tff_core.intervals`. Where no map has a patch, the numbers are
+    missing.
     """
     found: dict[str, dict[int, tuple[NDArray[np.float64], int]]] = {}
     usable = measured.dropna(subset=["ratio"])
@@ -197,19 +198,21 @@ def chroma_table(
         cases = {s: case for s, case in found.get(group, {}).items() if len(case[0])}
         drawn = [metrics.resampled_means(case[0], n, [seed, s]) for s, case in cases.items()]
         for (s, case), some in zip(cases.items(), drawn, strict=True):
-            rows.append(_row(str(s), group, float(case[0].mean()), some, len(case[0]), case[1], level))
-        value, pooled = np.nan, np.full(1, np.nan)
-        if cases:
-            value = float(np.mean([case[0].mean() for case in cases.values()]))
-            pooled = (np.stack(drawn, axis=1) * metrics.seed_weights(len(cases), n, seed)).sum(1)
-        maps, count = sum(len(case[0]) for case in cases.values()), sum(case[1] for case in cases.values())
-        rows.append(_row("all", group, value, pooled, maps, count, level))
+            rows.append(_row(str(s), group, [case], [some], level))
+        rows.append(_row("all", group, [*cases.values()], drawn, level))
     return pd.DataFrame(rows)
 
 
 def _row(
-    seed: str, group: str, value: float, drawn: NDArray[np.float64], maps: int, patches: int, level: float
+    seed: str,
+    group: str,
+    cases: list[tuple[NDArray[np.float64], int]],
+    drawn: list[NDArray[np.float64]],
+    level: float,
 ) -> dict[str, Any]:
-    low, high = metrics.percentiles(drawn, level)
-    numbers = {"value": value, "low": low, "high": high, "n_maps": maps, "n_patches": patches}
-    return {"seed": seed, "group": group, **numbers}
+    pooled = intervals.Pooled(np.nan, np.nan, np.nan, 0)
+    if cases:
+        means = [values.mean() for values, _ in cases]
+        pooled = intervals.over_seeds(means, np.stack(drawn, axis=1), level=level)
+    counts = {"n_maps": sum(len(values) for values, _ in cases), "n_patches": sum(n for _, n in cases)}
+    return {"seed": seed, "group": group, **pooled.columns("value"), **counts}

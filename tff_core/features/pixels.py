@@ -7,8 +7,10 @@ the share of positive relevance that falls on the object, and the controls are a
 from __future__ import annotations
 
 import copy
+import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from tff_core import lrp, metrics
+from tff_core import detectors, intervals, lrp, metrics
 from tff_core.features import maxima
 from tff_core.lrp.walk import walk_back
 from tff_core.pictures import data
@@ -31,55 +33,118 @@ Floats = NDArray[np.float64]
 CAM_LAYERS = {"ResNet": "layer4", "EfficientNet": "_conv_head"}
 """The layer behind the class-activation map, as in the paper, by the network's class."""
 _SWISHES = (nn.SiLU, MemoryEfficientSwish, Swish)
+# activations that captum does not guide, as modules and as functions
+_BENT = (
+    nn.ReLU6, nn.Hardswish, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.Mish, nn.Softplus,
+    nn.Hardtanh,
+)  # fmt: skip
+_BENT_FUNCTIONS = tuple(
+    getattr(nn.functional, name)
+    for name in ("silu", "relu6", "hardswish", "leaky_relu", "elu", "gelu", "mish", "softplus", "hardtanh")
+)
+_RELUS = (nn.functional.relu, nn.functional.relu_, torch.relu, torch.relu_, "relu", "relu_")
 # black through amber: relevance as light
 _STOPS = np.array([[0.0, 0.0, 0.0], [1.0, 0.69, 0.0], [1.0, 0.95, 0.7]])
 
 
-class _GuidedSwish(torch.autograd.Function):
-    """x sigmoid(x); on the way back only positive gradients pass, and only where x is positive."""
+class _Guided(torch.autograd.Function):
+    """An activation; on the way back only positive gradients pass, and only where its input is positive."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.save_for_backward(x)
-        return nn.functional.silu(x)
+        ctx.activation = activation
+        return activation(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        gate = torch.sigmoid(x)
-        slope = gate * (1 + x * (1 - gate))
-        return torch.where(x > 0, gradients[0].clamp(min=0) * slope, torch.zeros_like(x))
+        with torch.enable_grad():
+            at = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(ctx.activation(at).sum(), at)
+        return torch.where(x > 0, gradients[0].clamp(min=0) * slope, torch.zeros_like(x)), None
 
 
-class GuidedSwish(nn.Module):
-    """Swish (SiLU) with guided backpropagation: the two masks of Springenberg et al. (2015) for ReLU.
+class Guided(nn.Module):
+    """An activation with guided backpropagation: the two masks of Springenberg et al. (2015) for ReLU.
 
-    Where a guided ReLU multiplies what it lets pass by the slope 1, this multiplies by swish's own slope.
+    Where a guided ReLU multiplies what it lets pass by the slope 1, this multiplies by the activation's own.
     """
 
+    def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.activation = activation
+
     def forward(self, x: Tensor) -> Tensor:
-        return _GuidedSwish.apply(x)
+        return _Guided.apply(x, self.activation)
+
+
+class GuidedSwish(Guided):
+    """Swish (SiLU) with guided backpropagation."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.functional.silu)
 
 
 def guided(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` whose swish modules are guided; ReLU modules are left to captum. Same function.
+    """A copy of ``model`` whose activations are guided, those of ReLU modules left to captum. Same function.
 
-    Raises ValueError where the model has neither as a module (``nn.ReLU``, ``nn.SiLU``, or the swish of
-    efficientnet_pytorch): guided backpropagation would then be the plain gradient without saying so.
+    Swish, ReLU6, hard swish and their like become `Guided` modules, and so does what ``forward()`` calls as
+    a function, where the model can be traced.
+
+    Raises ValueError where the model has none of these activations: guided backpropagation would then be the
+    plain gradient without saying so.
     """
     twin = copy.deepcopy(model)
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, _SWISHES):
                 setattr(parent, name, GuidedSwish())
+            elif type(child) in _BENT:
+                child.inplace = False  # type: ignore[assignment]  # what it gets is remembered
+                setattr(parent, name, Guided(child))
             elif hasattr(child, "_swish") and not isinstance(child._swish, nn.Module):
                 raise ValueError(f"{name} of {type(parent).__name__} keeps its swish outside of the modules")
-    if not any(isinstance(m, (nn.ReLU, GuidedSwish)) for m in twin.modules()):
+    twin = _with_guided_functions(twin)
+    if not any(isinstance(m, (nn.ReLU, Guided)) for m in twin.modules()):
         raise ValueError(
-            f"{type(model).__name__} has no ReLU or SiLU module: expected activations as modules, since "
-            "guided backpropagation changes how gradients pass through them; use nn.ReLU rather than F.relu"
+            f"{type(model).__name__} has no ReLU, ReLU6, SiLU or hard swish that torch.fx finds: expected "
+            "one, since guided backpropagation changes how gradients pass through them"
         )
     return twin
+
+
+def _applied(function: Any, args: tuple[Any, ...], settings: dict[str, Any], x: Tensor) -> Tensor:
+    found: Tensor = function(x, *args, **settings)
+    return found
+
+
+def _with_guided_functions(model: nn.Module) -> nn.Module:
+    """The model, or, where its forward() calls activations as functions, a graph with modules for these."""
+    try:
+        graph = lrp.trace(model, {**lrp.RULES, Guided: None, GuidedSwish: None})  # type: ignore[dict-item]
+    except (ValueError, lrp.NoRule):  # its modules are guided all the same
+        return model
+    number = 0
+    for node in graph.graph.nodes:
+        if node.op not in ("call_function", "call_method"):
+            continue
+        if node.target in _RELUS:
+            activation: Callable[..., Tensor] = torch.relu
+        elif node.target in _BENT_FUNCTIONS:
+            settings = {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
+            places = 0 if node.target in (nn.functional.silu, nn.functional.relu6) else None
+            activation = partial(_applied, node.target, node.args[1:places], settings)
+        else:
+            continue
+        graph.add_submodule(f"guided_{number}", Guided(activation))
+        node.op, node.target = "call_module", f"guided_{number}"
+        node.args, node.kwargs = node.args[:1] or (node.kwargs["input"],), {}
+        number += 1
+    if not number:
+        return model
+    graph.recompile()
+    return graph.eval()
 
 
 def decisions(detector: nn.Module, threshold: float = 0.0) -> nn.Module:
@@ -88,16 +153,36 @@ def decisions(detector: nn.Module, threshold: float = 0.0) -> nn.Module:
     The larger of the two is what the detector decides, so a picture that it calls real is explained by what
     speaks for real, as a classifier's answer is by what speaks for its class.
 
-    Raises ValueError where the network does not end in one linear layer with one logit.
+    A linear layer at the end becomes one with two outputs; behind anything else, such as the convolution that
+    other networks have for a head, the two answers are computed from the logit.
+
+    Raises ValueError where the network cannot be traced, or has several logits.
     """
+    graph = lrp.trace(detector)
+    (answer,) = next(node for node in graph.graph.nodes if node.op == "output").all_input_nodes
+    head = graph.get_submodule(str(answer.target)) if answer.op == "call_module" else None
+    if isinstance(head, nn.Linear):
+        if head.out_features != 1:
+            raise ValueError(
+                f"{type(detector).__name__} has {head.out_features} logits: expected one, the detector's"
+            )
+        return _two_outputs(detector, str(answer.target), threshold)
+    twin = copy.deepcopy(graph)
+    (end,) = (node for node in twin.graph.nodes if node.op == "output")
+    (logit,) = end.all_input_nodes
+    with twin.graph.inserting_before(end):
+        real = twin.graph.call_function(operator.sub, (threshold, logit))
+        fake = twin.graph.call_function(operator.sub, (logit, threshold))
+        both = twin.graph.call_function(torch.cat, ([real, fake], 1))
+    end.args = (both,)
+    twin.recompile()
+    return twin.eval()
+
+
+def _two_outputs(detector: nn.Module, name: str, threshold: float) -> nn.Module:
     twin = copy.deepcopy(detector)
-    heads = [(n, m) for n, m in twin.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1]
-    if len(heads) != 1:
-        raise ValueError(
-            f"{type(detector).__name__} has {len(heads)} linear layers with one output: expected one, the "
-            "detector's logit"
-        )
-    ((name, head),) = heads
+    head = twin.get_submodule(name)
+    assert isinstance(head, nn.Linear)
     both = nn.Linear(head.in_features, 2, device=head.weight.device, dtype=head.weight.dtype)
     with torch.no_grad():
         bias = head.weight.new_zeros(1) if head.bias is None else head.bias
@@ -115,16 +200,45 @@ def with_norms_of(model: nn.Module, x: Tensor) -> nn.Module:
     et al. (2018) for explanations: without it their activations would fade from layer to layer, and residual
     branches that start at zero would leave most of the network out.
     """
-    twin = copy.deepcopy(model).to(x.device)
+    twin = copy.deepcopy(model).to(x.device).eval()
     for module in twin.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
+            for value, start in ((module.weight, 1.0), (module.bias, 0.0)):
+                if value is not None:
+                    nn.init.constant_(value, start)
+            module.train()  # these alone: what else a network does in training is not wanted
     with torch.no_grad():
-        twin.train()(x)
-    twin = twin.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return twin.eval()
+        twin(x.contiguous())
+    twin.input_size = tuple(x.shape[2:])  # type: ignore[assignment]  # of what it was made for
+    return detectors.ready(twin, x.device)
+
+
+@torch.no_grad()
+def last_convolution(model: nn.Module, x: Tensor) -> str:
+    """Name of the convolution that comes last on pictures ``x`` and still has more than one place.
+
+    That of a squeeze-excite gate has one. ValueError where there is none.
+    """
+    found: list[str] = []
+    hooks = [
+        module.register_forward_hook(
+            lambda _module, _inputs, y, name=name: found.append(name) if y.shape[2:].numel() > 1 else None
+        )
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    try:
+        model(x[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not found:
+        raise ValueError(
+            f"{type(model).__name__} has no convolution with more than one place on pictures of "
+            f"{x.shape[2]} x {x.shape[3]} pixels: expected one for the class-activation map; give larger ones"
+        )
+    return found[-1]
 
 
 def guided_gradcam(
@@ -136,7 +250,8 @@ def guided_gradcam(
     ----------
     model: in evaluation mode; it is not changed.
     x: normalised pictures (N, 3, H, W).
-    layer: name of the module behind the class-activation map; by default the paper's (`CAM_LAYERS`).
+    layer: name of the module behind the class-activation map; by default the paper's (`CAM_LAYERS`), in
+        other networks `last_convolution`.
     target: which of several logits is explained; by default the largest of each picture, or the only one.
 
     Returns
@@ -147,15 +262,17 @@ def guided_gradcam(
     Source: Selvaraju et al. 2017; computed by captum. Guided backpropagation goes through swish too, which
     the paper's code leaves plain.
     """
-    layer = CAM_LAYERS.get(type(model).__name__) if layer is None else layer
     modules = dict(model.named_modules())
-    if layer is None or layer not in modules:
+    if any(m.training for m in modules.values()):
+        raise ValueError(f"{type(model).__name__} is in training mode: call model.eval() first")
+    if layer is None:
+        known = CAM_LAYERS.get(type(model).__name__)
+        layer = known if known in modules else last_convolution(model, x)
+    if layer not in modules:
         raise ValueError(
             f"{type(model).__name__} has no module {layer!r} for the class-activation map: expected the name "
             f"of one of its modules, such as its last convolution (known: {CAM_LAYERS})"
         )
-    if any(m.training for m in modules.values()):
-        raise ValueError(f"{type(model).__name__} is in training mode: call model.eval() first")
     twin = guided(model)
     with torch.no_grad():
         chosen = model(x).argmax(1) if target is None else torch.full((len(x),), target, device=x.device)
@@ -342,10 +459,11 @@ def focus(
     -------
     One row per network and seed, and one over all of its seeds (``seed`` "all"): ``share`` and ``area``
     (means over the pictures with a heatmap), ``ratio`` = share / area, which is also the ``value`` between
-    ``low`` and ``high``, ``n`` pictures, ``empty`` heatmaps. And one row ``"detector - classifier"`` over all
-    seeds, whose ``value`` is the difference of the two ratios on the same pictures.
+    ``low`` and ``high``, ``seeds, covers``, ``n`` pictures, ``empty`` heatmaps. And one row ``"detector -
+    classifier"`` over all seeds, whose ``value`` is the difference of the two ratios on the same pictures.
 
-    Intervals come from a bootstrap over pictures, the same for all networks, and over training seeds. With no
+    Intervals come from a bootstrap over pictures, the same for all networks; those over training seeds are of
+    `tff_core.intervals`. With no
     heatmap at all numbers are missing.
 
     Raises ValueError where the numbers of pictures differ, or there is none.
@@ -375,26 +493,23 @@ def focus(
     return pd.DataFrame(rows)
 
 
-def _over_area(on: Floats, area: Floats, least: int, n: int, level: float, seed: int) -> dict[str, float]:
+def _over_area(on: Floats, area: Floats, least: int, n: int, level: float, seed: int) -> dict[str, Any]:
     """Sum of ``on`` (S, N) over the sum of the area of the same pictures, with its bootstrap interval."""
     there = np.isfinite(on)
     # the first is the sample itself
     weights = np.vstack([np.ones(len(area)), metrics.resamples(len(area), n, seed)])
-    seeds = np.vstack([np.full(len(on), 1 / len(on)), metrics.seed_weights(len(on), n, seed)])
-    top, bottom = (
-        ((weights @ part.T) * seeds).sum(axis=1) for part in (np.where(there, on, 0.0), there * area)
-    )
-    values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    top, bottom = (weights @ part.T for part in (np.where(there, on, 0.0), there * area))
+    values = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
     count, measured = int(there.sum()), int(there.any(axis=0).sum())
-    resampled = values[1:][np.isfinite(values[1:])]
-    enough = measured >= max(least, 1) and len(resampled)
-    low, high = metrics.percentiles(resampled, level) if enough else (np.nan, np.nan)
-    means = (part[0] * len(on) / count if count else np.nan for part in (top, bottom))
+    known = np.isfinite(values[0])
+    value = float(top[0].sum() / bottom[0].sum()) if known.any() else np.nan
+    pooled = intervals.Pooled(value, np.nan, np.nan, int(known.sum()))
+    if known.any() and measured >= max(least, 1):
+        pooled = intervals.over_seeds(values[0, known], values[1:, known], level=level, value=value)
+    means = (float(part[0].sum()) / count if count else np.nan for part in (top, bottom))
     return {
-        **dict(zip(("share", "area"), map(float, means), strict=True)),
-        "value": float(values[0]),
-        "low": low,
-        "high": high,
+        **dict(zip(("share", "area"), means, strict=True)),
+        **pooled.columns("value"),
         "n": measured,
         "empty": int((~there).sum()),
     }

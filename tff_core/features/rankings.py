@@ -23,7 +23,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from tff_core import lrp, metrics
+from tff_core import intervals, lrp, metrics
 from tff_core.features import dropout
 from tff_core.features.ffrs import Omega
 from tff_core.features.names import FeatureMap
@@ -406,7 +406,7 @@ class Curves:
             values.append((resampled - resampled.mean() + points[-1]).clip(0, 1))
         # one stream for a name: its draws are the same sets of maps on all generators, grown with k
         stream = 2 + list(dict.fromkeys(self.frame["name"])).index(name)
-        drawn = metrics.seed_weights(len(points), self.resamples, self.seed, stream)
+        drawn = metrics.draw_weights(len(points), self.resamples, self.seed, stream)
         return float(np.mean(points)), (np.stack(values, 1) * drawn).sum(1)
 
     def area(self, name: str, generator: str = MEAN) -> tuple[float, Floats]:
@@ -586,11 +586,12 @@ def drift(
         after: per training seed that of the detector without its top-k, calibrated in the same way.
 
     Returns:
-        Columns generator (also "mean"), what, acc_real, acc_fake, value, low, high, seeds, n_real, n_fake.
+        Columns generator (also "mean"), what, acc_real, acc_fake, value, low, high, seeds, covers, n_real,
+        n_fake.
         ``value`` is the balanced accuracy, mean over seeds, of "whole", "dropped" (without the top-k, at the
         old threshold) and "recalibrated"; and of the differences "gain" (recalibrated minus dropped: what was
         drift) and "lost" (whole minus recalibrated: what a threshold cannot bring back). The intervals are
-        from a bootstrap over pictures and seeds.
+        those of `tff_core.intervals`, over pictures and seeds.
     """
     seeds = sorted(before)
     conditions = {
@@ -598,7 +599,6 @@ def drift(
         "dropped": ("top-k", before),
         "recalibrated": ("top-k", after),
     }
-    drawn = metrics.seed_weights(len(seeds), resamples, seed)
     points: dict[str, dict[str, Floats]] = {}
     values: dict[str, dict[str, Floats]] = {}
     counts: dict[str, tuple[int, int]] = {}
@@ -618,8 +618,8 @@ def drift(
                 right[:, labels == label] @ weights[labels == label] / (labels == label).sum()
                 for label in (0, 1)
             )
-            points[str(generator)][what] = np.array([each[0].mean(), each[1].mean()])
-            values[str(generator)][what] = (np.asarray(balanced).T / 2 * drawn).sum(1)
+            points[str(generator)][what] = np.array(each)
+            values[str(generator)][what] = np.asarray(balanced).T / 2
     names = list(counts)
     points[MEAN] = {what: np.mean([points[g][what] for g in names], axis=0) for what in conditions}
     values[MEAN] = {what: np.mean([values[g][what] for g in names], axis=0) for what in conditions}
@@ -631,9 +631,11 @@ def drift(
         shown["gain"] = p["recalibrated"] - p["dropped"], v["recalibrated"] - v["dropped"]
         shown["lost"] = p["whole"] - p["recalibrated"], v["whole"] - v["recalibrated"]
         for what, (point, resampled) in shown.items():
+            bounds = intervals.SHARE if what in conditions else intervals.DIFFERENCE
+            pooled = intervals.over_seeds(point.mean(0), resampled, bounds)
+            accuracy = dict(zip(("acc_real", "acc_fake"), point.mean(1), strict=True))
             rows_out.append(
-                {"generator": generator, "what": what, "acc_real": point[0], "acc_fake": point[1]}
-                | _ends("value", float(point.mean()), resampled)
-                | {"seeds": len(seeds), "n_real": real, "n_fake": fake}
+                {"generator": generator, "what": what, **accuracy, **pooled.columns("value")}
+                | {"n_real": real, "n_fake": fake}
             )
     return pd.DataFrame(rows_out)

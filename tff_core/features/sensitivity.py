@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from scipy.special import expit
 from torch import Tensor
 from tqdm import tqdm
 
-from tff_core import detectors, lrp, metrics
+from tff_core import detectors, intervals, lrp, metrics
+from tff_core.detectors import answer
 from tff_core.features import dropout, ffrs
 from tff_core.features.names import FeatureMap
 from tff_core.pictures import data
@@ -288,12 +289,12 @@ def contrast(frame: pd.DataFrame, resamples: int = metrics.RESAMPLES, seed: int 
     """AP of one condition minus that of another, with an interval over pictures and draws.
 
     The AP of a condition with several draws is their mean. Paired: in one resample all conditions see the
-    same pictures. Draws are resampled too, and in the rows with seed "all" (the mean difference over training
-    seeds) so are the seeds. Negative: the first one hurt more.
+    same pictures. Draws are resampled too. The rows with seed "all" are the mean differences over training
+    seeds, with the interval of `tff_core.intervals`, over seeds too. Negative: the first one hurt more.
 
-    Returns columns detector, generator, seed, contrast, delta_ap, low, high, n_draws, n_real, n_fake;
-    contrast is "top-k - matched-k", "top-k - random-k", "top-k - baseline", "random-k - baseline" or "low-k -
-    baseline", where both conditions are there, and n_draws the draws of the one that has several.
+    Returns columns detector, generator, seed, contrast, delta_ap, low, high, seeds, covers, n_draws, n_real,
+    n_fake; contrast is "top-k - matched-k", "top-k - random-k", "top-k - baseline", "random-k - baseline" or
+    "low-k - baseline", where both conditions are there, and n_draws the draws of the one that has several.
     """
     one = _Panel(frame)
     weights = metrics.picture_weights(one.labels, resamples, seed)
@@ -314,32 +315,33 @@ def contrast(frame: pd.DataFrame, resamples: int = metrics.RESAMPLES, seed: int 
             if not set(pair) <= set(cases):
                 continue
             draws = max(len(cases[name]) for name in pair)
-            shares = metrics.seed_weights(draws, resamples, seed, stream=10 * number + place + 1)
+            shares = metrics.draw_weights(draws, resamples, seed, stream=10 * number + place + 1)
             first, second = (
                 (values * shares).sum(1) if values.shape[1] > 1 else values[:, 0]
                 for values in (resampled[number, name] for name in pair)
             )
             deltas.append(first - second)
             points.append(float(exact[number, pair[0]] - exact[number, pair[1]]))
-            rows.append(_contrast_row(one, str(number), pair, points[-1], deltas[-1], draws))
+            rows.append(_contrast_row(one, str(number), pair, points[-1:], deltas[-1:], draws))
         if deltas:
-            shares = metrics.seed_weights(len(deltas), resamples, seed)
-            pooled = (np.stack(deltas, 1) * shares).sum(1)
-            rows.append(_contrast_row(one, "all", pair, float(np.mean(points)), pooled, draws))
+            rows.append(_contrast_row(one, "all", pair, points, deltas, draws))
     return pd.DataFrame(rows)
 
 
 def _contrast_row(
-    one: _Panel, seed: str, pair: tuple[str, str], delta: float, values: NDArray[np.float64], draws: int
+    one: _Panel,
+    seed: str,
+    pair: tuple[str, str],
+    points: list[float],
+    deltas: list[NDArray[np.float64]],
+    draws: int,
 ) -> dict[str, Any]:
-    low, high = metrics.percentiles(values)
+    pooled = intervals.over_seeds(points, np.stack(deltas, 1), intervals.DIFFERENCE)
     return {
         **one.names,
         "seed": seed,
         "contrast": " - ".join(pair),
-        "delta_ap": delta,
-        "low": low,
-        "high": high,
+        **pooled.columns("delta_ap"),
         "n_draws": draws,
         **one.counts,
     }
@@ -353,21 +355,20 @@ def transfer(
 ) -> pd.DataFrame:
     """How the detector as it is does on this generator: per training seed, and over all seeds.
 
-    Returns columns detector, generator, seed, ap, ap_low, ap_high, acc_real, acc_fake, n_real, n_fake,
-    threshold (calibrated on validation). The row with seed "all" has the means over seeds, an interval over
-    seeds and pictures, and no threshold.
+    Returns columns detector, generator, seed, ap, ap_low, ap_high, seeds, covers, acc_real, acc_fake, n_real,
+    n_fake, threshold (calibrated on validation). The row with seed "all" has the means over seeds, the
+    interval of `tff_core.intervals` over seeds and pictures, and no threshold.
     """
     baseline = table(frame[frame["condition"] == "baseline"], thresholds, resamples, seed)
     rows = baseline[baseline["threshold_source"] == "validation"].astype({"seed": str})
+    rows = rows.assign(seeds=1, covers=intervals.covers(1))
     one = _Panel(frame)
     logits = np.stack([cases["baseline"][0] for cases in one.seeds.values()])
-    ap, low, high = metrics.ap_interval_over_seeds(one.labels, logits, resamples, seed=seed)
+    ap = intervals.ap_interval_over_seeds(one.labels, logits, resamples, seed=seed)
     pooled = {
         **one.names,
         "seed": "all",
-        "ap": ap,
-        "ap_low": low,
-        "ap_high": high,
+        **ap.columns("ap", "ap_low", "ap_high"),
         "acc_real": rows["acc_real"].mean(),
         "acc_fake": rows["acc_fake"].mean(),
         **one.counts,
@@ -439,8 +440,7 @@ def rank(
     trained = detectors.load(detector, seed, store, device)
     images = data.scan(store.data(trained.spec.dataset, "val", "progan"))
     if calibrated:
-        last = [module for module in trained.model.modules() if isinstance(module, torch.nn.Linear)][-1]
-        last.bias.data.sub_(trained.threshold)
+        trained = replace(trained, model=answer.shifted(trained.model, trained.threshold))
     paths = {label: store.omega(detector, seed, label) for label in LABELS}
     found = rank_pictures(
         trained, images, paths, n, confidence,

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -217,6 +217,25 @@ def _holds_floor(dtype: torch.dtype) -> None:
         )
 
 
+class _Sizes:
+    """Knows how many sizes maps (N, C, H, W) have, so that they can be unpacked: ``*x.shape[:2]``."""
+
+    node: fx.Node
+
+    def __len__(self) -> int:
+        count = _count_of_sizes(self.node)
+        return super().__len__() if count is None else count  # type: ignore[misc,no-any-return]
+
+
+class _Attribute(_Sizes, fx.proxy.Attribute):
+    pass
+
+
+class _Proxy(_Sizes, fx.Proxy):
+    def __getattr__(self, name: str) -> fx.proxy.Attribute:
+        return _Attribute(self, name)
+
+
 class _Tracer(fx.Tracer):
     """Stops at the modules that have a rule."""
 
@@ -239,6 +258,27 @@ class _Tracer(fx.Tracer):
                 "call; expected layers with weights to be made once, in __init__()"
             )
         return forward(*args, **kwargs)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        count = _count_of_sizes(obj.node)
+        sizes: Any = obj
+        return super().iter(obj) if count is None else iter([sizes[i] for i in range(count)])
+
+
+def _count_of_sizes(node: fx.Node) -> int | None:
+    """How many sizes a node is, if it is some of those of maps (N, C, H, W)."""
+    if (node.op, node.target) == ("call_method", "size") and len(node.args) == 1 and not node.kwargs:
+        return 4
+    if node.op == "call_function" and node.target is getattr and node.args[1] == "shape":
+        return 4
+    if node.op == "call_function" and node.target is operator.getitem:
+        source, part = node.args
+        before = _count_of_sizes(source) if isinstance(source, fx.Node) else None
+        return len(range(before)[part]) if before and isinstance(part, slice) else None
+    return None
 
 
 class _Seen(fx.Interpreter):
@@ -270,11 +310,12 @@ def _is_constant(node: fx.Node) -> bool:
     )
 
 
-def trace(model: nn.Module, rules: Table = RULES) -> fx.GraphModule:
+def trace(model: nn.Module, rules: Table = RULES, views: bool = False) -> fx.GraphModule:
     """The model as a graph of the calls that the table has rules for; it computes the same.
 
     Modules that ``forward()`` makes on the way have become the functions that they call, and what an
-    operation in place writes over is read from that operation by all that come after it.
+    operation in place writes over is read from that operation by all that come after it. Unless ``views`` are
+    kept they are reshapes, which any layout in memory has room for.
 
     Raises ValueError where torch.fx cannot trace the model, and `NoRule` where ``forward()`` makes layers.
     """
@@ -291,7 +332,12 @@ def trace(model: nn.Module, rules: Table = RULES) -> fx.GraphModule:
         ) from error
     traced = fx.GraphModule(model, graph)
     _without_side_effects(traced.graph, dict(model.named_modules()))
+    for node in () if views else traced.graph.nodes:
+        if node.op == "call_method" and node.target == "view" and not isinstance(node.args[1], torch.dtype):
+            node.target = "reshape"
     traced.recompile()
+    if hasattr(model, "input_size"):
+        traced.input_size = model.input_size
     return traced
 
 
@@ -362,8 +408,9 @@ def canonize(
         pixel_rule: rule of the convolution that sees the picture: "zb" (z^B, pixels have ``bounds``) or
             "zplus". The default is the paper's choice: z^B in networks of ReLUs, z+ elsewhere.
         bounds: least and greatest value of a normalised pixel.
-        example: (N, C, H, W) on which model and copy must agree; by default noise of 64 x 64 pixels,
-            or of the first other common size that the model can take.
+        example: (N, C, H, W) on which model and copy must agree; by default noise of the size
+            that the model declares, ``model.input_size`` (height, width), else of 64 x 64 pixels, or of the
+            first other common size that the model can take.
 
     Raises:
         NoRule: an operation is not in the table, or used as no rule allows; names the node and what to do.
@@ -539,6 +586,12 @@ def _rule(traced: _Traced, node: fx.Node) -> tuple[Call, Rule, tuple[fx.Node, ..
         return n
 
     fx.map_arg((origin.args, origin.kwargs), sort)
+    whole = [n for n in inputs if traced.several(n)]
+    if whole:
+        raise Call(origin, (), traced.modules).refuse(
+            f"it takes all that {whole[0].name!r} returns at once; expected one part each, a, b = "
+            "x.chunk(2, 1)"
+        )
 
     def build(values: Mapping[fx.Node, Any]) -> Rule:
         def value(n: fx.Node) -> Any:
@@ -681,7 +734,7 @@ def _first_layers(net: Net, bounds: tuple[float, float] | None, example: Tensor)
 
 
 # Sizes that networks are made for; the first is enough for most of them.
-_SIZES = (64, 224, 299, 32, 128, 256)
+SIZES = (64, 224, 299, 32, 128, 256)
 
 
 def _expected(model: nn.Module, graph: fx.Graph, example: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -699,7 +752,9 @@ def _expected(model: nn.Module, graph: fx.Graph, example: Tensor | None) -> tupl
         given = [example.to("cpu", torch.float64)]
     else:
         generator = torch.Generator().manual_seed(0)
-        given = [torch.randn(2, channels, side, side, generator=generator).double() for side in _SIZES]
+        declared = getattr(model, "input_size", None)
+        sizes = [declared] if declared else [(side, side) for side in SIZES]
+        given = [torch.randn(2, channels, *one, generator=generator).double() for one in sizes]
     failed: list[Exception] = []
     for x in given:
         try:
@@ -709,7 +764,7 @@ def _expected(model: nn.Module, graph: fx.Graph, example: Tensor | None) -> tupl
             failed.append(error)
     else:
         size = " x ".join(map(str, given[0].shape[2:]))
-        others = "" if example is not None else f", nor of {', '.join(map(str, _SIZES[1:]))}"
+        others = "" if len(given) == 1 else f", nor of {', '.join(map(str, SIZES[1:]))}"
         first = str(failed[0]).strip().splitlines() or [type(failed[0]).__name__]
         raise ValueError(
             f"{type(model).__name__} cannot run on noise of {size} pixels{others} ({_place(failed[0])}"

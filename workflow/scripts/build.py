@@ -510,6 +510,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="", help="lay workflow/config.<name>.yaml over the default")
     parser.add_argument("--all", action="store_true", help="every detector, not the first alone")
+    parser.add_argument("--page", metavar="NAME", help="this page and what it reads alone, and no site")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="jobs at a time")
     known = sorted(path.parent.name for path in ROOT.glob("workflow/profiles/*/config*.yaml"))
     where = "where jobs run, a folder of workflow/profiles: on this machine, or as jobs of a cluster"
@@ -545,6 +546,11 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     if options.jobs < 1:
         raise BuildError(f"JOBS={options.jobs}; expected 1 or more")
     config = load_config(options.config, options.all)
+    known = grid.pages(config, ROOT)
+    if options.page and options.page not in known:
+        raise BuildError(
+            f"--page {options.page}: the book has no such page; expected one of {', '.join(known)}"
+        )
     handle = lock(folder)
     free = shutil.disk_usage(folder).free / 1e9
     complete = folder / "html" / ".complete"
@@ -558,8 +564,9 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     if not resolved.is_file() or resolved.read_text() != text:
         resolved.write_text(text)
     stamp, made_from = folder / ".state", sources(config)
+    partial = bool(options.snakemake or options.page)
     if (
-        not options.snakemake
+        not partial
         and complete.is_file()
         and stamp.is_file()
         and stamp.read_text() == state(folder, made_from)
@@ -568,6 +575,8 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         return 0
     # the preview is for the first build; later the last book stands while the new one is made
     targets = ["html/.complete"] if (folder / "html").is_dir() else ["html/.preview", "html/.complete"]
+    if options.page:
+        targets = [f"executed/{options.page}.ipynb"]
     from_nothing = not (folder / ".snakemake" / "metadata").is_dir()
     (folder / "logs").mkdir(exist_ok=True)
     report = folder / "logs" / "snakemake.log"
@@ -597,13 +606,17 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         free = shutil.disk_usage(folder).free / 1e6
         full = f"\nonly {free:.0f} MB are free on the disk of {folder}: free some, then run again"
         raise BuildError(told + (full if free < 100 else ""))
-    if not idle and progress.steps:  # for benchmarks/build.py
-        took = {"seconds": round(time.monotonic() - begin, 1), "cores": options.jobs, "steps": progress.steps}
-        (folder / "logs" / "clock.json").write_text(json.dumps({**took, "whole": from_nothing}))
-    if not options.snakemake:
+    if not partial:
+        if progress.steps:  # for benchmarks/build.py
+            seconds = round(time.monotonic() - begin, 1)
+            took = {"seconds": seconds, "cores": options.jobs, "steps": progress.steps, "whole": from_nothing}
+            (folder / "logs" / "clock.json").write_text(json.dumps(took))
         stamp.write_text(state(folder, made_from))  # of the sources as they were when it began
     if idle:
         print(f"nothing was run; what would be, and why: {report}")
+        return 0
+    if options.page:
+        print(f"executed in {clock(time.monotonic() - begin)}: {folder / targets[0]}")
         return 0
     if progress.steps == 0 and not options.snakemake:
         print("nothing has changed since the last build")

@@ -23,6 +23,8 @@ import steps
 from tff_core.store.results import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
+LAUNCH_BRANCH = "launch"  # of the notebooks that run elsewhere, see launch.py
+_GITHUB = "https://github.com/"
 _WAITING = (
     "```{note}\n**This page is being computed.** Below is its source, without results. "
     "Reload the page when the build says that the book is ready.\n```"
@@ -69,17 +71,27 @@ def stage(config: dict[str, Any], folder: Path, executed: Path, preview: bool) -
 
 
 def site_config() -> dict[str, Any]:
-    """The book's configuration; links to the repository and to Binder appear where it has an address."""
+    """The book's configuration; links to the repository appear where it has an address.
+
+    Links that run a chapter appear where the branch that they lead to is known to be there.
+    """
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     origin = public_origin(ROOT)
     if origin:
         config["repository"] = {"url": origin, "path_to_book": "", "branch": "main"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
-        config["launch_buttons"] = {
-            "binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com",
-            "notebook_interface": "jupyterlab", "thebe": False,
-        }  # fmt: skip
+        if launchable(ROOT):
+            config["sphinx"]["config"]["tff_launch"] = f"{origin.removeprefix(_GITHUB)}@{LAUNCH_BRANCH}"
     return config
+
+
+def launchable(root: Path) -> bool:
+    """Whether the checkout knows the branch of its origin that has the notebooks of `launch.py`."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--quiet", "--verify", f"refs/remotes/origin/{LAUNCH_BRANCH}"],
+        cwd=root, capture_output=True, check=False,
+    )  # fmt: skip
+    return found.returncode == 0
 
 
 def public_origin(root: Path) -> str | None:
@@ -90,7 +102,7 @@ def public_origin(root: Path) -> str | None:
     match = re.fullmatch(
         r"(?:https://|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?", found.stdout.strip()
     )
-    return f"https://github.com/{match[1]}" if match else None
+    return f"{_GITHUB}{match[1]}" if match else None
 
 
 def build(folder: Path, site: Path, preview: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from tff_core.claims import verdicts
 from tff_core.claims.texts import base, sides
 from tff_core.claims.verdicts import MATCHED, named, percent, points
 from tff_core.figures import generator_name
@@ -83,12 +84,11 @@ def _short(shares: pd.DataFrame, k: int) -> str:
     )
 
 
-def verdict(
-    contrast: pd.DataFrame, shares: pd.DataFrame, generators: Sequence[str], seeds: Sequence[int]
-) -> str:
+def verdict(contrast: pd.DataFrame, generators: Sequence[str], seeds: Sequence[int]) -> str:
     """Are the top-k colour-conditional, and more so than others? Differences as from `contrast`.
 
-    ``contrast`` has a row per ``generator`` and ``contrast`` with ``delta, low, high`` and ``n``.
+    ``contrast`` has a row per ``generator`` and ``contrast`` with ``delta, low, high``, ``seeds`` and ``n``;
+    the contrast "top-k" is the share of the top-k themselves.
     """
     by_case: Any = contrast.set_index(["generator", "contrast"])
     rows = []
@@ -96,21 +96,23 @@ def verdict(
         cells = [by_case.loc[(generator, kind)] for kind in (MATCHED, RANDOM)]
         told = [points(cell["delta"], cell["low"], cell["high"]) for cell in cells]
         rows.append([generator_name(generator), *told])
-    mean = means(shares)
-    most = [g for g in generators if mean.loc[(g, "top-k"), "share_mood"] > MOST]
+    top = contrast[contrast["contrast"] == "top-k"]
+    side = verdicts.side(top["low"], top["high"], MOST, seeds=top.get("seeds"))
+    most = top.loc[side == verdicts.FOR, "generator"].tolist()
     strict, loose = (sides.of(contrast[contrast["contrast"] == kind]) for kind in (MATCHED, RANDOM))
     reverse = " Where it lies below, *fewer* of the top-k respond to gray than of their neighbours."
     text = (
-        f"**More than half of the top-k, as in the paper for ResNet-50**: on {len(most)} of "
-        f"{len(generators)} generators{named(most)}.\n\n**More than other maps of the same layers**: the "
+        f"**More than half of the top-k, as in the paper for ResNet-50**: with the whole interval "
+        f"on {len(most)} of {len(generators)} generators{named(most)}.\n\n**More than other maps of the same layers**: the "
         f"claim {strict.claim}; the interval {sides.places(strict)}.{reverse * bool(strict.against)}\n\n"
         f"**More than random maps of any layer**: the claim {loose.claim}; the interval "
         f"{sides.places(loose)}."
     )
+    halves = base.span(contrast.loc[contrast["contrast"] == MATCHED, "n"])
     over_seeds = f"; to this is added how much the {len(seeds)} detector seeds differ" * (len(seeds) > 1)
     return (
         f"{base.table(['generator', 'top-k minus layer-matched', 'top-k minus random'], rows)}\n\n"
-        f"Difference of the shares (Mood's test), measured on {base.span(contrast['n'])} fakes at a time, "
+        f"Difference of the shares (Mood's test), measured on {halves} fakes at a time, "
         "with 95 % intervals: two halves of the pictures have none in common, so their difference tells how "
         f"much the share varies over pictures{over_seeds}.\n\n"
         f"{base.admonition('Verdict: the top-k are colour-conditional', text)}"

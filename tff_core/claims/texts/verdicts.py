@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from tff_core import intervals
 from tff_core.claims import reproduction, verdicts
 from tff_core.claims.texts import base
 from tff_core.claims.verdicts import CLAIMS, percent, points
@@ -56,9 +57,10 @@ def table(judged: pd.DataFrame, titles: Mapping[str, str], archs: Mapping[str, s
             page = "/notebooks" if name == main else f"/detectors/{name}"
             mark = "; caution, see below" if verdicts.CAUTION in row["why"] else ""
             speak, measured = _counted(row)
+            only = f", {row['covers']}" * (row["covers"] == intervals.PICTURES_ONLY)
             cells.append(
                 f"{{doc}}`{row['verdict']} <{page}/{claim.chapter}>`<br>{speak} of {measured}"
-                f"{mark}<br>{claim.text(row['value'], row['low'], row['high'])}"
+                f"{mark}<br>{claim.text(row['value'], row['low'], row['high'])}{only}"
             )
         rows.append([claim.key, claim.title, *cells, _reported(claim.key, titles, archs)])
     return base.table(["", "claim", *titles.values(), "the paper"], rows)

@@ -1,0 +1,161 @@
+"""Intervals for what is measured on few training seeds and on pictures: wide enough for both.
+
+A number of a detector varies for two reasons: other pictures would give another number, and so would a
+detector trained from another seed. Over the pictures the bootstrap says how much. Over three seeds it
+cannot: resampled, three numbers spread by about the root of 2/3 of what they should, and the table of a
+normal distribution does not hold for them. So the two are told apart. With m the mean over S seeds,
+
+    var(m) = C + B,
+
+where C is what the pictures do to all seeds alike (the mean covariance of two seeds over resampled
+pictures, at least 0), and B what differs from seed to seed, be it the training, be it what the pictures do
+to one seed only. The variance of the seeds' numbers divided by S estimates B, on S - 1 degrees of freedom.
+It cannot be less than its part that comes from pictures, E, which the bootstrap knows well. The half width
+of the interval is, with the quantiles t (of S - 1 degrees of freedom) and z (normal),
+
+    h^2 = z^2 C + max(z^2 E, t^2 B).
+
+Sources: W. G. Howe, Approximate confidence limits on the mean of X + Y where X and Y are two tabled
+independent random variables, JASA 69 (1974) 789-794 (adding squared half widths); F. E. Satterthwaite, An
+approximate distribution of estimates of variance components, Biometrics Bulletin 2 (1946) 110-114,
+undercovers here, for its degrees of freedom are themselves estimated from three seeds. How often these
+intervals hold what they promise is simulated in benchmarks/coverage.py.
+
+One seed alone says nothing about another: then the interval covers pictures only, and says so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+
+from tff_core import metrics
+
+PICTURES_ONLY = "pictures only"
+"""What the interval of a single training seed covers."""
+SHARE, DIFFERENCE = (0.0, 1.0), (-1.0, 1.0)
+"""Bounds of a share (or an AP), and of a difference of two."""
+Bounds = tuple[float, float]
+Floats = NDArray[np.float64]
+
+
+class Pooled(NamedTuple):
+    """A mean over training seeds with the ends of its interval, and the number of seeds."""
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def covers(self) -> str:
+        """What the interval covers, in words."""
+        return covers(self.seeds)
+
+    def columns(self, value: str, low: str = "low", high: str = "high") -> dict[str, float | int | str]:
+        """The columns of a result table, by the names that it has for the three numbers."""
+        return {value: self.value, low: self.low, high: self.high, "seeds": self.seeds, "covers": self.covers}
+
+
+def covers(seeds: int) -> str:
+    """What an interval of so many seeds covers: "seeds and pictures" or "pictures only"; "" of none."""
+    return "seeds and pictures" if seeds > 1 else PICTURES_ONLY if seeds else ""
+
+
+def half_width(points: ArrayLike, covariance: ArrayLike, level: float = metrics.LEVEL) -> float:
+    """Half the width of the interval of the mean of ``points`` (S,), one for each of S > 1 training seeds.
+
+    ``covariance`` (S, S): of the numbers, over pictures alone (and whatever else is resampled within a seed).
+    Source: see the module.
+    """
+    x, c = np.asarray(points, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+    seeds = len(x)
+    if seeds < 2 or c.shape != (seeds, seeds):
+        raise ValueError(
+            f"{x.shape} numbers and a covariance of {c.shape}: expected one number for each of two or more "
+            "training seeds, and a row and a column for each"
+        )
+    own = float(np.trace(c)) / seeds**2
+    common = max(0.0, (float(c.sum()) - float(np.trace(c))) / (seeds * (seeds - 1)))
+    within = max(float(c.sum()) / seeds**2 - common, 0.0) if common else own
+    between = float(x.var(ddof=1)) / seeds
+    z, t = stats.norm.ppf((1 + level) / 2), stats.t.ppf((1 + level) / 2, seeds - 1)
+    return float(np.sqrt(z**2 * common + max(z**2 * within, t**2 * between)))
+
+
+def bounded(value: float, reach: float, bounds: Bounds | None = None) -> tuple[float, float]:
+    """The ends ``reach`` below and above a value, kept within ``bounds``.
+
+    Of a share, or an AP, the interval is symmetric on the logit scale, as wide there as the delta method says
+    (Boyd, Eng and Page, Area under the precision-recall curve: point estimates and confidence intervals, ECML
+    PKDD 2013); where the value is 0 or 1 it has none, and the ends are cut. Those of a difference are cut.
+    """
+    if bounds is None:
+        return value - reach, value + reach
+    low, high = bounds
+    if bounds == SHARE and low < value < high:
+        middle, far = special.logit(value), reach / (value * (1 - value))
+        return float(special.expit(middle - far)), float(special.expit(middle + far))
+    return max(low, value - reach), min(high, value + reach)
+
+
+def over_seeds(
+    points: ArrayLike,
+    resampled: ArrayLike,
+    bounds: Bounds | None = None,
+    level: float = metrics.LEVEL,
+    value: float | None = None,
+) -> Pooled:
+    """The mean over training seeds with its interval.
+
+    Parameters
+    ----------
+    points: the number of every seed, (S,).
+    resampled: the same in every bootstrap resample of the pictures, (B, S), the pictures of a row being the
+        same for all seeds (or drawn apart, where seeds have their own). A resample without a number is NaN.
+    bounds: what the number cannot leave, as `SHARE` or `DIFFERENCE`.
+    value: where it is not the mean of the points.
+
+    Of a single seed it is the percentile interval of its resamples, which covers pictures only. Raises
+    ValueError where the shapes do not fit.
+    """
+    x, drawn = np.asarray(points, dtype=np.float64), np.asarray(resampled, dtype=np.float64)
+    if x.ndim != 1 or not len(x) or drawn.ndim != 2 or drawn.shape[1] != len(x):
+        raise ValueError(f"{x.shape} numbers, {drawn.shape} resampled ones: expected (S,) and (B, S)")
+    middle = float(x.mean()) if value is None else value
+    if len(x) == 1:
+        known = drawn[np.isfinite(drawn)]
+        low, high = metrics.percentiles(known, level) if len(known) else (np.nan, np.nan)
+        return Pooled(middle, low, high, 1)
+    return Pooled(middle, *bounded(middle, half_width(x, covariance(drawn), level), bounds), len(x))
+
+
+def covariance(resampled: Floats) -> Floats:
+    """The covariance of the columns of resampled numbers (B, S), each pair where both are there."""
+    there = np.isfinite(resampled)
+    count = there.sum(0)
+    mean = np.where(there, resampled, 0).sum(0) / np.maximum(count, 1)
+    apart = np.where(there, resampled - mean, 0)
+    pairs = there.T.astype(np.float64) @ there
+    return apart.T @ apart / np.maximum(pairs - 1, 1)
+
+
+def ap_interval_over_seeds(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    n: int = metrics.RESAMPLES,
+    level: float = metrics.LEVEL,
+    seed: int = 0,
+) -> Pooled:
+    """Mean average precision over training seeds, with its interval.
+
+    scores (S, N): one row per training seed, on the same pictures, of which every resample draws the same for
+    all seeds.
+    """
+    rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    weights = metrics.picture_weights(labels, n, seed)
+    drawn = np.stack([metrics.resampled_ap(labels, row, weights) for row in rows], axis=1)
+    return over_seeds([metrics.average_precision(labels, row) for row in rows], drawn, SHARE, level)
