@@ -103,7 +103,8 @@ def verdict(contrast: pd.DataFrame, generators: Sequence[str], seeds: Sequence[i
     reverse = " Where it lies below, *fewer* of the top-k respond to gray than of their neighbours."
     text = (
         f"**More than half of the top-k, as in the paper for ResNet-50**: with the whole interval "
-        f"on {len(most)} of {len(generators)} generators{named(most)}.\n\n**More than other maps of the same layers**: the "
+        f"on {len(most)} of {len(generators)} generators{named(most)}.\n\n"
+        "**More than other maps of the same layers**: the "
         f"claim {strict.claim}; the interval {sides.places(strict)}.{reverse * bool(strict.against)}\n\n"
         f"**More than random maps of any layer**: the claim {loose.claim}; the interval "
         f"{sides.places(loose)}."
