@@ -26,7 +26,7 @@ from scipy.special import expit
 from scipy.stats import binomtest
 
 from tff_core import intervals, metrics
-from tff_core.features import color
+from tff_core.features import color_conditional
 from tff_core.features.names import FeatureMap
 from tff_core.store import results
 
@@ -130,7 +130,9 @@ QUANTITIES: dict[str, tuple[str, Callable[..., Draw]]] = {
 }
 
 
-def shares(rng: np.random.Generator, seeds: int, spread: float, maps: int = 20) -> list[color.Sample]:
+def shares(
+    rng: np.random.Generator, seeds: int, spread: float, maps: int = 20
+) -> list[color_conditional.Sample]:
     """C7: maximum activations of maps that lose more or less when a picture turns gray."""
     picture, samples = rng.normal(size=(N, 1)), []
     for _ in range(seeds):
@@ -140,7 +142,7 @@ def shares(rng: np.random.Generator, seeds: int, spread: float, maps: int = 20) 
         groups = {"top-k": [np.arange(maps)], "matched-k": [np.arange(maps, 2 * maps)]}
         names = tuple(FeatureMap("layer", i, 2 * maps) for i in range(2 * maps))
         after = before - lost + 0.3 * rng.normal(size=before.shape)
-        samples.append(color.Sample(before, after, groups, names))
+        samples.append(color_conditional.Sample(before, after, groups, names))
     return samples
 
 
@@ -194,19 +196,23 @@ def coverage(
 def truth_of_shares(part: str, spread: float, draws: int = 1500) -> float:
     """As `truth`, for claim C7."""
     rng = np.random.default_rng([7, int(10 * spread)])
-    many = [color.contrast(shares(rng, 1, spread), splits=2) for _ in range(draws)]
+    many = [color_conditional.contrast(shares(rng, 1, spread), splits=2) for _ in range(draws)]
     return float(np.mean([t.set_index("contrast").loc[part, "delta"] for t in many]))
 
 
 def coverage_of_shares(
     seeds: int, spread: float, runs: int, part: str, splits: int = 20, draws: int = 1500
 ) -> tuple[int, float]:
-    """The same for claim C7, whose interval comes from halves; ``part`` as `color.contrast` names it."""
+    """The same for claim C7, whose interval comes from halves; ``part`` as `contrast` names it."""
     target = truth_of_shares(part, spread, draws)
     hits, width = 0, 0.0
     for run in range(runs):
         rng = np.random.default_rng([run, seeds, int(10 * spread), 7])
-        row = color.contrast(shares(rng, seeds, spread), splits=splits).set_index("contrast").loc[part]
+        row = (
+            color_conditional.contrast(shares(rng, seeds, spread), splits=splits)
+            .set_index("contrast")
+            .loc[part]
+        )
         hits += bool(row["low"] <= target <= row["high"])
         width += float(row["high"] - row["low"])
     return hits, width / runs

@@ -120,14 +120,18 @@ def shown(source: str, n: int | None, arch: str) -> tuple[int, int | None]:
 
     From its own code: the call that takes the pictures, and what it makes of ``n`` before.
     """
-    taken = re.search(r'"test", \w+\)\)\s*\.where\(\s*(label=\w+, )?first=n\b', source)
+    # Chapter.test(generator, label=..., first=n), or data.scan(store.data(...)).where(label=..., first=n)
+    call = r'(?:\.test\(\s*\w+,|"test", \w+\)\)\s*\.where\()'
+    taken = re.search(call + r"\s*(label=\w+,\s*)?first=n\b", source)
     if taken is None:
         return 0, None
     for node in ast.parse(source).body:
         names = [target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
         if names == ["n"] and not isinstance(node.value, ast.Constant):  # type: ignore[attr-defined]
             code = compile(ast.Expression(node.value), "n", "eval")  # type: ignore[attr-defined]
-            n = eval(code, {"min": min, "max": max, "n": n, "spec": SimpleNamespace(arch=arch)})
+            spec = SimpleNamespace(arch=arch)
+            known = {"min": min, "max": max, "n": n, "spec": spec, "chapter": SimpleNamespace(spec=spec)}
+            n = eval(code, known)
     return (1 if taken[1] else 2), n
 
 

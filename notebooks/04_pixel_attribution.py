@@ -33,7 +33,7 @@ from IPython.display import Markdown, display
 
 from tff_core import detectors, figures, lrp
 from tff_core.claims import verdicts
-from tff_core.features import color, pixels
+from tff_core.features import color_ablation, pixels
 from tff_core.miniature import scenes
 from tff_core.miniature.sample import layouts, things
 from tff_core.pictures import data
@@ -594,7 +594,7 @@ for method in METHODS:
                 "method": method,
                 "model": f"detector ~ {words}",
             }
-            number = color.average(values)._asdict() if len(values) else {}
+            number = color_ablation.average(values)._asdict() if len(values) else {}
             rows.append(
                 own | number | {"seed": str(seeds[0]), "n": len(values)}
             )
@@ -610,7 +610,7 @@ for generator, own in whole.reindex(columns=columns).groupby("generator"):
         own.to_csv(part, index=False)
 mean = {key: np.concatenate(values) for key, values in alike.items()}
 mean = {
-    key: color.average(values) for key, values in mean.items() if len(values)
+    key: color_ablation.average(values) for key, values in mean.items() if len(values)
 }
 lines = [
     "| the detector's heatmap, compared with that of | "

@@ -5,7 +5,7 @@
 # looks at **colour**. Their test: turn fakes gray and see whether it still calls them fake. This chapter
 # repeats the test, on reals as well as on fakes, and adds one in which no picture ever turns gray.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generators = [
     "progan",
@@ -21,32 +21,21 @@ n = None  # pictures per label and generator, at most 60, so that the page takes
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
 
-from tff_core import detectors, figures, lrp
-from tff_core.claims import verdicts
-from tff_core.claims.verdicts import named
-from tff_core.features import color, pixels
+from tff_core import detectors, figures
+from tff_core.book.chapter import Chapter, say
+from tff_core.claims.texts import color_ablation as texts
+from tff_core.features import color_ablation, color_exchange, pixels
+from tff_core.features.color_exchange import Altered, exchange, partners
 from tff_core.pictures import data
-from tff_core.store.results import Store, atomic_write
 
-store = Store(build or None)
-spec = detectors.get(detector, store)
-device = (
-    detectors.default_device() if device == "auto" else torch.device(device)
-)
+chapter = Chapter(detector, generators, seeds, device=device, build=build)
 n = min(n, 60) if n else None
-N_FEW = min(
-    n or 24, 24
-)  # pictures per label that are altered, some of them many times
-images = {
-    g: data.scan(store.data(spec.dataset, "test", g)).where(first=n)
-    for g in generators
-}
+N_FEW = min(n or 24, 24)  # per label that are altered, some many times
 
 # %% [markdown]
 # ## Turning pictures gray
@@ -65,49 +54,32 @@ images = {
 #
 # **Code.** One transform more on the way into the detector.
 
+
 # %%
-nets = {seed: detectors.load(detector, seed, store, device) for seed in seeds}
-fast = {
-    seed: lrp.canonize(trained.model) for seed, trained in nets.items()
-}  # the same function, batch norms folded
-threshold = {
-    seed: float(1 / (1 + np.exp(-trained.threshold)))
-    for seed, trained in nets.items()
-}
+def fake_probability(images, transform=None):
+    """Of all pictures, (S, N): one row per detector seed."""
+    shown = chapter.batches(images, transform=transform)
+    logits = [detectors.logits(chapter.net(seed), shown) for seed in seeds]
+    return torch.from_numpy(np.stack(logits)).double().sigmoid().numpy()
 
-rows = []
-for generator, some in images.items():
-    p, labels = {}, np.array(some.labels)
-    for kind, turned in (("color", None), ("gray", data.grayscale)):
-        shown = data.batches(
-            some,
-            device=device,
-            transform=turned,
-            preprocessing=spec.preprocessing,
-        )
-        logits = np.stack(
-            [detectors.logits(fast[seed], shown) for seed in seeds]
-        )
-        p[kind] = torch.from_numpy(logits).double().sigmoid().numpy()
-    for seed, row in zip(seeds, range(len(seeds)), strict=True):
-        one = color.ablation(
-            p["color"][row], p["gray"][row], labels, threshold[seed]
-        )
-        rows.append(one.assign(generator=generator, seed=str(seed)))
-    pooled = color.ablation(
-        p["color"], p["gray"], labels, [threshold[seed] for seed in seeds]
+
+logit = {seed: chapter.trained(seed).threshold for seed in seeds}
+threshold = {seed: 1 / (1 + np.exp(-at)) for seed, at in logit.items()}
+ablation = []
+for generator in generators:
+    images = chapter.test(generator, first=n)
+    table = color_ablation.by_seed(
+        fake_probability(images),
+        fake_probability(images, data.grayscale),
+        images.labels,
+        threshold,
     )
-    rows.append(pooled.assign(generator=generator, seed="all"))
-ablation = pd.concat(rows, ignore_index=True).assign(detector=detector)
+    ablation.append(table.assign(generator=generator, detector=detector))
+ablation = pd.concat(ablation, ignore_index=True)
 
-# %% tags=["hide-input"]
-for generator, own in ablation.groupby("generator"):
-    with atomic_write(
-        store.part("color_ablation", detector, generator)
-    ) as part:
-        own.to_csv(part, index=False)
-pooled = ablation[ablation["seed"] == "all"]
-figures.show(figures.gray_boxes(pooled))
+# %% tags=["remove-input"]
+chapter.save("color_ablation", ablation)
+figures.show(figures.gray_boxes(ablation[ablation["seed"] == "all"]))
 
 # %% [markdown]
 # *How to read it.* The paper draws such boxes for fakes to which the detector gives at least 0.2 in colour.
@@ -119,81 +91,10 @@ figures.show(figures.gray_boxes(pooled))
 # %% [markdown]
 # ## The drop, with its interval
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 figures.show(figures.gray_drops(ablation))
-
-# %% tags=["hide-input"]
-PAPER = "p >= 0.2"
-pairs = pooled[pooled["input"] == "color"].merge(
-    pooled[pooled["input"] == "gray"][["generator", "label", "filter", "median", "called_fake"]],
-    on=["generator", "label", "filter"], suffixes=("", "_gray"),
-)  # fmt: skip
-lines = [
-    "| generator | pictures | n | median p, colour | gray | drop [interval] | called fake, colour | gray |",
-    "|---|---|---|---|---|---|---|---|",
-]
-for row in pairs.sort_values(
-    "generator", key=lambda c: c.map(generators.index), kind="stable"
-).itertuples():
-    if row.n == 0:
-        lines.append(
-            f"| {figures.generator_name(row.generator)} | {row.label}s, {row.filter} | 0 | | | | | |"
-        )
-        continue
-    lines.append(
-        f"| {figures.generator_name(row.generator)} | {row.label}s, {row.filter} | {row.n} | "
-        f"{100 * row.median:.0f} | {100 * row.median_gray:.0f} | "
-        f"{verdicts.points(row.drop, row.low, row.high)} | {100 * row.called_fake:.0f} | "
-        f"{100 * row.called_fake_gray:.0f} |"
-    )
-display(
-    Markdown(
-        "All numbers in percent; "
-        + (
-            f"n counts pictures times detector seeds ({len(seeds)}); called fake at each seed's own "
-            "threshold, "
-            if len(seeds) > 1
-            else "n counts pictures; called fake at the threshold "
-        )
-        + "calibrated on validation pictures in colour.\n\n"
-        + "\n".join(lines)
-    )
-)
-
-# %% tags=["hide-input"]
-fakes = pairs[(pairs["label"] == "fake") & (pairs["filter"] == PAPER)]
-reals = pairs[(pairs["label"] == "real") & (pairs["filter"] == "all")]
-falls, rises, unsure = verdicts.parted(fakes)
-word = verdicts.word(len(falls), against=len(rises), open_=len(unsure))
-all_fakes = pairs[(pairs["label"] == "fake") & (pairs["filter"] == "all")]
-wrong = reals.loc[
-    reals["called_fake_gray"] > reals["called_fake"] + 0.1, "generator"
-].tolist()
-display(
-    Markdown(
-        ":::{admonition} Verdict: gray lowers the fake probability\n:class: important\n\n"
-        f"The claim {verdicts.claim_is(word)} here. "
-        f"The drop of the fakes' median (p ≥ 0.2, as in the paper) lies with its "
-        f"whole interval above zero on {len(falls)} of {len(generators)} generators{named(falls)}, "
-        f"contains zero on {len(unsure)}{named(unsure)}, and lies below zero on "
-        f"{len(rises)}{named(rises)}. Between {fakes['n'].min()} and {fakes['n'].max()} "
-        + ("pairs of a fake and a seed" if len(seeds) > 1 else "fakes")
-        + f" per generator pass the filter.\n\n**Called fake?** Of all fakes "
-        f"{verdicts.percent(all_fakes['called_fake'].mean())} are called fake in colour and "
-        f"{verdicts.percent(all_fakes['called_fake_gray'].mean())} in gray, on average over the generators. "
-        f"(A median near 0 or 1 can hide what a threshold shows.)\n\n**And the reals?** Their share called "
-        f"fake goes from {verdicts.percent(reals['called_fake'].mean())} in colour to "
-        f"{verdicts.percent(reals['called_fake_gray'].mean())} in gray, on average over the generators"
-        + (
-            f"; on {len(wrong)} it grows by more than 10 points{named(wrong)}. There "
-            "gray by itself pushes pictures towards fake, so that what happens to the fakes is not evidence "
-            "removed alone.\n"
-            if wrong
-            else "; on none does it grow by more than 10 points. Gray by itself makes few reals look fake.\n"
-        )
-        + ":::"
-    )
-)
+say(texts.medians(ablation, generators, len(seeds)))
+say(texts.verdict(ablation, len(seeds)))
 
 # %% [markdown]
 # The rule: a generator speaks for the claim if the interval of the pooled drop lies above zero, against it
@@ -223,130 +124,56 @@ display(
 
 
 # %%
-def paired(some):
-    """As many reals as fakes of each class of scene, two or more, at most N_FEW together."""
-    classes = [
-        c
-        for c in sorted(set(some.groups))
-        if min(some.where(group=c).counts) > 1
-    ]
-    classes = classes[: max(1, N_FEW // 2)]
-    kept = []
-    for own in (some.where(group=c) for c in classes):
-        kept += own.where(
-            first=min(*own.counts, max(2, N_FEW // len(classes)))
-        ).paths
-    return some.take([i for i, path in enumerate(some.paths) if path in kept])
-
-
-mixtures = {}
-for generator, some in images.items():
-    few = paired(some)
-    pictures, fake = (
-        data.load(few, spec.preprocessing, middle=True),
-        np.array(few.labels) == 1,
-    )
+def mixtures(images):
+    """Real and fake pictures, whole and mixed, as many of each."""
+    few = color_exchange.balanced(images, N_FEW)
+    pictures = chapter.load(few, middle=True)
+    fake, scene = np.array(few.labels) == 1, np.array(few.groups)
     r, f = pictures[~fake], pictures[fake]
     other_r, other_f = (
-        color.partners(np.array(few.groups)[kind], seed=0)
-        for kind in (~fake, fake)
+        r[partners(scene[~fake], 0)],
+        f[partners(scene[fake], 0)],
     )
-    mixtures[generator] = {
-        "real": color.Altered(r, torch.zeros(len(r))),
-        "fake": color.Altered(f, torch.zeros(len(f))),
-        "real luma, other real's chroma": color.exchange(r, r[other_r]),
-        "real luma, fake chroma": color.exchange(r, f),
-        "fake luma, real chroma": color.exchange(f, r),
-        "fake luma, other fake's chroma": color.exchange(f, f[other_f]),
+    return {
+        "real": Altered(r, torch.zeros(len(r))),
+        "fake": Altered(f, torch.zeros(len(f))),
+        "real luma, other real's chroma": exchange(r, other_r),
+        "real luma, fake chroma": exchange(r, f),
+        "fake luma, real chroma": exchange(f, r),
+        "fake luma, other fake's chroma": exchange(f, other_f),
     }
 
 
 # %%
-def judge(pictures, seed):
-    return color.probabilities(
-        fast[seed], pictures, device=device, preprocessing=spec.preprocessing
+def judge(altered, some=seeds):
+    """Fake probability of altered pictures, (S, N)."""
+    own = {"device": chapter.device}
+    own["preprocessing"] = chapter.spec.preprocessing
+    nets = map(chapter.net, some)
+    return np.stack(
+        [color_exchange.probabilities(net, altered, **own) for net in nets]
     )
 
 
-exchanged, contrast = [], []
-cuts = np.array([[threshold[seed]] for seed in seeds])
-for generator, sets in mixtures.items():
-    called = {
-        name: np.stack([judge(mixed.pixels, seed) for seed in seeds]) >= cuts
-        for name, mixed in sets.items()
-    }
-    for name, hits in called.items():
-        clipped = float(sets[name].clipped.mean())
-        own = {
-            "detector": detector,
-            "generator": generator,
-            "pictures": name,
-            "n": hits.shape[1],
-        }
-        exchanged.append(
-            own
-            | color.average(hits)._asdict()
-            | {"clipped": clipped, "seeds": len(seeds)}
-        )
-    more = color.average(
-        called["real luma, fake chroma"].astype(float)
-        - called["fake luma, real chroma"]
+cuts, exchanged, contrast = list(threshold.values()), [], []
+for generator in generators:
+    sets = mixtures(chapter.test(generator, first=n))
+    p = {name: judge(mixed.pixels) for name, mixed in sets.items()}
+    own = {"detector": detector, "generator": generator}
+    exchanged.append(color_exchange.called_fake(sets, p, cuts).assign(**own))
+    more = color_exchange.carried(
+        p["real luma, fake chroma"], p["fake luma, real chroma"], cuts
     )
-    contrast.append({"generator": generator} | more._asdict())
-exchanged, contrast = (
-    pd.DataFrame(exchanged).rename(columns={"value": "called"}),
-    pd.DataFrame(contrast),
-)
+    contrast.append({"generator": generator, **more._asdict()})
+exchanged = pd.concat(exchanged, ignore_index=True)
+contrast = pd.DataFrame(contrast)
 
-# %% tags=["hide-input"]
-for generator, own in exchanged.groupby("generator"):
-    with atomic_write(
-        store.part("color_exchange", detector, generator)
-    ) as part:
-        own.to_csv(part, index=False)
+# %% tags=["remove-input"]
+first = ["detector", "generator"]
+columns = [*first, *(name for name in exchanged if name not in first)]
+chapter.save("color_exchange", exchanged[columns])
 figures.show(figures.exchanges(exchanged))
-
-# %% tags=["hide-input"]
-mean = exchanged.groupby("pictures")[["called", "clipped"]].mean()
-called = {
-    name: verdicts.percent(share) for name, share in mean["called"].items()
-}
-mixed = mean["clipped"].drop(["real", "fake"])
-own = exchanged[exchanged["pictures"] == "fake"].set_index("generator")[
-    "called"
-]
-little = own.index[own < 0.25].tolist()
-chroma, luma, open_ = verdicts.parted(contrast)
-word = verdicts.word(len(chroma), against=len(luma), open_=len(open_))
-sizes = exchanged["n"]
-display(
-    Markdown(
-        ":::{admonition} Verdict: the evidence lies in the chroma\n:class: important\n\n"
-        f"The claim {verdicts.claim_is(word)} here. With the luma of a real and the chroma of a fake "
-        f"{called['real luma, fake chroma']} are called fake (control, chroma of another real: "
-        f"{called['real luma, other real' + chr(39) + 's chroma']}); with the luma of a fake and the "
-        f"chroma of a real {called['fake luma, real chroma']} (control, chroma of another fake: "
-        f"{called['fake luma, other fake' + chr(39) + 's chroma']}). Unmixed reals: {called['real']}, "
-        f"unmixed fakes: {called['fake']}. Means over {len(generators)} generators.\n\nThe first minus the "
-        f"second, generator by generator: the whole interval lies above zero, **chroma carries more**, on "
-        f"{len(chroma)}{named(chroma)}; below zero, **luma carries more**, on {len(luma)}{named(luma)}; it "
-        f"contains zero on {len(open_)}{named(open_)}. "
-        + (
-            f"On {len(little)} fewer than a quarter of the unmixed fakes are called fake{named(little)}: "
-            "there is little evidence there that could move. "
-            if little
-            else ""
-        )
-        + f"{sizes.min() if sizes.min() == sizes.max() else f'{sizes.min()} to {sizes.max()}'} pairs per "
-        f"generator"
-        + (
-            f", detector seeds {', '.join(map(str, seeds))}"
-            if len(seeds) > 1
-            else ""
-        )
-        + f"; of the mixtures' pixels {verdicts.percent(mixed.mean())} had to be clipped.\n:::"
-    )
-)
+say(texts.exchange(exchanged, contrast, seeds))
 
 # %% [markdown]
 # The first minus the second is the right comparison: both sets have one part from a real and one from a
@@ -366,85 +193,48 @@ display(
 # %%
 FACTORS = [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2]
 DEGREES = [0, 45, 90, 135, 180, 225, 270, 315]
-few = images[generators[0]].where(first=N_FEW)
-pictures, labels = (
-    data.load(few, spec.preprocessing, middle=True),
-    np.array(few.labels),
-)
-sweep, altered = [], {}
-for change, alter, amounts in (
-    ("saturation", color.saturate, FACTORS),
-    ("hue", color.turn, DEGREES),
-):
-    for amount in amounts:
-        altered[change, amount] = alter(pictures, amount).pixels
-        p = judge(altered[change, amount], seeds[0])
-        for label, word in ((0, "real"), (1, "fake")):
-            q1, median, q3 = np.quantile(p[labels == label], [0.25, 0.5, 0.75])
-            sweep.append(
-                {
-                    "change": change,
-                    "amount": amount,
-                    "label": word,
-                    "q1": q1,
-                    "median": median,
-                    "q3": q3,
-                }
-            )
-        altered[change, amount] = (altered[change, amount], p)
-sweep = pd.DataFrame(sweep)
+CHANGES = {
+    "saturation": (color_exchange.saturate, FACTORS),
+    "hue": (color_exchange.turn, DEGREES),
+}
+few = chapter.test(generators[0], first=N_FEW)
+pictures = chapter.load(few, middle=True)
+altered = {
+    (change, amount): alter(pictures, amount).pixels
+    for change, (alter, amounts) in CHANGES.items()
+    for amount in amounts
+}
+p = {case: judge(some, seeds[:1])[0] for case, some in altered.items()}
+sweep = color_exchange.quartiles(p, few.labels)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 figures.show(figures.sweeps(sweep))
 
-# %% tags=["hide-input"]
-full = altered["saturation", 1][1]
-middle = [np.flatnonzero(labels == code) for code in (1, 0)]
-# the pictures nearest to their group's median in full colour: typical ones, not the best
-shown = [
-    i
-    for group in middle
-    for i in group[np.argsort(abs(full[group] - np.median(full[group])))[:3]]
-]
-frames, texts = {}, {}
+# %% tags=["remove-input"]
+typical = color_exchange.typical(p["saturation", 1], few.labels)
+frames, told = {}, {}
 for factor in FACTORS:
-    pictures, p = altered["saturation", factor]
-    drawn = torch.stack(
-        [pixels.middle(picture, 128) for picture in pictures[shown]]
-    )  # large ones fill no page
-    frames[f"{factor:g}"] = drawn.permute(0, 2, 3, 1).numpy()
-    texts[f"{factor:g}"] = [
-        f"{'fake' if labels[i] else 'real'}<br>{p[i]:.2f}" for i in shown
+    case = "saturation", factor
+    drawn = [pixels.middle(altered[case][i], 128) for i in typical]
+    frames[f"{factor:g}"] = torch.stack(drawn).permute(0, 2, 3, 1).numpy()
+    words = ["real", "fake"]
+    told[f"{factor:g}"] = [
+        f"{words[few.labels[i]]}<br>{p[case][i]:.2f}" for i in typical
     ]
 figures.show(
     figures.slides(
-        frames, texts, "chroma times ",
-        "Three fakes and three reals, those nearest to the median of their kind in full colour, and the "
-        "probability of being fake that the detector gives them. Move the slider.",
+        frames,
+        told,
+        "chroma times ",
+        "Three fakes and three reals, those nearest to the median of their "
+        "kind in full colour, and the probability of being fake that the "
+        "detector gives them. Move the slider.",
         start="1",
     )
-)  # fmt: skip
-
-# %% tags=["hide-input"]
-at = sweep.set_index(["change", "label", "amount"])["median"].sort_index()
-hue = {word: at["hue", word] for word in ("fake", "real")}
-moved = {
-    c: at[c, "fake"].max() - at[c, "fake"].min() for c in ("saturation", "hue")
-}
-display(
-    Markdown(
-        f"{figures.generator_name(generators[0])}, {int((labels == 1).sum())} fakes and "
-        f"{int((labels == 0).sum())} reals, detector seed {seeds[0]}: from full colour to gray the median "
-        f"of the fakes goes from {verdicts.percent(at['saturation', 'fake', 1])} to "
-        f"{verdicts.percent(at['saturation', 'fake', 0])}, that of the reals from "
-        f"{verdicts.percent(at['saturation', 'real', 1])} to "
-        f"{verdicts.percent(at['saturation', 'real', 0])}. Turning the hue moves the fakes' median between "
-        f"{verdicts.percent(hue['fake'].min())} and {verdicts.percent(hue['fake'].max())}, the reals' "
-        f"between {verdicts.percent(hue['real'].min())} and {verdicts.percent(hue['real'].max())}. The "
-        f"fakes' median moves over {100 * moved['saturation']:.0f} points along the whole scale of "
-        f"saturation and over {100 * moved['hue']:.0f} along that of hue."
-    )
 )
+
+# %% tags=["remove-input"]
+say(texts.sweep(sweep, generators[0], few.counts, seeds[0]))
 
 # %% [markdown]
 # ## What it means, and what it does not
@@ -478,12 +268,12 @@ display(
 #
 # ```{exercise} Exchange back
 # Take a real with a fake's chroma and the fake with the real's chroma, and exchange their chroma again.
-# What do you get? Why not exactly? Check with `color.exchange`.
+# What do you get? Why not exactly? Check with `color_exchange.exchange`.
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
 # The two originals, up to rounding to 8 bits (one level or two) and wherever a pixel was clipped: a dark
-# pixel cannot take a strong chroma, so what was cut off cannot come back. `color.exchange(...).clipped`
-# says how many pixels that concerns.
+# pixel cannot take a strong chroma, so what was cut off cannot come back.
+# `color_exchange.exchange(...).clipped` says how many pixels that concerns.
 # ```

@@ -6,7 +6,7 @@
 # are **colour-conditional** and read this as: colour is a transferable forensic feature. A share needs
 # something to stand beside. Here it stands beside other maps of the same layers.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generators = [
     "progan",
@@ -23,26 +23,17 @@ n = None  # fakes per generator, at most 100, so that the page takes minutes; No
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
-import numpy as np
+# %% tags=["remove-input"]
 import pandas as pd
-import torch
-from IPython.display import Markdown, display
 
-from tff_core import detectors, figures, lrp, published
-from tff_core.claims import verdicts
-from tff_core.claims.verdicts import named
-from tff_core.features import color, ffrs
-from tff_core.features.names import FeatureMap
+from tff_core import figures, published
+from tff_core.book.chapter import Chapter, say
+from tff_core.claims.texts import color_conditional as texts
+from tff_core.features import color_conditional, rankings
 from tff_core.pictures import data
-from tff_core.store.results import Store, atomic_write
 
-store = Store(build or None)
-spec = detectors.get(detector, store)
-device = (
-    detectors.default_device() if device == "auto" else torch.device(device)
-)
-k = k or spec.k
+chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
+k = chapter.k
 n = min(n, 100) if n else None
 DRAWS = {"matched-k": 20, "random-k": 5}  # sets of each control
 
@@ -69,163 +60,78 @@ DRAWS = {"matched-k": 20, "random-k": 5}  # sets of each control
 #
 # **Code.** One pass over the pictures in colour and one in gray, for all maps that are compared.
 
+
 # %%
-omega, nets = {}, {}
-for seed in seeds:
-    nets[seed] = lrp.canonize(
-        detectors.load(detector, seed, store, device).model
-    )
-    omega[seed] = ffrs.Omega.from_csv(store.omega(detector, seed), nets[seed])
-groups = {
-    seed: {
-        "top-k": [o.top(k)],
+def compared(omega):
+    """The maps that are tested: the top-k, and sets of its controls."""
+    return {
+        "top-k": [omega.top(k)],
         "matched-k": [
-            o.matched(k, draw) for draw in range(DRAWS["matched-k"])
+            omega.matched(k, draw) for draw in range(DRAWS["matched-k"])
         ],
-        "random-k": [o.random(k, draw) for draw in range(DRAWS["random-k"])],
+        "random-k": [
+            omega.random(k, draw) for draw in range(DRAWS["random-k"])
+        ],
     }
-    for seed, o in omega.items()
-}
-fakes = {
-    g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n)
-    for g in generators
-}
 
 
-# %%
 def both(images):
     """Batches of the same pictures, in colour and in gray."""
-    kinds = (None, data.grayscale)
-    return [
-        data.batches(
-            images,
-            50,
-            device=device,
-            transform=t,
-            preprocessing=spec.preprocessing,
-        )
-        for t in kinds
-    ]
+    return chapter.batches(images), chapter.batches(images, 50, data.grayscale)
 
 
+# %%
 shares, maps, samples = [], [], {}
-for generator, images in fakes.items():
-    plain, gray = both(images)
-    for seed in seeds:
-        sample = color.sample(nets[seed], plain, gray, groups[seed])
-        samples[generator, seed] = sample
-        tests = color.conditional(sample.color, sample.gray, sample.maps)
-        own = {"detector": detector, "generator": generator, "seed": seed}
-        shares.append(color.shares(tests, groups[seed]).assign(**own))
-        top = set(map(str, groups[seed]["top-k"][0]))
-        maps.append(tests[tests["map"].isin(top)].assign(**own))
-shares, maps = (
-    pd.concat(shares, ignore_index=True),
-    pd.concat(maps, ignore_index=True),
-)
-
-# %% tags=["hide-input"]
 for generator in generators:
-    for name, table in (
-        ("color_conditional", shares),
-        ("color_conditional_maps", maps),
-    ):
-        with atomic_write(store.part(name, detector, generator)) as part:
-            table[table["generator"] == generator].to_csv(part, index=False)
-first = maps[
-    (maps["generator"] == generators[0]) & (maps["seed"] == seeds[0])
-].set_index("map")
-sample = samples[generators[0], seeds[0]]
-shown = omega[seeds[0]].top(min(k, 8))
-column = {m: sample.maps.index(m) for m in shown}
+    fakes = chapter.test(generator, label=1, first=n)
+    for seed in seeds:
+        groups = compared(chapter.omega(seed))
+        found = color_conditional.sample(
+            chapter.net(seed), *both(fakes), groups
+        )
+        tests = color_conditional.conditional(
+            found.color, found.gray, found.maps
+        )
+        samples[generator, seed] = found
+        own = {"detector": detector, "generator": generator, "seed": seed}
+        shares.append(color_conditional.shares(tests, groups).assign(**own))
+        top = tests["map"].isin(list(map(str, *groups["top-k"])))
+        maps.append(tests[top].assign(**own))
+shares = pd.concat(shares, ignore_index=True)
+maps = pd.concat(maps, ignore_index=True)
+
+# %% tags=["remove-input"]
+chapter.save("color_conditional", shares)
+chapter.save("color_conditional_maps", maps)
+generator, seed = generators[0], seeds[0]
+first = maps[(maps["generator"] == generator) & (maps["seed"] == seed)]
+p = first.set_index("map")["p_mood"]
+found = samples[generator, seed]
+shown = chapter.omega().top(min(k, 8))
+column = {m: found.maps.index(m) for m in shown}
 figures.show(
     figures.activation_pairs(
         {
             str(m): (
-                sample.color[:, i],
-                sample.gray[:, i],
-                f"p = {first.loc[str(m), 'p_mood']:.2g}",
+                found.color[:, i],
+                found.gray[:, i],
+                f"p = {p[str(m)]:.2g}",
             )
             for m, i in column.items()
         }
     )
 )
-
-# %% tags=["hide-input"]
-display(
-    Markdown(
-        f"The first {len(shown)} of the top {k}, by omega; {figures.generator_name(generators[0])}, n = "
-        f"{len(sample.color)} fakes, detector seed {seeds[0]}. p of Mood's test. Activations are taken "
-        f"after batch normalisation, where the network goes on with them."
-    )
-)
+say(texts.examples(len(shown), k, generator, len(found.color), seed))
 
 # %% [markdown]
 # ## The share, beside its controls
 
-# %% tags=["hide-input"]
-paper = (
-    published.color_conditional()
-    .query("detector == @spec.arch")
-    .set_index("generator")["share"]
-    .to_dict()
-)
+# %% tags=["remove-input"]
+paper = published.color_conditional()
+paper = paper[paper["detector"] == chapter.spec.arch]
+paper = paper.set_index("generator")["share"].to_dict()
 figures.show(figures.conditional_shares(shares, paper))
-
-# %% tags=["hide-input"]
-GROUPS = {"top-k": "top-k", "matched-k": "layer-matched", "random-k": "random"}
-mean = shares.groupby(["generator", "group"])[
-    ["share_mood", "share_mood_bh", "share_wilcoxon", "shift"]
-].mean()
-heads = "generator | Mood: top-k | layer-matched | random | Mood with FDR: top-k | layer-matched | "
-heads += "Wilcoxon: top-k | layer-matched" + " | paper: top-k" * bool(
-    paper
-)  # it has no table for every network
-lines = [f"| {heads} |", "|---" * (heads.count("|") + 1) + "|"]
-for generator in generators:
-    cells = [mean.loc[(generator, g), "share_mood"] for g in GROUPS]
-    for test in ("share_mood_bh", "share_wilcoxon"):
-        cells += [
-            mean.loc[(generator, g), test] for g in ("top-k", "matched-k")
-        ]
-    cells = [f"{100 * c:.0f}" for c in cells]
-    if paper:
-        cells.append(
-            f"{100 * paper[generator]:.1f}" if generator in paper else ""
-        )
-    lines.append(
-        "| " + " | ".join([figures.generator_name(generator), *cells]) + " |"
-    )
-sizes = sorted(set(shares["n"]))
-degenerate = int(shares[shares["group"] == "top-k"]["degenerate"].sum())
-tests = f"{len(seeds) * len(generators)} times {k} tests of top-k maps"
-impossible = (
-    f"Of {tests} {degenerate} were impossible, because a map gave one and the same value; they count as not "
-    "colour-conditional."
-    if degenerate
-    else f"All {tests} were possible."
-)
-matched = shares[shares["group"] == "matched-k"]["k"]
-if matched.min() < k:
-    impossible += (
-        f" A layer-matched set has {' to '.join(map(str, sorted({matched.min(), matched.max()})))} maps "
-        f"instead of {k}: of some layers more than half are among the top-k, and few others are left."
-    )
-display(
-    Markdown(
-        "Shares in percent"
-        + (
-            f", means over detector seeds {', '.join(map(str, seeds))} "
-            if len(seeds) > 1
-            else " "
-        )
-        + f"({DRAWS['matched-k']} "
-        f"layer-matched and {DRAWS['random-k']} random sets); n = "
-        f"{' to '.join(map(str, sorted({sizes[0], sizes[-1]})))} fakes per generator, k = {k}. FDR: the "
-        "false discovery rate among the maps of a set is held at 5 % (Benjamini and Hochberg 1995). "
-        f"{impossible}\n\n" + "\n".join(lines)
-    )
-)
+say(texts.table(shares, generators, k, seeds, paper))
 
 # %% [markdown]
 # **Two tests.** Mood's test treats the values in colour and in gray as if they came from *different*
@@ -242,81 +148,15 @@ display(
 
 # %%
 contrast = pd.concat(
-    [
-        color.contrast(
-            [samples[generator, seed] for seed in seeds], splits=40
-        ).assign(generator=generator)
-        for generator in generators
-    ]
+    color_conditional.contrast(
+        [samples[generator, seed] for seed in seeds], splits=40
+    ).assign(generator=generator, detector=detector)
+    for generator in generators
 )
 
-# %% tags=["hide-input"]
-for generator, own in contrast.groupby("generator"):
-    with atomic_write(
-        store.part("color_conditional_contrast", detector, generator)
-    ) as part:
-        own.assign(detector=detector).to_csv(part, index=False)
-
-
-def sentence(rows):
-    above, below, rest = verdicts.parted(rows)
-    word = verdicts.word(len(above), against=len(below), open_=len(rest))
-    return (
-        f"{verdicts.claim_is(word)}: the whole interval lies above zero on "
-        f"{len(above)} of {len(rows)} generators{named(above)}, contains zero on {len(rest)}{named(rest)}, "
-        f"lies below zero on {len(below)}{named(below)}"
-    )
-
-
-lines = [
-    "| generator | top-k minus layer-matched | top-k minus random |",
-    "|---|---|---|",
-]
-table = contrast.set_index(["generator", "contrast"])
-for generator in generators:
-    cells = [
-        verdicts.points(row.delta, row.low, row.high)
-        for row in (
-            table.loc[(generator, f"top-k - {g}")]
-            for g in ("matched-k", "random-k")
-        )
-    ]
-    lines.append(
-        "| " + " | ".join([figures.generator_name(generator), *cells]) + " |"
-    )
-strict = contrast[contrast["contrast"] == "top-k - matched-k"]
-_, reverse, _ = verdicts.parted(strict)
-own = contrast[contrast["contrast"] == "top-k"]
-most = verdicts.side(own["low"], own["high"], 0.5, seeds=own["seeds"])
-majority = own.loc[most == verdicts.FOR, "generator"].tolist()
-halves = sorted(set(strict["n"]))
-display(
-    Markdown(
-        "\n".join(lines)
-        + f"\n\nDifference of the shares (Mood's test), measured on "
-        f"{' to '.join(map(str, sorted({halves[0], halves[-1]})))} fakes at a time, with 95 % intervals: "
-        f"two halves of the pictures never share one, so how much they differ tells how much the share "
-        f"varies over pictures"
-        + (
-            f"; to this comes how much the {len(seeds)} detector seeds differ."
-            if len(seeds) > 1
-            else "."
-        )
-        + f"\n\n:::{{admonition}} Verdict: the top-k are colour-conditional\n:class: "
-        f"important\n\n**More than half of the top-k, as in the paper for ResNet-50**: "
-        f"with the whole interval on {len(majority)} of {len(generators)} generators{named(majority)}."
-        "\n\n**More than other maps of the same layers**: "
-        f"the claim {sentence(strict)}."
-        + (
-            " Where it lies below, *fewer* of the top-k respond to gray than of their neighbours."
-            if reverse
-            else ""
-        )
-        + f"\n\n**More than "
-        f"random maps of any layer**: the claim "
-        f"{sentence(contrast[contrast['contrast'] == 'top-k - random-k'])}.\n:::"
-    )
-)
+# %% tags=["remove-input"]
+chapter.save("color_conditional_contrast", contrast)
+say(texts.verdict(contrast, generators, seeds))
 
 # %% [markdown]
 # The rules: a map counts at $p \le 0.05$, uncorrected, as in the paper; a generator speaks for the claim
@@ -332,32 +172,14 @@ display(
 
 # %%
 whole = samples[generators[0], seeds[0]]
-steps = [s for s in (10, 20, 30, 50, 70, 100) if s < len(whole.color)] + [
-    len(whole.color)
-]
-growth = color.share_by_n(whole.color, whole.gray, whole.members, steps)
+steps = [s for s in (10, 20, 30, 50, 70, 100) if s < len(whole.color)]
+growth = color_conditional.share_by_n(
+    whole.color, whole.gray, whole.members, [*steps, len(whole.color)]
+)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 figures.show(figures.share_growth(growth))
-
-# %% tags=["hide-input"]
-ends = (
-    growth[growth["n"].isin([steps[0], steps[-1]])]
-    .groupby(["group", "n"])["share"]
-    .mean()
-)
-display(
-    Markdown(
-        f"{figures.generator_name(generators[0])}, detector seed {seeds[0]}. From {steps[0]} to "
-        f"{steps[-1]} pictures the share goes from {verdicts.percent(ends['top-k', steps[0]])} to "
-        f"{verdicts.percent(ends['top-k', steps[-1]])} for the top-k, from "
-        f"{verdicts.percent(ends['matched-k', steps[0]])} to "
-        f"{verdicts.percent(ends['matched-k', steps[-1]])} for layer-matched maps and from "
-        f"{verdicts.percent(ends['random-k', steps[0]])} to "
-        f"{verdicts.percent(ends['random-k', steps[-1]])} for random maps. A share without its n says "
-        f"little, and two shares can be compared at one n only."
-    )
-)
+say(texts.growth(growth, generators[0], seeds[0]))
 
 # %% [markdown]
 # ## Layer by layer
@@ -365,43 +187,18 @@ display(
 # The same test of **every** map of the network shows what the controls are drawn from.
 
 # %%
-few = fakes[generators[0]].where(
-    first=100
-)  # values of all maps of all fakes may not fit into memory
-net, top = nets[seeds[0]], groups[seeds[0]]["top-k"][0]
-everything = [
-    [FeatureMap(layer, c, t) for c in range(t)]
-    for layer, t in net.layers.items()
-]
-of_all = color.sample(net, *both(few), {"layers": everything})
-conditional = color.mood(of_all.color, of_all.gray).p <= color.ALPHA
-layers = pd.DataFrame(
-    {
-        "layer": layer,
-        "channels": t,
-        "share": conditional[columns].mean(),
-        "top": sum(m.layer == layer for m in top),
-    }
-    for (layer, t), columns in zip(
-        net.layers.items(), of_all.members["layers"], strict=True
-    )
-)
+net, top = chapter.net(), chapter.omega().top(k)
+# values of all maps of all fakes may not fit into memory
+few = chapter.test(generators[0], label=1, first=min(n or 100, 100))
+everything = {"layers": [rankings.feature_maps(net)]}
+of_all = color_conditional.sample(net, *both(few), everything)
+layers = color_conditional.by_layer(net.layers, of_all, top)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 figures.show(figures.layer_shares(layers))
-
-# %% tags=["hide-input"]
-weighed = float(np.average(layers["share"], weights=layers["channels"]))
-expected = float(np.average(layers["share"], weights=layers["top"]))
-display(
-    Markdown(
-        f"Of all {len(of_all.maps):,} maps of the network {verdicts.percent(weighed)} are "
-        f"colour-conditional ({figures.generator_name(generators[0])}, n = {len(of_all.color)}, seed "
-        f"{seeds[0]}). Maps drawn blindly from the layers of the top-k, as many from each, would be so in "
-        f"{verdicts.percent(expected)} of the cases; of the top-k "
-        f"{verdicts.percent(conditional[[of_all.maps.index(m) for m in top]].mean())} are."
-    )
-)
+tests = color_conditional.mood(of_all.color, of_all.gray)
+hits = [tests.p[of_all.maps.index(m)] <= color_conditional.ALPHA for m in top]
+say(texts.layers(layers, sum(hits) / k, generators[0], len(few), seeds[0]))
 
 # %% [markdown]
 # ## What it means, and what it does not

@@ -7,7 +7,7 @@
 # pictures? What does it pay for that in colour? Do its top feature maps still respond to colour? And can it
 # be broken in the same way, by taking its top-k away?
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 robust = "resnet50-miniature-cr"  # its colour-robust twin
 generators = [
@@ -26,37 +26,33 @@ n = None  # pictures per label and generator, at most 60, so that the page takes
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import numpy as np
 import pandas as pd
-import torch
-from IPython.display import Markdown, display
 
-from tff_core import detectors, figures, lrp, published
+from tff_core import detectors, figures, published
+from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
-from tff_core.claims.verdicts import named
-from tff_core.features import color, ffrs, patches, pixels
+from tff_core.claims.texts import base
+from tff_core.claims.texts import robust as texts
+from tff_core.features import color_conditional, color_robust, patches, pixels
 from tff_core.pictures import data
-from tff_core.store.results import Store, atomic_write
 
-store = Store(build or None)
 if not robust:
     raise ValueError(
-        f"{detector} has no colour-robust twin to compare with: name one as the parameter `robust`"
+        f"{detector} has no colour-robust twin to compare with: "
+        "name one as the parameter `robust`"
     )
-spec, twin = detectors.get(detector, store), detectors.get(robust, store)
-device = (
-    detectors.default_device() if device == "auto" else torch.device(device)
-)
-k = k or spec.k
-n = min(n, 60) if n else None
-both = [
-    seed for seed in seeds if seed in robust_seeds
-]  # compared seed by seed
-images = {
-    g: data.scan(store.data(spec.dataset, "test", g)).where(first=n)
-    for g in generators
+own = {"k": k, "device": device, "build": build}
+models = {
+    "universal": Chapter(detector, generators, seeds, **own),
+    "color-robust": Chapter(robust, generators, robust_seeds, **own),
 }
+chapter, twin = models.values()
+k = chapter.k
+n = min(n, 60) if n else None
+both = [s for s in seeds if s in robust_seeds]  # compared seed by seed
+images = {g: chapter.test(g, first=n) for g in generators}
 names = [figures.generator_name(g) for g in generators]
 
 # %% [markdown]
@@ -84,250 +80,41 @@ names = [figures.generator_name(g) for g in generators]
 # pictures go through both detectors in gray. The bootstrap then draws the same pictures for all four.
 
 # %%
-wanted = {
-    "universal": spec.preprocessing,
-    "color-robust": twin.preprocessing,
-}  # of the pictures
-nets = {"universal": {}, "color-robust": {}}
-for model, name, some in (
-    ("universal", detector, seeds),
-    ("color-robust", robust, robust_seeds),
-):
-    for seed in some:
-        trained = detectors.load(name, seed, store, device)
-        nets[model][seed] = lrp.canonize(
-            trained.model, bounds=wanted[model].bounds
-        )
-
-
-def batches(images, model, turned=None):
-    return data.batches(
-        images,
-        60,
-        device=device,
-        transform=turned,
-        preprocessing=wanted[model],
-    )
-
-
-rows = []
+measured = []
 for generator, some in images.items():
-    judged = [path.relative_to(some.root).as_posix() for path in some.paths]
     logits = {}
-    for model, name in (("universal", detector), ("color-robust", robust)):
-        turned = batches(some, model, data.grayscale)
-        known = pd.read_csv(store.scores(name, generator))
-        known = (
-            known[known["condition"] == "baseline"]
-            .set_index(["seed", "image"])["logit"]
-            .sort_index()
-        )
+    for model, one in models.items():
+        gray = one.batches(some, 60, data.grayscale)
         logits[model] = {
-            "color": {
-                seed: known[seed].loc[judged].to_numpy()
-                for seed in nets[model]
-            },
-            "gray": {
-                seed: detectors.logits(net, turned)
-                for seed, net in nets[model].items()
-            },
+            "color": color_robust.in_color(one.scores(generator), some),
+            "gray": {s: detectors.logits(one.net(s), gray) for s in one.seeds},
         }
-    one = color.robustness(
-        some.labels, logits["universal"], logits["color-robust"]
-    )
-    rows.append(
-        one.assign(detector=detector, twin=robust, generator=generator)
-    )
-measured = pd.concat(rows, ignore_index=True)
+    table = color_robust.robustness(some.labels, *logits.values())
+    who = {"detector": detector, "twin": robust, "generator": generator}
+    measured.append(table.assign(**who))
+measured = pd.concat(measured, ignore_index=True)
 
-# %% tags=["hide-input"]
-for generator, own in measured.groupby("generator"):
-    with atomic_write(store.part("color_robust", detector, generator)) as part:
-        own.to_csv(part, index=False)
-paper = published.color_robust().replace(
-    {
-        "detector": {"baseline": "universal"},
-        "input": {"rgb": "color", "grayscale": "gray"},
-    }
-)
-paper = paper.rename(columns={"detector": "model"})
-figures.show(
-    figures.robust_ap(measured, paper[paper["architecture"] == spec.arch])
-)
-
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
+chapter.save("color_robust", measured)
+paper = texts.paper_ap()
+arch = chapter.spec.arch
+figures.show(figures.robust_ap(measured, paper[paper["architecture"] == arch]))
 figures.show(figures.robust_differences(measured))
-
-# %% tags=["hide-input"]
-pooled = {
-    key: own.set_index("generator")
-    for key, own in measured[measured["seed"] == "all"].groupby(
-        ["model", "input"]
-    )
-}
-single = measured[
-    (measured["model"] == "universal") & (measured["input"] == "gray")
-]
-single = single[single["seed"] != "all"].groupby("generator")["ap"]
-gain, cost = pooled["difference", "gray"], pooled["difference", "color"]
-ends = {"ap_low": "low", "ap_high": "high"}
-better, worse, unsure = verdicts.parted(
-    gain.rename(columns=ends).reset_index()
-)
-word = verdicts.word(len(better), against=len(worse), open_=len(unsure))
-several = (
-    len(seeds) + len(robust_seeds) > 2
-)  # then the means are of other seeds than the differences
-won, paid, _ = verdicts.parted(cost.rename(columns=ends).reset_index())
-counts = measured[["n_real", "n_fake"]]
-whole = pooled["universal", "color"]
-chance = {
-    row.Index: verdicts.chance(int(row.n_real), int(row.n_fake))
-    for row in whole.itertuples()
-}
-blind = [g for g in generators if whole.loc[g, "ap_low"] <= chance[g]]
-ap = {
-    (m, i): pooled[m, i]["ap"].mean()
-    for m in ("universal", "color-robust")
-    for i in ("color", "gray")
-}
-text = (
-    f"The claim {verdicts.claim_is(word)} here. "
-    f"On gray pictures the colour-robust detector's AP exceeds the universal "
-    f"one's with its whole interval on {len(better)} of {len(gain)} generators{named(better)}; the interval "
-    f"contains zero on {len(unsure)}{named(unsure)} and lies below zero on {len(worse)}{named(worse)}. Mean "
-    f"over generators and all seeds of each: {verdicts.percent(ap['universal', 'gray'])} and "
-    f"{verdicts.percent(ap['color-robust', 'gray'])}; {'seed by seed ' * several}the difference is "
-    f"{verdicts.points(gain['ap'].mean())}.\n\n"
-    f"**What it costs in colour.** {verdicts.percent(ap['universal', 'color'])} and "
-    f"{verdicts.percent(ap['color-robust', 'color'])}, "
-    f"{'seed by seed' if several else 'a difference of'} {verdicts.points(cost['ap'].mean())}; "
-    f"the interval lies below zero on {len(paid)} generators{named(paid)}, above zero on "
-    f"{len(won)}{named(won)}, and contains zero on {len(cost) - len(paid) - len(won)}.\n\n"
-)
-
-# %% tags=["hide-input"]
-lucky = [
-    g
-    for g in better
-    if pooled["color-robust", "gray"].loc[g, "ap"] <= single.max()[g]
-]
-if len(seeds) > 1:
-    spread = (single.max() - single.min()).mean()
-    text += (
-        f"**Read with care.** {len(both)} of the {len(seeds)} training seeds "
-        f"{'has' if len(both) == 1 else 'have'} a twin"
-        + (
-            ", so the interval knows pictures but not seeds"
-            if len(both) == 1
-            else ""
-        )
-        + f". The universal detectors' own AP in gray differs by {100 * spread:.1f} points from seed to seed "
-        f"(highest minus lowest, mean over generators); on {len(better) - len(lucky)} of the {len(better)} "
-        "generators where the claim holds is the twin above every universal seed. "
-    )
-if blind:
-    text += (
-        f"On {len(blind)}{named(blind)} the universal detector itself is not surely better than chance in "
-        "colour: there was little to restore. "
-    )
-sizes = [
-    f"{min(v)}" if min(v) == max(v) else f"{min(v)} to {max(v)}"
-    for v in (counts["n_real"], counts["n_fake"])
-]
-text += f"n = {sizes[0]} reals and {sizes[1]} fakes per generator."
-display(
-    Markdown(
-        f":::{{admonition}} Verdict: colour-robust training restores\n:class: important\n\n{text}\n:::"
-    )
-)
+say(texts.verdict(measured, seeds, robust_seeds))
 
 # %% [markdown]
 # The rule: a generator speaks for the claim if the whole interval of the paired difference on gray pictures
 # lies above zero, against it if below; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows.
-# The cost in colour is reported by the
-# same rule and has no part in the verdict.
+# The cost in colour is reported by the same rule and has no part in the verdict.
 #
 # **All numbers, beside the paper's.** The paper has one table for each of its networks, of one detector each
 # and without intervals. Unfold for all; the measured columns stand at the network of this page.
 
-# %% tags=["hide-cell"]
-CASES = [
-    (m, i) for m in ("universal", "color-robust") for i in ("color", "gray")
-]
-for arch in dict.fromkeys([*published.K, spec.arch]):
-    rows, own = (
-        paper[paper["architecture"] == arch].set_index(
-            ["generator", "model", "input"]
-        ),
-        arch == spec.arch,
-    )
-    sides = ["paper", "here"] if len(rows) else ["here"]
-    heads = [
-        f"{m.replace('color', 'colour')}, {i.replace('color', 'colour')}"
-        for m, i in CASES
-    ]
-    lines = [
-        "| generator | " + " | ".join(f"paper: {h}" for h in heads) + " |",
-        "|---" * 5 + "|",
-    ]
-    if own:
-        heads = [f"{side}: {h}" for h in heads for side in sides]
-        heads += [
-            "here: robust minus universal, gray",
-            "here: the same, colour",
-        ]
-        lines = [
-            "| generator | " + " | ".join(heads) + " |",
-            "|---" * (1 + len(heads)) + "|",
-        ]
-    known = [g for g in paper["generator"].unique() if g not in generators]
-    for generator in (
-        [*generators, *known] if own else paper["generator"].unique()
-    ):
-        cells = [figures.generator_name(generator)]
-        for case in CASES:
-            there = (generator, *case) in rows.index
-            mark = (
-                "*"
-                if there and rows.loc[(generator, *case), "doubtful"]
-                else ""
-            )
-            if "paper" in sides:
-                cells.append(
-                    f"{100 * rows.loc[(generator, *case), 'ap']:.1f}{mark}"
-                    if there
-                    else ""
-                )
-            if own and generator in generators:
-                row = pooled[case].loc[generator]
-                cells.append(verdicts.percent(row.ap, row.ap_low, row.ap_high))
-            elif own:
-                cells.append("")
-        if own and generator in generators:
-            some = (
-                pooled["difference", i].loc[generator]
-                for i in ("gray", "color")
-            )
-            cells += [
-                verdicts.points(row.ap, row.ap_low, row.ap_high)
-                for row in some
-            ]
-        elif own:
-            cells += ["", ""]
-        lines.append("| " + " | ".join(cells) + " |")
-    remark = (
-        "\n\n\\* The StyleGAN2 column of this table repeats the StyleGAN column, number for number, and "
-        "contradicts the paper's own sensitivity table: presumably a copying error. Not a target."
-        if rows["doubtful"].any()
-        else ""
-    )
-    title = spec.title if own else detectors.ARCHITECTURES[arch].title
-    display(
-        Markdown(
-            f"**{title}**, AP in percent.\n\n" + "\n".join(lines) + remark
-        )
-    )
+# %% tags=["remove-input"]
+titles = {a: detectors.ARCHITECTURES[a].title for a in published.K}
+titles |= {arch: chapter.spec.title}
+tables = texts.beside_paper(measured, paper, generators, arch, titles)
+say(base.folded("All numbers, in colour and in gray", tables))
 
 # %% [markdown]
 # ## Do its maps still respond to colour?
@@ -342,125 +129,40 @@ for arch in dict.fromkeys([*published.K, spec.arch]):
 
 # %%
 DRAWS = 20  # sets of the layer-matched control
-omega, groups, shares = {}, {}, []
-for model, name in (("universal", detector), ("color-robust", robust)):
-    for seed in both:
-        o = omega[model, seed] = ffrs.Omega.from_csv(
-            store.omega(name, seed), nets[model][seed]
-        )
-        groups[model, seed] = {
-            "top-k": [o.top(k)],
-            "matched-k": [o.matched(k, draw) for draw in range(DRAWS)],
-        }
+
+
+def compared(omega):
+    """The maps that are tested: the top-k and its control."""
+    control = [omega.matched(k, draw) for draw in range(DRAWS)]
+    return {"top-k": [omega.top(k)], "matched-k": control}
+
+
 fakes = {g: some.where(label=1) for g, some in images.items()}
+groups = {
+    (model, seed): compared(one.omega(seed))
+    for model, one in models.items()
+    for seed in both
+}
+shares = []
 for generator, some in fakes.items():
-    samples = {}
-    for model in nets:
-        kinds = batches(some, model), batches(some, model, data.grayscale)
-        samples[model] = [
-            color.sample(nets[model][seed], *kinds, groups[model, seed])
-            for seed in both
-        ]
-    one = color.before_after(
-        samples["universal"], samples["color-robust"], splits=40
-    )
-    one = one.assign(detector=detector, twin=robust, generator=generator)
-    # beside the shares of halves, whose differences give the interval, that of all fakes: it is the paper's
-    for model, found in samples.items():
-        share = [
-            np.mean(
-                color.mood(s.color, s.gray).p[s.members["top-k"][0]]
-                <= color.ALPHA
-            )
-            for s in found
-        ]
-        one.loc[
-            (one["model"] == model) & (one["group"] == "top-k"), "whole"
-        ] = np.mean(share)
-    shares.append(one)
+    samples = {model: [] for model in models}
+    for (model, seed), own in groups.items():
+        one = models[model]
+        pair = one.batches(some), one.batches(some, transform=data.grayscale)
+        samples[model].append(
+            color_conditional.sample(one.net(seed), *pair, own)
+        )
+    table = color_robust.before_after(*samples.values(), splits=40)
+    who = {"detector": detector, "twin": robust, "generator": generator}
+    shares.append(table.assign(**who))
 shares = pd.concat(shares, ignore_index=True)
 
-# %% tags=["hide-input"]
-for generator, own in shares.groupby("generator"):
-    with atomic_write(
-        store.part("color_robust_share", detector, generator)
-    ) as part:
-        own.to_csv(part, index=False)
-table = published.color_conditional()
-published_shares = {
-    model: table[table["detector"] == key]
-    .set_index("generator")["share"]
-    .to_dict()
-    for model, key in (
-        ("universal", spec.arch),
-        ("color-robust", f"cr-{spec.arch}"),
-    )
-}
-published_shares = {
-    model: own for model, own in published_shares.items() if own
-}
-figures.show(figures.robust_shares(shares, published_shares))
-
-# %% tags=["hide-input"]
-of = {
-    key: own.set_index("generator")
-    for key, own in shares.groupby(["model", "group"])
-}
-lines = [
-    "| generator | universal: top-k | layer-matched | colour-robust: top-k | layer-matched | "
-    "after minus before: top-k | layer-matched | paper: before, after |",
-    "|---|---|---|---|---|---|---|---|",
-]
-for generator in generators:
-    cells = [figures.generator_name(generator)]
-    for model in ("universal", "color-robust", "difference"):
-        for group in ("top-k", "matched-k"):
-            row = of[model, group].loc[generator]
-            show = (
-                verdicts.points if model == "difference" else verdicts.percent
-            )
-            cells.append(show(row.share, row.low, row.high))
-    old = [
-        own[generator] for own in published_shares.values() if generator in own
-    ]
-    lines.append(
-        "| "
-        + " | ".join([*cells, ", ".join(f"{100 * s:.1f}" for s in old)])
-        + " |"
-    )
-change = {group: of["difference", group] for group in ("top-k", "matched-k")}
-rises, falls, _ = verdicts.parted(change["top-k"].reset_index())
-more, beyond = (
-    of[model, "top-k - matched-k"].reset_index()
-    for model in ("color-robust", "difference")
-)
-still, *_ = verdicts.parted(more)
-less, further, _ = verdicts.parted(beyond)
-halves = sorted(set(shares["n"]))
-matched = [len(own["matched-k"][0]) for own in groups.values()]
-short = (
-    f" of {' to '.join(map(str, sorted({min(matched), max(matched)})))} maps, because of some layers "
-    "more than half are among the top-k"
-    if min(matched) < k
-    else ""
-)
-display(
-    Markdown(
-        "\n".join(lines)
-        + f"\n\nShares of k = {k} maps in percent (differences in points) with 95 % intervals, "
-        f"measured on {' to '.join(map(str, sorted({halves[0], halves[-1]})))} fakes at a time; detector "
-        f"seed{'s' * (len(both) > 1)} {', '.join(map(str, both))}; {DRAWS} layer-matched sets{short}."
-        "\n\nThe share among the top-k "
-        f"**falls** with its whole interval on {len(falls)} of {len(generators)} generators{named(falls)} "
-        f"and rises on {len(rises)}{named(rises)}; on average it changes by "
-        f"{verdicts.points(change['top-k']['share'].mean())}, that of layer-matched maps by "
-        f"{verdicts.points(change['matched-k']['share'].mean())}. Compared with their "
-        f"controls the top-k fall further on {len(further)} generators{named(further)} and less far on "
-        f"{len(less)}{named(less)}; on the others the interval contains zero. After "
-        f"the training the top-k respond to colour more often than other maps of their layers on "
-        f"{len(still)} generators{named(still)}."
-    )
-)
+# %% tags=["remove-input"]
+chapter.save("color_robust_share", shares)
+old = texts.paper_shares(arch)
+figures.show(figures.robust_shares(shares, old))
+sizes = [len(own["matched-k"][0]) for own in groups.values()]
+say(texts.shares(shares, old, generators, k, both, DRAWS, sizes))
 
 # %% [markdown]
 # If the share falls for the controls as much as for the top-k, or more, the *whole network* has turned away
@@ -475,133 +177,50 @@ display(
 # most excited. Beside it, in the menu, the universal detector of the same training seed.
 
 # %%
-ROWS, RANKS, CELL = (
-    8,
-    3,
-    44,
-)  # maps shown, patches of each, side of a patch on this page
-seed = both[0]
-found = []
-for model in ("color-robust", "universal"):
-    (top,), (others, *_) = groups[model, seed].values()
-    partner = dict(
-        patches.pairs(top, others)
-    )  # for a map one of its own layer that is not in the top-k
+ROWS, RANKS, CELL = 8, 3, 44  # maps shown, their patches, side of a patch
+seed, found = both[0], []
+for model in reversed(models):
+    one = models[model]
+    top, other = (sets[0] for sets in groups[model, seed].values())
+    # for each map one of its own layer that is not in the top-k
+    partner = dict(patches.pairs(top, other))
     group = dict.fromkeys(top[:ROWS], "top-k")
     group |= {partner[m]: "matched-k" for m in top[:ROWS] if m in partner}
+    group_of = {str(m): name for m, name in group.items()}
+    own = {"device": one.device, "preprocessing": one.spec.preprocessing}
     for generator, some in fakes.items():
-        seen = wanted[model]
-        own = patches.find(
-            nets[model][seed],
-            some,
-            list(group),
-            RANKS,
-            device=device,
-            preprocessing=seen,
-        )
-        own = patches.measure(own, seen).assign(
-            model=model, generator=generator
-        )
-        found.append(
-            own.assign(
-                group=own["map"].map(
-                    {str(m): name for m, name in group.items()}
-                )
-            )
-        )
+        seen = patches.find(one.net(seed), some, list(group), RANKS, **own)
+        seen = patches.measure(seen, one.spec.preprocessing)
+        who = {"model": model, "generator": generator}
+        found.append(seen.assign(group=seen["map"].map(group_of), **who))
 found = pd.concat(found, ignore_index=True)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 frames, hover, labels = {}, {}, {}
-
-
-def cut(row):
-    """A patch as a square picture of CELL pixels; black where there is none."""
-    if row.box is None:
-        return np.zeros((CELL, CELL, 3), dtype=np.uint8)
-    whole = wanted[row.model].cut(data.read(row.path))
-    return pixels.enlarge(whole.permute(1, 2, 0).numpy(), row.box, CELL)
-
-
-def told(row):
-    what = (
-        "not active"
-        if row.box is None
-        else f"chroma of the patch / of its picture {row.ratio:.2f}"
-    )
-    return f"{row.map}<br>{figures.generator_name(row.generator)}: activation {row.activation:.2f}<br>{what}"
-
-
-first = found[(found["rank"] == 0) & (found["group"] == "top-k")]
+top = found[found["group"] == "top-k"]
+for model, own in top.groupby("model", sort=False):
+    title, seen = texts.spoken(model), models[model].spec.preprocessing
+    rows = patches.strongest(own, generators)
+    labels[title] = [m.split("(")[0].replace(".#", "<br>#") for m in rows]
+    cells = [
+        [pixels.thumbnail(row.path, row.box, CELL, seen) for row in line]
+        for line in rows.values()
+    ]
+    frames[title] = np.array(cells)
+    hover[title] = [list(map(texts.patch, line)) for line in rows.values()]
 most = max(map(len, fakes.values()))
-for model, own in first.groupby("model", sort=False):
-    title = model.replace("color", "colour")
-    keys = list(dict.fromkeys(own["map"]))
-    labels[title] = [key.split("(")[0].replace(".#", "<br>#") for key in keys]
-    place = {(row.map, row.generator): row for row in own.itertuples()}
-    cells = [[place[key, g] for g in generators] for key in keys]
-    frames[title] = np.array([[cut(row) for row in line] for line in cells])
-    hover[title] = [[told(row) for row in line] for line in cells]
-figures.show(
-    figures.collage(
-        frames, hover, labels, names,
-        f"LRP-max patches of the first {len(labels['colour-robust'])} of the top {k} ({spec.title}, seed "
-        f"{seed}): the strongest of {most} fakes or fewer per generator. The menu chooses the detector; "
-        "hover a patch for its activation and chroma.",
-    )
-)  # fmt: skip
+text = texts.patches(len(rows), k, chapter.spec.title, seed, most)
+figures.show(figures.collage(frames, hover, labels, names, text))
 
 # %% [markdown]
 # **Counting colour.** $\bar C_{\text{patch}} / \bar C_{\text{picture}}$, the mean chroma of a patch over
 # that of its picture, for each map the mean over its patches.
 
-# %% tags=["hide-input"]
-usable = found.dropna(subset=["ratio"])
-per_map = usable.groupby(["model", "group", "map"], as_index=False)[
-    "ratio"
-].mean()
-means = pd.DataFrame(
-    {"model": model, "group": group}
-    | color.average(own["ratio"])._asdict()
-    | {"maps": len(own)}
-    for (model, group), own in per_map.groupby(["model", "group"])
-)
+# %% tags=["remove-input"]
+per_map, means = color_robust.chroma_means(found)
 if len(means):
     figures.show(figures.chroma_ratios(per_map, means))
-lines = []
-for row in means.itertuples():
-    count = int(
-        ((usable["model"] == row.model) & (usable["group"] == row.group)).sum()
-    )
-    span = (
-        f" [{row.low:.2f}, {row.high:.2f}]" if row.maps > 1 else ""
-    )  # one map has no spread
-    lines.append(
-        f"{row.model.replace('color', 'colour')}, {row.group.replace('matched-k', 'layer-matched')}: "
-        f"{row.value:.2f}{span} (maps: {row.maps}, patches: {count})"
-    )
-tops = means[means["group"] == "top-k"].set_index("model")
-verdict = ""
-if len(tops) == 2:
-    a, b = tops.loc["universal"], tops.loc["color-robust"]
-    apart = a["low"] > b["high"] or b["low"] > a["high"]
-    verdict = " The intervals of the two detectors' top maps " + (
-        (
-            "do not overlap: "
-            + ("less" if b["value"] < a["value"] else "more")
-            + " colour after the training."
-        )
-        if apart
-        else "overlap: by this measure the patches have not become less colourful, or more."
-    )
-missing = int(found["ratio"].isna().sum())
-display(
-    Markdown(
-        f"Seed {seed}; mean over maps with a 95 % interval over maps. {'; '.join(lines)}.{verdict} "
-        f"{missing} of {len(found)} positions gave no ratio, because the map was not active "
-        "anywhere in the picture or the picture has no colour."
-    )
-)
+say(texts.chroma(means, found, seed))
 
 # %% [markdown]
 # ## Can it be broken in the same way?
@@ -609,92 +228,24 @@ display(
 # **Idea.** Feature-map dropout as in the chapter on sensitivity, in the colour-robust detector, with *its*
 # ranking: its top-k held constant, against as many random maps of the same layers.
 
-# %% tags=["hide-input"]
-measured_here = verdicts.Parts(
-    store.root
-)  # of these generators alone: another one changes nothing here
-contrast = verdicts.read(measured_here, "contrast", robust, generators)
-figures.show(
-    figures.forest(
-        contrast[
-            contrast["seed"].astype(str).isin(["all", *map(str, robust_seeds)])
-        ]
-    )
-)
+# %% tags=["remove-input"]
+# of these generators alone: another one changes nothing here
+parts = verdicts.Parts(chapter.store.root)
+contrast = verdicts.read(parts, "contrast", robust, generators)
+shown = contrast["seed"].astype(str).isin(["all", *map(str, robust_seeds)])
+figures.show(figures.forest(contrast[shown]))
+summary = {}
+for model, some in (("universal", both), ("color-robust", robust_seeds)):
+    name = models[model].detector
+    table = verdicts.read(parts, "sensitivity", name, generators)
+    summary[model] = verdicts.summarize(table[table["seed"].isin(some)])
+say(texts.broken(contrast, summary, generators, k, seeds, both))
 
-# %% tags=["hide-input"]
-summary = {
-    model: verdicts.summarize(rows[rows["seed"].isin(some)]).set_index(
-        ["generator", "condition"]
-    )
-    for model, rows, some in (
-        (
-            "universal",
-            verdicts.read(measured_here, "sensitivity", detector, generators),
-            both,
-        ),
-        (
-            "color-robust",
-            verdicts.read(measured_here, "sensitivity", robust, generators),
-            robust_seeds,
-        ),
-    )
-}
-shown = {
-    "baseline": "whole",
-    "top-k": "without top-k",
-    "matched-k": "without layer-matched",
-}
-lines = [
-    "| generator | "
-    + " | ".join(
-        f"{m.replace('color', 'colour')}: {w}"
-        for m in summary
-        for w in shown.values()
-    )
-    + " |",
-    "|---" * 7 + "|",
-]
-for generator in generators:
-    cells = [
-        verdicts.percent(row.ap, row.low, row.high)
-        for own in summary.values()
-        for row in (own.loc[(generator, c)] for c in shown)
-    ]
-    lines.append(
-        "| " + " | ".join([figures.generator_name(generator), *cells]) + " |"
-    )
-strict = verdicts.verdict(contrast)
-common = {
-    s: len(
-        set(omega["universal", s].top(k))
-        & set(omega["color-robust", s].top(k))
-    )
-    for s in both
-}
-expected = k * k / len(omega["universal", both[0]])
-display(
-    Markdown(
-        f"> **Verdict: the colour-robust detector without its top-k.** {strict.sentence()}\n\nAP in percent, "
-        f"k = {k}; intervals as in the chapter on sensitivity."
-        + (
-            f" The universal detector at the seeds that have a twin ({', '.join(map(str, both))})."
-            if len(seeds) > 1
-            else ""
-        )
-        + "\n\n"
-        + "\n".join(lines)
-        + f"\n\nOf the top {k} the two detectors share "
-        f"{', '.join(f'{c} (seed {s})' for s, c in common.items())}; two random choices would share "
-        f"{expected:.1f}."
-        + (
-            ""
-            if twin.external
-            else " They start from the same weights, so that a number means the same map at the beginning of "
-            "training."
-        )
-    )
-)
+# %% tags=["remove-input"]
+tops = {key: set(own["top-k"][0]) for key, own in groups.items()}
+common = {s: len(tops["universal", s] & tops["color-robust", s]) for s in both}
+omega = chapter.omega(both[0])
+say(texts.in_common(common, k, len(omega), not twin.spec.external))
 
 # %% [markdown]
 # The rule is that of the chapter on sensitivity: a generator speaks for the claim if the whole interval of

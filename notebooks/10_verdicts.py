@@ -7,7 +7,7 @@
 # generators were written down before the numbers were looked at; *holds in part* has since become stricter,
 # and *mixed*, *open* and *contradicted* were one word.)
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"  # the one that the main chapters are about
 detectors_shown = ["resnet50-miniature"]  # all that are judged
 generators = [
@@ -25,21 +25,17 @@ n = None  # not used here: the tables know it
 device = "auto"  # not used here: everything was computed beforehand
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
-from IPython.display import Markdown, display
-
-from tff_core import detectors, figures, intervals
+# %% tags=["remove-input"]
+from tff_core import detectors, figures
+from tff_core.book.chapter import say
 from tff_core.claims import reproduction, verdicts
+from tff_core.claims.texts import verdicts as texts
 from tff_core.store.results import Store
 
 store = Store(build or None)
-claims = {claim.key: claim for claim in verdicts.CLAIMS}
 specs = {name: detectors.get(name, store) for name in detectors_shown}
-title = {name: spec.title for name, spec in specs.items()}
-if len(set(title.values())) < len(
-    title
-):  # two of one network: only their own names tell them apart
-    title = {name: name for name in detectors_shown}
+titles = texts.titles({name: spec.title for name, spec in specs.items()})
+archs = {name: spec.arch for name, spec in specs.items()}
 
 # %% [markdown]
 # ## From an interval to a word
@@ -86,16 +82,8 @@ if len(set(title.values())) < len(
 evidence = verdicts.evidence(store, detectors_shown, generators)
 table = verdicts.judge(evidence)
 
-# %% tags=["hide-input"]
-lines = [
-    "| | claim of the paper | one number for each generator | it speaks for the claim if |",
-    "|---|---|---|---|",
-]
-lines += [
-    f"| {c.key} | {c.title} | {c.measure} | {c.rule} |"
-    for c in claims.values()
-]
-display(Markdown("\n".join(lines)))
+# %% tags=["remove-input"]
+say(texts.rules())
 
 # %% [markdown]
 # **Why the layer-matched control?** Omega is a share *within a layer*, so the narrow early layers win the
@@ -111,52 +99,8 @@ display(Markdown("\n".join(lines)))
 # %% [markdown]
 # ## The verdicts
 
-
-# %% tags=["hide-input"]
-def reported(key):
-    told = {
-        spec.title: verdicts.reported(key, spec.arch)
-        for spec in specs.values()
-    }
-    if len(set(told.values())) == 1:
-        return next(iter(told.values()))
-    return "<br>".join(f"{name}: {words}" for name, words in told.items())
-
-
-def counted(row):
-    speak = len(row.generators_for.split())
-    return speak, speak + len(
-        (row.generators_against + " " + row.generators_open).split()
-    )
-
-
-heads = " | ".join(title.values())
-lines = [
-    f"| | claim | {heads} | the paper |",
-    "|---|---|---|" + "---|" * len(title),
-]
-judged = table.set_index(["claim", "detector"])
-for key, claim in claims.items():
-    cells = []
-    for name in detectors_shown:
-        row = judged.loc[(key, name)]
-        cells.append(row.verdict)
-        if row.verdict != verdicts.UNTESTED:
-            speak, measured = counted(row)
-            page = "/notebooks" if name == detector else f"/detectors/{name}"
-            number = claim.text(row.value, row.low, row.high)
-            mark = (
-                "; caution, see below" if verdicts.CAUTION in row.why else ""
-            )
-            only = f", {row.covers}" * (row.covers == intervals.PICTURES_ONLY)
-            cells[-1] = (
-                f"{{doc}}`{row.verdict} <{page}/{claim.chapter}>`<br>{speak} of {measured}{mark}"
-                f"<br>{number}{only}"
-            )
-    lines.append(
-        "| " + " | ".join([key, claim.title, *cells, reported(key)]) + " |"
-    )
-display(Markdown("\n".join(lines)))
+# %% tags=["remove-input"]
+say(texts.table(table, titles, archs, detector))
 
 # %% [markdown]
 # *How to read it.* The word follows from the single generators: so many of so many speak for the claim. The
@@ -164,41 +108,19 @@ display(Markdown("\n".join(lines)))
 # wide as if the errors of all generators went together, so it errs on the wide side. The word leads to the
 # chapter that computed the numbers, with its code.
 
-# %% tags=["hide-input"]
-names = {key: f"{key} {claim.tag}" for key, claim in claims.items()}
-states = verdicts.by_generator(evidence).replace(
-    {"claim": names, "detector": title}
-)
-told = {}
-for row in evidence.itertuples():
-    numbers = (
-        row.reason
-        if row.says == verdicts.MISSING
-        else claims[row.claim].text(row.value, row.low, row.high, row.unit)
-    )
-    where = (names[row.claim], title[row.detector], row.generator)
-    told[where] = "<br>".join(
-        filter(None, [told.get(where, ""), f"{row.part} {numbers}".strip()])
-    )
-figures.show(figures.verdict_tiles(states, told))
+# %% tags=["remove-input"]
+names = {"claim": texts.NAMES, "detector": titles}
+states = verdicts.by_generator(evidence).replace(names)
+figures.show(figures.verdict_tiles(states, texts.hover(evidence, titles)))
 
 # %% [markdown]
 # ## The intervals
 
-# %% tags=["hide-input"]
-asked = evidence[~evidence["says"].isin([verdicts.MISSING, verdicts.ASIDE])]
-units = {
-    "share": ("AP, %", 100),
-    "points": ("difference, points", 100),
-    "number": ("difference", 1),
-}
+# %% tags=["remove-input"]
+asked = texts.asked(evidence)
+units = {texts.NAMES[c.key]: texts.UNITS[c.unit] for c in verdicts.CLAIMS}
 if len(asked):
-    figures.show(
-        figures.verdict_intervals(
-            asked.replace({"claim": names, "detector": title}),
-            {names[key]: units[claim.unit] for key, claim in claims.items()},
-        )
-    )
+    figures.show(figures.verdict_intervals(asked.replace(names), units))
 
 # %% [markdown]
 # ## Claim by claim
@@ -206,18 +128,8 @@ if len(asked):
 # Why each verdict is what it is, with the generators named. *n* is what stands behind each interval, the
 # smallest over the generators.
 
-# %% tags=["hide-input"]
-for key, claim in claims.items():
-    lines = [f"**{key}. {claim.title}.**", ""]
-    for name in detectors_shown:
-        row = judged.loc[(key, name)]
-        many = (
-            ""
-            if row.verdict == verdicts.UNTESTED
-            else f" n = {row.n:.0f} {claim.counted}."
-        )
-        lines.append(f"- {title[name]}: **{row.verdict}**. {row.why}{many}")
-    display(Markdown("\n".join(lines)))
+# %% tags=["remove-input"]
+say(texts.reasons(table, titles))
 
 # %% [markdown]
 # ## Measured beside published
@@ -225,90 +137,13 @@ for key, claim in claims.items():
 # A detector may claim to be one of the paper's own. Then every number that the paper has of it can be put
 # beside the measured one, on the same generators.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 claimed = {name: spec.published for name, spec in specs.items()}
-for name in reproduction.twins(
-    store, [name for name in claimed if claimed[name]]
-):
+known = [name for name in claimed if claimed[name]]
+for name in reproduction.twins(store, known):
     claimed[name] = detectors.get(name, store).published
 compared = reproduction.compare(store, claimed, generators)
-
-
-def table_of(rows):
-    columns = [
-        "detector",
-        "quantity",
-        "generator",
-        "condition",
-        "measured",
-        "published",
-        "difference",
-    ]
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    for row in rows.itertuples():
-        there = row.measured == row.measured
-        condition, *_ = figures.CONDITIONS.get(row.condition, [row.condition])
-        cells = [
-            row.detector,
-            row.quantity,
-            figures.generator_name(row.generator),
-            condition,
-        ]
-        cells.append(verdicts.percent(row.measured) if there else "")
-        cells.append(verdicts.percent(row.published) + "*" * row.doubtful)
-        cells.append(verdicts.points(row.difference) if there else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-text = "None of the detectors here claims to be one of the paper's: there is nothing to put side by side."
-if any(claimed.values()):
-    columns = [
-        "detector",
-        "quantity",
-        "within half a point",
-        "median difference",
-        "largest",
-        "not measured",
-    ]
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    for row in reproduction.counts(compared).itertuples():
-        count = (
-            f"{row.within} of {row.of}"
-            + f" ({row.doubtful} doubtful left out)" * bool(row.doubtful)
-        )
-        far = ["", ""]
-        if row.of:
-            far = [
-                f"{100 * row.typical:.1f} points",
-                verdicts.points(row.largest),
-            ]
-        lines.append(
-            "| "
-            + " | ".join(
-                [row.detector, row.quantity, count, *far, str(row.missing)]
-            )
-            + " |"
-        )
-    farthest = reproduction.largest(compared)
-    text = (
-        f"{reproduction.sentence(compared)}\n\n"
-        + "\n".join(lines)
-        + "\n\nAccuracies are read at the paper's threshold, which is calibrated on the test pictures "
-        "themselves; those of ProGAN are left out, because there the paper takes a probability of one half. "
-        "Its random-k is one ensemble of five dropped networks. The shares of colour-conditional maps grow "
-        "with the number of pictures: they can only agree at the paper's."
-        + (
-            f"\n\n**The largest differences.**\n\n{table_of(farthest)}"
-            if len(farthest)
-            else ""
-        )
-        + "\n\n::::{admonition} Every number, side by side\n:class: dropdown\n\n"
-        + table_of(compared)
-        + "\n\nA star marks numbers that the paper itself contradicts: in its table of colour-robust "
-        "EfficientNets the column of StyleGAN2 repeats that of StyleGAN.\n::::"
-    )
-display(Markdown(text))
+say(texts.beside_paper(compared, any(claimed.values())))
 
 # %% [markdown]
 # ## How much of this is luck?
@@ -325,35 +160,8 @@ display(Markdown(text))
 # strong: all seven by luck is out of the question. The table gives, for each verdict, the probability of so
 # many generators or more by luck alone.
 
-
-# %% tags=["hide-input"]
-lines = [f"| | {heads} |", "|---|" + "---|" * len(title)]
-for key in claims:
-    cells = []
-    for name in detectors_shown:
-        row = judged.loc[(key, name)]
-        speak, measured = counted(row)
-        luck = verdicts.luck(speak, measured) if measured else None
-        shown = (
-            ""
-            if luck is None
-            else "below 0.001"
-            if luck < 0.001
-            else f"{luck:.3f}"
-        )
-        cells.append(
-            f"{speak} of {measured}: {shown}" if measured else "not measured"
-        )
-    lines.append("| " + " | ".join([names[key], *cells]) + " |")
-intervals = len(asked)
-speaking = int((asked["says"] == verdicts.FOR).sum())
-display(
-    Markdown(
-        "\n".join(lines)
-        + f"\n\nIn all there are {intervals} intervals on this page. If every truth sat exactly on its "
-        f"border, about {0.025 * intervals:.0f} of them would speak for their claim by luck; {speaking} do."
-    )
-)
+# %% tags=["remove-input"]
+say(texts.luck(table, evidence, titles))
 
 # %% [markdown]
 # Two cautions. The generators of one detector are not independent: they were seen by the same few trained

@@ -6,86 +6,72 @@
 # so that each difference can be switched on and its effect on $\omega$ be measured. Re-created in float64, it
 # agrees with numbers that the published code itself computed to eleven decimals; the tests hold it there.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detectors_shown = ["resnet50-miniature", "efb0-miniature"]
 seeds = [0, 1, 2]  # the first is explained; the last lends its gates
 per_label = 24  # validation pictures per label, few because everything here is in double precision
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import copy
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from tff_core import detectors, lrp
+from tff_core.book.chapter import Chapter, say
+from tff_core.claims.texts import defects as texts
 from tff_core.features import ffrs
-from tff_core.pictures import data
-from tff_core.store.results import Store
 
-store = Store(build or None)
-where = (
-    detectors.default_device() if device == "auto" else torch.device(device)
-)
-
-specs, models, pictures = {}, {}, {}
-for name in detectors_shown:
-    spec = specs[name] = detectors.get(name, store)
-    trained = detectors.load(name, seeds[0], store, where)
+own = {"seeds": seeds, "device": device, "build": build}
+chapters = {name: Chapter(name, **own) for name in detectors_shown}
+specs = {name: one.spec for name, one in chapters.items()}
+models, pictures = {}, {}
+for name, one in chapters.items():
+    trained = one.trained()
     models[name] = trained.model
-    images = data.scan(store.data(spec.dataset, "val", "progan"))
     for label, number in (("fake", 1), ("real", 0)):
-        chosen = images.where(label=number, first=per_label)
-        # eight pictures at a time, of one size
-        pictures[name, label] = data.batches(
-            chosen, 8, device=where, preprocessing=spec.preprocessing
-        )
-    called = {
-        label: detectors.logits(trained.model, pictures[name, label]) > 0
-        for label in ("fake", "real")
-    }
-    if not called["fake"].any() or called["real"].all():
-        # a hardly trained detector calls every picture by one label: then 0.5 is its calibrated threshold
-        [m for m in trained.model.modules() if isinstance(m, torch.nn.Linear)][
-            -1
-        ].bias.data -= trained.threshold
+        chosen = one.validation(label=number, first=per_label)
+        pictures[name, label] = one.batches(chosen, 8)
+    shown = [pictures[name, label] for label in ("fake", "real")]
+    fake, real = (detectors.logits(trained.model, own) > 0 for own in shown)
+    if not fake.any() or real.all():
+        # a hardly trained detector calls every picture by one label:
+        # then 0.5 is its calibrated threshold
+        linear = torch.nn.Linear
+        layers = [m for m in trained.model.modules() if isinstance(m, linear)]
+        layers[-1].bias.data -= trained.threshold
 
 
+# %% tags=["remove-input"]
 def omega(model, name, label, **options):
-    """Omega of a model over one label, in double precision: what differs is the method, not the rounding."""
-    net = lrp.canonize(model, **options).to(device="cpu", dtype=torch.float64)
+    """In double precision: what differs is the method, not the rounding."""
+    net = lrp.canonize(model, **options)
+    net = net.to(device="cpu", dtype=torch.float64)
     batches = [x.cpu().double() for x, *_ in pictures[name, label]]
     return ffrs.ff_rs(net, batches, label=label, confidence=0.5)
 
 
 def distance(a, b, k):
-    """Relative L1 distance of two omegas, and how many of their top k they share."""
+    """Relative L1 distance of two omegas, and how many top k they share."""
     x, y = (np.concatenate(list(o.values.values())) for o in (a, b))
-    return np.abs(x - y).sum() / np.abs(y).sum(), len(
-        set(a.top(k)) & set(b.top(k))
-    )
+    shared = len(set(a.top(k)) & set(b.top(k)))
+    return np.abs(x - y).sum() / np.abs(y).sum(), shared
 
 
-def compare(rows):
-    """Rows of (network, code, corrected, k) as a table."""
+def compare(theirs, right):
+    """Omegas of the code and corrected ones, by network, as a table."""
     found = []
-    for name, code, corrected, k in rows:
-        far, shared = distance(code, corrected, k)
-        found.append(
-            {
-                "network": specs[name].title,
-                "L1 distance of omega": far,
-                "top-k shared": f"{shared} of {k}",
-            }
-        )
-    return (
-        pd.DataFrame(found)
-        .style.hide(axis="index")
-        .format({"L1 distance of omega": "{:.2g}"})
-    )
+    for name, code in theirs.items():
+        k = specs[name].k
+        far, shared = distance(code, right[name], k)
+        found.append((specs[name].title, far, f"{shared} of {k}"))
+    heads = ["network", "L1 distance of omega", "top-k shared"]
+    table = pd.DataFrame(found, columns=heads).style.hide(axis="index")
+    return table.format({"L1 distance of omega": "{:.2g}"})
 
 
 # %% [markdown]
@@ -108,23 +94,16 @@ code = {
     name: omega(model, name, "fake", reference=True)
     for name, model in models.items()
 }
-compare([(name, code[name], exact[name], specs[name].k) for name in models])
+compare(code, exact)
 
 # %%
 shifts = {}
 for name, model in models.items():
     nets = (lrp.canonize(model, reference=r) for r in (False, True))
-    right, theirs = (
-        detectors.logits(net, pictures[name, "fake"]) for net in nets
-    )
+    fakes = pictures[name, "fake"]
+    right, theirs = (detectors.logits(net, fakes) for net in nets)
     shifts[specs[name].title] = float(abs(theirs - right).max())
-display(
-    Markdown(
-        "Largest change of a logit: "
-        + ", ".join(f"{k}: {v:.2g}" for k, v in shifts.items())
-        + "."
-    )
-)
+say(texts.logits(shifts))
 
 # %% [markdown]
 # **What it means.** A blemish: a factor so near to 1 leaves hardly a trace, and less of one in ResNet-50,
@@ -152,35 +131,33 @@ real_code = {
     name: omega(model, name, "real", reference=True)
     for name, model in models.items()
 }
-compare(
-    [(name, real_code[name], real[name], specs[name].k) for name in models]
-)
+compare(real_code, real)
 
 # %% [markdown]
 # A layer that all relevance must pass shows it best: the first. If relevance starts at a positive total, at
 # least half of it is positive there (as long as convolutions conserve relevance, and only the bias of the
 # last layer takes a share).
 
+
 # %%
+def first(omegas, name):
+    """Sum of omega over the first convolution."""
+    return sum(next(iter(omegas[name].values.values())))
+
+
 rows = [
-    {
-        "network": specs[name].title,
-        "omega of": label,
-        "code": sum(next(iter(a.values.values()))),
-        "corrected": sum(next(iter(b.values.values()))),
-    }
-    for label, pairs in (
-        ("fakes", (code, exact)),
-        ("reals", (real_code, real)),
+    (specs[name].title, label, first(theirs, name), first(right, name))
+    for label, theirs, right in (
+        ("fakes", code, exact),
+        ("reals", real_code, real),
     )
-    for name, a, b in (
-        (name, pairs[0][name], pairs[1][name]) for name in models
-    )
+    for name in models
 ]
-pd.DataFrame(rows).style.hide(axis="index").format(
-    {"code": "{:.3f}", "corrected": "{:.3f}"}
-).set_caption(
-    "Sum of omega over the first convolution: the share of relevance that is positive."
+heads = ["network", "omega of", "code", "corrected"]
+table = pd.DataFrame(rows, columns=heads).style.hide(axis="index")
+table.format({"code": "{:.3f}", "corrected": "{:.3f}"}).set_caption(
+    "Sum of omega over the first convolution: "
+    "the share of relevance that is positive."
 )
 
 # %% [markdown]
@@ -205,29 +182,20 @@ pd.DataFrame(rows).style.hide(axis="index").format(
 # weights, so theirs may be nearer to the gates that replaced them, or, after long training, farther.
 
 # %%
-efficient = next((name for name in models if specs[name].arch == "efb0"), None)
-if efficient is None:
-    display(
-        Markdown(
-            "No EfficientNet is part of this build; `make all` trains one and fills this section."
-        )
-    )
+named = [name for name in models if specs[name].arch == "efb0"]
+efficient = named[0] if named else None
 other = None
-if efficient and len(seeds) > 1 and not specs[efficient].external:
-    other = detectors.load(
-        efficient, seeds[-1], store, where
-    ).model.state_dict()
-elif efficient:
+if efficient is None:
+    say(texts.NO_NETWORK)
+elif len(seeds) > 1 and not specs[efficient].external:
+    other = chapters[efficient].trained(seeds[-1]).model.state_dict()
+else:
     try:
-        other = detectors.imagenet("efb0").to(where).state_dict()
-        display(
-            Markdown(
-                "The detector has one seed: the gates are those of ImageNet's weights."
-            )
-        )
+        lender = detectors.imagenet("efb0").to(chapters[efficient].device)
+        other = lender.state_dict()
+        say(texts.IMAGENET)
     except FileNotFoundError:
-        text = "The detector has one seed, and ImageNet's weights are not on this machine: no gates to lend."
-        display(Markdown(text))
+        say(texts.NO_GATES)
 
 # %%
 if other:
@@ -235,41 +203,21 @@ if other:
     gates = {key: value for key, value in other.items() if "_se_" in key}
     hybrid.load_state_dict(hybrid.state_dict() | gates)
 
-    own, foreign = (
-        detectors.logits(m, pictures[efficient, "fake"])
-        for m in (models[efficient], hybrid)
-    )
+    fakes = pictures[efficient, "fake"]
+    both = (models[efficient], hybrid)
+    own, foreign = (detectors.logits(model, fakes) for model in both)
+    called = int((own > 0).sum()), int((foreign > 0).sum())
+    apart = float(abs(own - foreign).mean())
     correlation = float(np.corrcoef(own, foreign)[0, 1])
-    display(
-        Markdown(
-            f"{len(gates)} tensors exchanged. Of {len(own)} fakes the detector calls {int((own > 0).sum())} "
-            f"fake, the hybrid {int((foreign > 0).sum())}; its logits differ by "
-            f"{float(abs(own - foreign).mean()):.2g} on average, and correlate by {correlation:.2f}."
-        )
-    )
+    say(texts.gates(len(gates), len(own), called, apart, correlation))
 
 # %%
 mixed = {}
 if other and bool((foreign > 0).any()):
     mixed[efficient] = omega(hybrid, efficient, "fake")
-    display(
-        compare(
-            [
-                (
-                    efficient,
-                    mixed[efficient],
-                    exact[efficient],
-                    specs[efficient].k,
-                )
-            ]
-        )
-    )
+    display(compare(mixed, exact))
 elif other:
-    display(
-        Markdown(
-            "The hybrid calls no picture fake, so that it has no omega at all."
-        )
-    )
+    say(texts.BLIND)
 
 # %% [markdown]
 # **What it means.** The published omega of EfficientNet-B0 describes a network that nobody trained. How far
@@ -284,24 +232,22 @@ elif other:
 # The rule for the last column: a defect *changes the ranking* where fewer than nine in ten of the top $k$
 # maps stay among them.
 
-# %% tags=["hide-input"]
-lines = [
-    "| defect | network | L1 distance of omega | top-k shared | ranking |",
-    "|---|---|---|---|---|",
+# %% tags=["remove-input"]
+rows = [
+    (
+        defect,
+        specs[name].title,
+        *distance(theirs[name], right[name], specs[name].k),
+        specs[name].k,
+    )
+    for defect, theirs, right in (
+        ("1, folding, fakes", code, exact),
+        ("2, sign, reals", real_code, real),
+        ("3, gates, fakes", mixed, exact),
+    )
+    for name in theirs
 ]
-for defect, theirs, right in (
-    ("1, folding, fakes", code, exact),
-    ("2, sign, reals", real_code, real),
-    ("3, gates, fakes", mixed, exact),
-):
-    for name in theirs:
-        k, title = specs[name].k, specs[name].title
-        far, shared = distance(theirs[name], right[name], k)
-        ranking = "changed" if shared < 0.9 * k else "kept"
-        lines.append(
-            f"| {defect} | {title} | {far:.2g} | {shared} of {k} | {ranking} |"
-        )
-display(Markdown("\n".join(lines)))
+say(texts.table(rows))
 
 # %% [markdown]
 # ## And how this engine is kept right

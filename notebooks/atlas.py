@@ -5,7 +5,7 @@
 # colour, and what the detector loses without it alone. Search and sort them; every map that a chapter names
 # can be looked up here.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generators = [
     "progan",
@@ -22,27 +22,23 @@ n = None  # fakes per generator to search; at most 100 are used here, so that th
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import numpy as np
 import pandas as pd
-import torch
-from IPython.display import HTML, Markdown, display
+from IPython.display import HTML, display
 
-from tff_core import detectors, figures, lrp
-from tff_core.features import atlas, color, ffrs, patches, pixels
+from tff_core import figures
+from tff_core.book.chapter import Chapter, say
+from tff_core.claims.texts import atlas as texts
+from tff_core.features import atlas, color_conditional, patches, pixels
 from tff_core.pictures import data
-from tff_core.store.results import Store, read_json
+from tff_core.store.results import read_json
 
-store = Store(build or None)
-spec = detectors.get(detector, store)
-device = (
-    detectors.default_device() if device == "auto" else torch.device(device)
-)
-k = k or spec.k
+chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
+k, seed, seen = chapter.k, seeds[0], chapter.spec.preprocessing
 n = min(n or 100, 100)
-seed = seeds[0]
 RANKS, CELL = 2, 24  # patches of a map and generator, and their side
-FAKES, REALS = 6, 3  # pictures of each generator behind the effect of one map
+FAKES, REALS = 6, 3  # of each generator, behind the effect of one map
 
 # %% [markdown]
 # ## What a card says
@@ -64,76 +60,44 @@ FAKES, REALS = 6, 3  # pictures of each generator behind the effect of one map
 # **Code.** The same functions as in the chapters.
 
 # %%
-model = detectors.load(detector, seed, store, device).model
-net = lrp.canonize(model, bounds=spec.preprocessing.bounds)
-omega = ffrs.Omega.from_csv(store.omega(detector, seed), net)
+net, omega = chapter.net(), chapter.omega()
 top = omega.top(k)
 names = [str(m) for m in top]
 
-counted = read_json(store.omega(detector, seed).with_suffix(".json"))
-
-
-def batches(images, size=25, turned=None):
-    """Batches of one picture size each, as the detector wants them."""
-    return data.batches(
-        images,
-        size,
-        device=device,
-        transform=turned,
-        preprocessing=spec.preprocessing,
-    )
-
-
-ranked = data.scan(store.data(spec.dataset, "val", "progan")).where(
-    label=1, first=counted["seen"]
-)
-shares = atlas.means(
-    atlas.omega_samples(net, batches(ranked), top, counted["count"])
-)
+path = chapter.store.omega(detector, seed).with_suffix(".json")
+counted = read_json(path)
+ranked = chapter.batches(chapter.validation(1, counted["seen"]), 25)
+shares = atlas.omega_samples(net, ranked, top, counted["count"])
+shares = atlas.means(shares)
 
 some = [
-    data.scan(store.data(spec.dataset, "test", g)).where(
-        label=label, first=count
-    )
+    chapter.test(g, label, count)
     for g in generators
     for label, count in ((1, FAKES), (0, REALS))
 ]
-labels = np.concatenate([images.labels for images in some])
-effects = atlas.single_dropout(
-    net, [batch for images in some for batch in batches(images)], top
-)
+few = [batch for images in some for batch in chapter.batches(images, 25)]
+effects = atlas.single_dropout(net, few, top)
 
 # %% [markdown]
 # Patches, activations and tests of colour are those of the chapters on patches and on colour-conditional
 # maps, of the same fakes.
 
 # %%
-fakes = {
-    g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n)
-    for g in generators
-}
-found, values, tests = {}, {"color": [], "gray": []}, {}
-for generator, images in fakes.items():
-    found[generator] = patches.find(
-        net,
-        images,
-        top,
-        RANKS,
-        device=device,
-        preprocessing=spec.preprocessing,
-    )
-    plain, gray = batches(images, 50), batches(images, 50, data.grayscale)
-    sample = color.sample(net, plain, gray, {"top-k": [top]})
-    values["color"].append(sample.color)
-    values["gray"].append(sample.gray)
-    tests[generator] = color.conditional(
-        sample.color, sample.gray, top
-    ).set_index("map")["p_mood"]
-values = {kind: np.concatenate(parts) for kind, parts in values.items()}
-p = pd.DataFrame(tests)
+found, samples, p = {}, [], {}
+own = {"device": chapter.device, "preprocessing": seen}
+for generator in generators:
+    fakes = chapter.test(generator, label=1, first=n)
+    found[generator] = patches.find(net, fakes, top, RANKS, **own)
+    pair = [chapter.batches(fakes, 50, t) for t in (None, data.grayscale)]
+    sample = color_conditional.sample(net, *pair, {"top-k": [top]})
+    test = color_conditional.mood(sample.color, sample.gray)
+    samples.append(sample)
+    p[generator] = pd.Series(test.p, index=names)
+p = pd.DataFrame(p)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 place = {layer: i for i, layer in enumerate(net.layers)}
+hits = (p <= color_conditional.ALPHA).sum(axis=1)
 table = pd.DataFrame(
     {
         "map": names,
@@ -142,70 +106,33 @@ table = pd.DataFrame(
         "omega_low": shares[:, 1],
         "omega_high": shares[:, 2],
         "p": p.median(axis=1).to_numpy(),
-        "conditional": (p <= color.ALPHA).sum(axis=1).to_numpy(),
+        "conditional": hits.to_numpy(),
     }
 ).join(effects)
-
-
-def cut(row):
-    if row.box is None:
-        return np.zeros((CELL, CELL, 3), dtype=np.uint8)
-    whole = spec.preprocessing.cut(data.read(row.path))
-    return pixels.enlarge(whole.permute(1, 2, 0).numpy(), row.box, CELL)
-
-
 cells = {
-    (row.map, g, row.rank): cut(row)
-    for g, own in found.items()
-    for row in own.itertuples()
+    (row.map, g, row.rank): pixels.thumbnail(row.path, row.box, CELL, seen)
+    for g, rows in found.items()
+    for row in rows.itertuples()
 }
-ranks = range(min(RANKS, *(len(images) for images in fakes.values())))
+ranks = range(min(own["rank"].max() for own in found.values()) + 1)
 sheets = {
-    m: atlas.sheet([[cells[m, g, r] for g in generators] for r in ranks])
+    m: atlas.sheet([[cells[m, g, rank] for g in generators] for rank in ranks])
     for m in names
 }
+color = np.concatenate([sample.color for sample in samples])
+gray = np.concatenate([sample.gray for sample in samples])
+
+# %% tags=["remove-input"]
 drawings = {
-    m: atlas.histograms(values["color"][:, i], values["gray"][:, i])
-    for i, m in enumerate(names)
+    m: atlas.histograms(color[:, i], gray[:, i]) for i, m in enumerate(names)
 }
-details = pd.concat(
-    pd.DataFrame(
-        {
-            "map": own["map"],
-            "generator": figures.generator_name(g),
-            "activation": own["activation"],
-            "where": [
-                "not active"
-                if b is None
-                else f"{b[0]}-{b[2] - 1}, {b[1]}-{b[3] - 1}"
-                for b in own["box"]
-            ],
-            "picture": [path.name for path in own["path"]],
-            "p": p.loc[own["map"], g].to_numpy(),
-        }
-    )
-    for g, own in ((g, own[own["rank"] == 0]) for g, own in found.items())
-)
-
-# %% tags=["hide-input"]
-count, fake = len(values["color"]), int(labels.sum())
-display(
-    Markdown(
-        f"**{spec.title}**, detector seed {seed}, top {k}. *Patches*: the {len(ranks)} strongest of {n} "
-        "fakes or fewer of each generator, enlarged without smoothing; an empty place is a map that is not "
-        f"active. *Histogram*: the largest activation in each of {count} fakes, filled in colour, the line "
-        f"in gray. *ω*: with a 95 % interval over the {counted['count']} fakes of the validation part that "
-        "the ranking has seen. *p*: Mood's test, colour against gray, uncorrected, the median over "
-        "generators, and on how many it is at most 0.05. *Dropped*: by how much the mean logit of fakes, "
-        f"and the AP, change when the map alone is dropped; {fake} fakes and {len(labels) - fake} reals of "
-        "the test part, of all "
-        "generators; 95 % interval over the fakes."
-    )
-)
-
-# %% tags=["hide-input"]
-shown = [figures.generator_name(g) for g in generators]
-display(HTML(atlas.page(table, sheets, drawings, details, shown)))
+called = {g: figures.generator_name(g) for g in generators}
+details = atlas.details(found, p, called)
+counts = [sum(images.counts[label] for images in some) for label in (0, 1)]
+behind = len(ranks), n, len(color), counted["count"], counts
+say(texts.legend(chapter.spec.title, seed, k, *behind))
+cards = atlas.page(table, sheets, drawings, details, list(called.values()))
+display(HTML(cards))
 
 # %% [markdown]
 # ## What it means, and what it does not

@@ -4,7 +4,7 @@
 # What the detector makes of this generator's pictures, and what is left of it when feature maps are held
 # constant. The chapters explain the terms; this page only shows.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generator = "progan"
 k = None  # how many feature maps are dropped; None: the paper's number for this network
@@ -13,144 +13,97 @@ n = None  # pictures per label; here always all that were scored
 device = "auto"  # not used here: the scores were computed beforehand
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
 
-from tff_core import detectors, figures
+from tff_core import figures
+from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
+from tff_core.claims.texts import generator as texts
 from tff_core.features import pixels
 from tff_core.pictures import data
-from tff_core.store.results import Store
 
-store = Store(build or None)
-spec = detectors.get(detector, store)
-k = k or spec.k
+chapter = Chapter(detector, [generator], seeds, k=k, build=build)
+k, spec, store = chapter.k, chapter.spec, chapter.store
 name = figures.generator_name(generator)
-miniature = spec.dataset == "miniature" and generator in figures.GENERATORS
-like = (
-    f"{name}-like" if miniature else name
-)  # a small network of this family, not the published one
-scores = pd.read_csv(store.scores(detector, generator))
-sensitivity, contrast, transfer = (
-    pd.read_csv(store.part(table, detector, generator))
-    for table in ("sensitivity", "contrast", "transfer")
-)
-paper = verdicts.paper(spec.arch)
-paper = None if paper is None else paper.query("generator == @generator")
 
-# %% tags=["hide-input"]
-pooled = transfer[transfer["seed"].astype(str) == "all"].iloc[0]
-missing = contrast[
-    (contrast["seed"].astype(str) == "all")
-    & (contrast["contrast"] == verdicts.MATCHED)
-].iloc[0]
-drawn = sensitivity[sensitivity["condition"] == "matched-k"]["k"]
-instead = (
-    "as many" if drawn.min() == k else f"only {drawn.min()}"
-)  # where a layer has too few others
-trained = f"trained on ProGAN{'-like' if miniature else ''} pictures only"
-display(
-    Markdown(
-        f"**In short.** {spec.title}, {'trained elsewhere' if spec.external else trained}, reaches AP "
-        f"{verdicts.percent(pooled.ap, pooled.ap_low, pooled.ap_high)} on {like} pictures "
-        f"({int(pooled.n_real)} reals, {int(pooled.n_fake)} fakes, {len(seeds)} detector "
-        f"seed{'s' * (len(seeds) > 1)}). Dropping "
-        f"the top {k} feature maps instead of {instead} random ones of the same layers changes it by "
-        f"{verdicts.points(missing.delta_ap, missing.low, missing.high)}. In square brackets: 95 % intervals."
-    )
-)
+
+# %% tags=["remove-input"]
+def rows_of(table):
+    """Rows of this detector and generator; none where it was not measured."""
+    path = store.part(table, detector, generator)
+    columns = ["seed", "label", "model", "low", "value"]
+    rows = pd.DataFrame(columns=columns)
+    rows = pd.read_csv(path) if path.is_file() else rows
+    return rows.astype({"seed": str})
+
+
+def over_seeds(rows):
+    return rows[rows["seed"] == "all"]
+
+
+scores = chapter.scores(generator)
+sensitivity, contrast = rows_of("sensitivity"), rows_of("contrast")
+transfer = rows_of("transfer")
+paper = verdicts.paper(spec.arch)
+if paper is not None:
+    paper = paper[paper["generator"] == generator]
+
+# %% tags=["remove-input"]
+pooled = over_seeds(contrast)
+pooled = pooled[pooled["contrast"] == verdicts.MATCHED].iloc[0]
+matched = sensitivity[sensitivity["condition"] == "matched-k"]["k"]
+# a small network of the family, not the published one
+small = spec.dataset == "miniature" and generator in figures.GENERATORS
+like = "-like" if small else ""
+trained = f"trained on ProGAN{like} pictures only"
+trained = "trained elsewhere" if spec.external else trained
+told = spec.title, f"{name}{like}", trained, len(seeds), k, matched.min()
+say(texts.short(over_seeds(transfer).iloc[0], pooled, *told))
 
 # %% [markdown]
 # ## Pictures
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 LARGEST = 256  # pixels of a picture on this page
-images = data.scan(store.data(spec.dataset, "test", generator))
+images = chapter.test(generator)
 place = {path: i for i, path in enumerate(images.paths)}
 
 
 def shown(rows):
-    """Rows of pictures (N, H, W, 3), all of one size: of larger ones the middle."""
+    """Rows of pictures (N, H, W, 3), of one size: of larger ones the middle."""
     order = [i for places in rows.values() for i in places]
     loaded = data.load(images.take(order), middle=True)
-    small = (
-        torch.stack([pixels.middle(picture, LARGEST) for picture in loaded])
-        .permute(0, 2, 3, 1)
-        .numpy()
+    small = torch.stack([pixels.middle(one, LARGEST) for one in loaded])
+    parts = small.permute(0, 2, 3, 1).split(
+        [len(own) for own in rows.values()]
     )
-    ends = pd.Series([len(places) for places in rows.values()]).cumsum()
-    return {
-        row: small[end - len(rows[row]) : end]
-        for row, end in zip(rows, ends, strict=True)
-    }
+    return {row: part.numpy() for row, part in zip(rows, parts, strict=True)}
 
 
+some = {"real": 0, "fake": 1}
 some = {
-    label: images.where(label=code, first=8).paths
-    for label, code in (("real", 0), ("fake", 1))
+    label: [place[p] for p in images.where(label=code, first=8).paths]
+    for label, code in some.items()
 }
+text = f"Reals and fakes of {name} from the test part, spread over its classes"
 figures.show(
-    figures.pictures(
-        shown(
-            {
-                label: [place[path] for path in paths]
-                for label, paths in some.items()
-            }
-        ),
-        text=f"Reals and fakes of {name} from the test part, spread over its classes; not selected.",
-        columns=4,
-    )
+    figures.pictures(shown(some), text=f"{text}; not selected.", columns=4)
 )
 
 # %% [markdown]
 # ## Scores under each condition
 
-# %% tags=["hide-input"]
-drawn = scores[scores["seed"].isin(seeds)]
-cuts = {
-    f"threshold, seed {row.seed}": row.threshold
-    for row in transfer.itertuples()
-    if str(row.seed) != "all"
-}
-figures.show(
-    figures.histograms(
-        drawn,
-        "condition",
-        cuts,
-        {c: name for c, (name, _, _) in figures.CONDITIONS.items()},
-    )
-)
-
-# %% tags=["hide-input"]
-summary = verdicts.summarize(sensitivity[sensitivity["seed"].isin(seeds)])
+# %% tags=["remove-input"]
+single = transfer[transfer["seed"] != "all"]
+cuts = {f"threshold, seed {r.seed}": r.threshold for r in single.itertuples()}
+titles = {c: title for c, (title, _, _) in figures.CONDITIONS.items()}
+figures.show(figures.histograms(scores, "condition", cuts, titles))
+own = sensitivity[sensitivity["seed"].isin(list(map(str, seeds)))]
+summary = verdicts.summarize(own)
 figures.show(figures.finding(summary, paper, k))
-
-# %% tags=["hide-input"]
-other = {} if paper is None else paper.set_index("condition")["ap"].to_dict()
-heads = [
-    "condition",
-    "AP [interval]",
-    "reals right",
-    "fakes right",
-    *["paper: AP"] * bool(other),
-]
-lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-for condition, (title, _, _) in figures.CONDITIONS.items():
-    row = summary.set_index("condition").loc[condition]
-    cells = [
-        title,
-        verdicts.percent(row.ap, row.low, row.high),
-        verdicts.percent(row.acc_real),
-        verdicts.percent(row.acc_fake),
-    ]
-    if other:
-        cells.append(
-            verdicts.percent(other[condition]) if condition in other else ""
-        )
-    lines.append("| " + " | ".join(cells) + " |")
-display(Markdown("\n".join(lines)))
+say(texts.conditions(summary, paper))
 
 # %% [markdown]
 # Accuracies are at the whole detector's threshold, calibrated on validation pictures; means over detector
@@ -160,7 +113,7 @@ display(Markdown("\n".join(lines)))
 # %% [markdown]
 # ## Top-k against its controls
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 figures.show(figures.forest(contrast))
 
 # %% [markdown]
@@ -170,95 +123,33 @@ figures.show(figures.forest(contrast))
 # claim leads to tells how it was measured, and {doc}`the verdicts </notebooks/10_verdicts>` count the
 # generators.
 
-# %% tags=["hide-input"]
-evidence = verdicts.evidence(
-    verdicts.Parts(store.root), [detector], [generator]
-)
-together = verdicts.by_generator(evidence).set_index("claim")["says"]
-WORDS = {
-    verdicts.FOR: "for it",
-    verdicts.AGAINST: "against it",
-    verdicts.OPEN: "open",
-    verdicts.MISSING: "",
-}
-lines = [
-    "| | claim | measured here | this generator speaks |",
-    "|---|---|---|---|",
-]
-for claim in verdicts.CLAIMS:
-    numbers = []
-    for row in evidence[evidence["claim"] == claim.key].itertuples():
-        if row.says == verdicts.MISSING:
-            why = (
-                "the detector was trained on this generator"
-                if claim.key == "C1"
-                else row.reason
-            )
-            numbers.append(f"not measured: {why}")
-        elif row.says != verdicts.ASIDE:
-            numbers.append(
-                f"{row.part} {claim.text(row.value, row.low, row.high, row.unit)}"
-            )
-    link = f"{{doc}}`{claim.title} </notebooks/{claim.chapter}>`"
-    cells = [
-        claim.key,
-        link,
-        "; ".join(dict.fromkeys(numbers)),
-        WORDS[together[claim.key]],
-    ]
-    lines.append("| " + " | ".join(cells) + " |")
-told = evidence.loc[
-    ~evidence["says"].isin([verdicts.MISSING, verdicts.ASIDE]), "reason"
-].dropna()
-cautions = [
-    f"**{verdicts.CAUTION}** {text}." for text in dict.fromkeys(told) if text
-]
-display(Markdown("\n".join(lines) + "\n\n" + "\n\n".join(cautions)))
+# %% tags=["remove-input"]
+parts = verdicts.Parts(store.root)
+say(texts.claims(verdicts.evidence(parts, [detector], [generator])))
 
 # %% [markdown]
 # ## Colour, patches, pixels
 #
 # The chapters' figures, of this generator alone. What is missing was not measured for it.
 
-
-# %% tags=["hide-input"]
-def rows_of(table):
-    """What a chapter has written for this detector and generator; empty where it has not."""
-    path = store.part(table, detector, generator)
-    return (
-        pd.read_csv(path)
-        if path.is_file()
-        else pd.DataFrame(columns=["seed", "label", "model", "low", "value"])
-    )
-
-
-def over_seeds(table):
-    rows = rows_of(table)
-    return rows[rows["seed"].astype(str) == "all"]
-
-
-gray, patches = over_seeds("color_ablation"), over_seeds("patch_chroma")
-if len(gray):
-    figures.show(figures.gray_boxes(gray))
-
-# %% tags=["hide-input"]
-shares = rows_of("color_conditional")
-if len(shares):
-    figures.show(figures.conditional_shares(shares))
-
-# %% tags=["hide-input"]
-twins = rows_of("color_robust")
-if len(twins):
-    figures.show(figures.robust_ap(twins))
-
-# %% tags=["hide-input"]
-if patches["value"].notna().any():
-    figures.show(figures.patch_chroma(patches))
-
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
+gray, shares = (
+    over_seeds(rows_of("color_ablation")),
+    rows_of("color_conditional"),
+)
+twins, patches = rows_of("color_robust"), over_seeds(rows_of("patch_chroma"))
 attribution = rows_of("pixel_attribution")
 attribution = attribution[attribution["label"] == "all"]
-if attribution.loc[attribution["model"] == "detector", "low"].notna().any():
+if len(gray):
+    figures.show(figures.gray_boxes(gray))
+if len(shares):
+    figures.show(figures.conditional_shares(shares))
+if len(twins):
+    figures.show(figures.robust_ap(twins))
+if patches["value"].notna().any():
+    figures.show(figures.patch_chroma(patches))
+of_detector = attribution[attribution["model"] == "detector"]
+if of_detector["low"].notna().any():
     figures.show(figures.object_shares(attribution))
 
 # %% [markdown]
@@ -266,35 +157,18 @@ if attribution.loc[attribution["model"] == "detector", "low"].notna().any():
 #
 # By the logit of the whole detector, mean over its seeds. Hover a picture for its logit.
 
-# %% tags=["hide-input"]
-whole = (
-    drawn[drawn["condition"] == "baseline"]
-    .groupby(["image", "label"])["logit"]
-    .mean()
-    .reset_index()
-)
-named = {
-    path.relative_to(images.root).as_posix(): i
-    for i, path in enumerate(images.paths)
-}
+# %% tags=["remove-input"]
+whole = scores[scores["condition"] == "baseline"]
+whole = whole.groupby(["image", "label"])["logit"].mean().reset_index()
+named = {p.relative_to(images.root).as_posix(): i for p, i in place.items()}
 rows, labels = {}, {}
 for label, code in (("real", 0), ("fake", 1)):
     ordered = whole[whole["label"] == code].sort_values("logit")
-    for words, ends in (
-        (f"{label}, least fake", ordered.head(8)),
-        (f"{label}, most fake", ordered.iloc[::-1].head(8)),
-    ):
-        rows[words] = [named[image] for image in ends["image"]]
-        labels[words] = [
-            f"{label}: logit {logit:.1f}" for logit in ends["logit"]
-        ]
-
-# %% tags=["hide-input"]
-figures.show(
-    figures.pictures(
-        shown(rows),
-        labels,
-        text=f"Extremes among {len(whole)} scored pictures: what convinces the detector, what misleads it.",
-        columns=4,
-    )
-)
+    ends = {"least": ordered.head(8), "most": ordered.iloc[::-1].head(8)}
+    for words, own in ends.items():
+        row = f"{label}, {words} fake"
+        rows[row] = [named[image] for image in own["image"]]
+        labels[row] = [f"{label}: logit {logit:.1f}" for logit in own["logit"]]
+text = f"Extremes among {len(whole)} scored pictures: what convinces the "
+text += "detector, and what misleads it."
+figures.show(figures.pictures(shown(rows), labels, text=text, columns=4))

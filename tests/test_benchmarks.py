@@ -113,6 +113,10 @@ def test_a_cap_that_depends_on_the_network_is_followed(throughput: ModuleType) -
     assert throughput.shown(source, None, "efb0") == (2, 40)
     assert throughput.shown(source.replace("(first=n)", "(label=1, first=n)"), 10, "efb0") == (1, 10)
     assert throughput.shown("n = None\nprint(n)", 10, "efb0") == (0, None)
+    opened = "n = min(n or 60, {'resnet50': 20}.get(chapter.spec.arch, 40))\nchapter.test(g, first=n)\n"
+    assert throughput.shown(opened, 60, "resnet50") == (2, 20)
+    one_label = "chapter.test(\n    generator, label=1, first=n\n)\n"
+    assert throughput.shown(one_label, 10, "efb0") == (1, 10)
     assert throughput.used({"a": (5, 7), "b": (3, 2)}, 2, None) == 17
     assert throughput.used({"a": (5, 7), "b": (3, 2)}, 1, 4) == 6
 

@@ -20,6 +20,12 @@ def test_an_admonition_has_its_class() -> None:
     assert text.splitlines() == [":::{admonition} Title", ":class: note", "", "Words.", ":::"]
 
 
+def test_folded_text_may_hold_a_box() -> None:
+    text = base.folded("More", base.admonition("Title", "Words."))
+    assert text.startswith("::::{admonition} More\n:class: dropdown\n\n:::{admonition}")
+    assert text.endswith(":::\n::::")
+
+
 def test_names_are_the_papers_and_others_keep_their_own() -> None:
     assert base.names(["progan", "mine"]) == "ProGAN, mine"
     assert base.names([]) == "none" and base.names([], "no generator") == "no generator"

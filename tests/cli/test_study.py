@@ -15,7 +15,7 @@ from torch import nn
 
 from tff_core import detectors, lrp
 from tff_core.cli import main
-from tff_core.features import color, ffrs, patches
+from tff_core.features import color_ablation, color_conditional, ffrs, patches
 from tff_core.features.ffrs import Omega
 from tff_core.pictures import data
 
@@ -103,7 +103,9 @@ def test_every_study_shows_the_network_what_it_wants(
     ]
     table = read(run(tmp_path, capsys, "color"))
     p = [expit(detectors.logits(model, batches).astype(float)) for batches in both]
-    pd.testing.assert_frame_equal(table, read(color.ablation(*p, images.labels, 0.5).to_csv(index=False)))
+    pd.testing.assert_frame_equal(
+        table, read(color_ablation.ablation(*p, images.labels, 0.5).to_csv(index=False))
+    )
 
     table = read(run(tmp_path, capsys, "median", *ranking, "--k", "2"))
     both = [
@@ -112,7 +114,7 @@ def test_every_study_shows_the_network_what_it_wants(
     ]
     omega = Omega.from_csv(tmp_path / "theirs-fake.csv", net)
     maps = [*omega.top(2), *omega.matched(2, 0)]
-    seen = [color.maximum_activations(net, batches, maps) for batches in both]
-    expected = color.conditional(*seen, maps)
+    seen = [color_conditional.maximum_activations(net, batches, maps) for batches in both]
+    expected = color_conditional.conditional(*seen, maps)
     expected.insert(0, "group", ["top-k"] * 2 + ["matched-k"] * (len(maps) - 2))
     pd.testing.assert_frame_equal(table, read(expected.to_csv(index=False)))

@@ -21,7 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tff_core import lrp, metrics
 from tff_core.book import explorer
-from tff_core.features import atlas, color, dropout, ffrs, maxima, patches
+from tff_core.features import atlas, color_exchange, dropout, ffrs, maxima, patches
 from tff_core.features.names import FeatureMap
 from tff_core.pictures import data
 
@@ -159,7 +159,7 @@ def test_patches_are_places_in_what_the_network_sees_of_a_picture(images: data.I
         assert look.box == row.box and look.picture.shape == (24, 24, 3)
         assert look.value == pytest.approx(row.activation, rel=1e-5)
     inside = patches.measure(found, square).dropna(subset=["ratio"]).iloc[0]
-    chroma = color.ycbcr(square.cut(data.read(inside["path"]))[None])[0, 1:].norm(dim=0)
+    chroma = color_exchange.ycbcr(square.cut(data.read(inside["path"]))[None])[0, 1:].norm(dim=0)
     top, left, bottom, right = inside["box"]
     assert inside["ratio"] == pytest.approx(float(chroma[top:bottom, left:right].mean() / chroma.mean()))
 
@@ -176,7 +176,7 @@ def test_chroma_of_patches_is_that_inside_over_that_of_the_whole(images: data.Im
     table = pd.DataFrame({"path": [images.paths[0], images.paths[1], images.paths[0]], "box": boxes})
     found = patches.measure(table)
     for row in found[:2].itertuples():
-        chroma = color.ycbcr(data.read(row.path)[None])[0, 1:].norm(dim=0)
+        chroma = color_exchange.ycbcr(data.read(row.path)[None])[0, 1:].norm(dim=0)
         top, left, bottom, right = row.box
         assert row.ratio == pytest.approx(float(chroma[top:bottom, left:right].mean() / chroma.mean()))
     assert np.isnan(found["ratio"][2]) and np.isnan(found["anywhere"][2])
@@ -381,3 +381,22 @@ def test_cards_are_searched_and_sorted(browser_page: Page) -> None:
     page.evaluate(f"window.location.hash = '{third}'")  # a link to a card that the search has hidden
     page.wait_for_function("document.querySelectorAll('.tff-card:not([hidden])').length === 3")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_details_are_of_the_strongest_picture_of_each_generator(tmp_path):
+    name = "conv1.#0(T=4)"
+    found = pd.DataFrame(
+        {
+            "map": [name, name],
+            "rank": [0, 1],
+            "activation": [2.0, 1.0],
+            "box": [(1, 2, 4, 6), None],
+            "path": [tmp_path / "a.png", tmp_path / "b.png"],
+        }
+    )
+    silent = found.assign(box=None)
+    p = pd.DataFrame({"progan": [0.01], "mine": [0.5]}, index=[name])
+    table = atlas.details({"progan": found, "mine": silent}, p, {"progan": "ProGAN", "mine": "mine"})
+    assert table["where"].tolist() == ["1-3, 2-5", "not active"]
+    assert table["picture"].tolist() == ["a.png", "a.png"] and table["p"].tolist() == [0.01, 0.5]
+    assert table["generator"].tolist() == ["ProGAN", "mine"]

@@ -466,3 +466,12 @@ def test_figures_draw_the_numbers_of_the_table():
     forest = figures.share_differences(table)
     rows = table.query("model == 'detector - classifier' and method == 'lrp' and n > 0")
     assert list(forest.data[1].x) == pytest.approx(rows["value"].tolist())
+
+
+def test_a_thumbnail_is_the_patch_of_what_the_detector_sees(tmp_path):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    found = pixels.thumbnail(tmp_path / "a.png", (1, 2, 3, 4), 4, data.IMAGENET)
+    assert np.array_equal(found, picture[1:3, 2:4].repeat(2, 0).repeat(2, 1))
+    assert not pixels.thumbnail(tmp_path / "a.png", None, 4, data.IMAGENET).any()

@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from tff_core import figures
 from tff_core.book import sphinx_extension as book
-from tff_core.features import color
+from tff_core.features import color_ablation
 
 STATIC = Path(__file__).parents[2] / "book" / "static"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -32,7 +32,7 @@ def ablation() -> pd.DataFrame:
     for generator in GENERATORS:
         for seed in ("0", "all"):
             p = rng.uniform(size=(2, 40))
-            part = color.ablation(p[0], p[1], np.arange(40) % 2, n=50)
+            part = color_ablation.ablation(p[0], p[1], np.arange(40) % 2, n=50)
             parts.append(part.assign(generator=generator, seed=seed))
     return pd.concat(parts, ignore_index=True)
 
@@ -213,6 +213,6 @@ def test_a_collage_leaves_no_height_empty_on_a_telephone(tmp_path: Path, prefix:
 
 def test_gray_boxes_where_no_fake_is_recognised_at_all() -> None:
     """A generator that a detector knows nothing of: no fake passes the paper's filter."""
-    table = color.ablation(np.full(6, 0.1), np.full(6, 0.05), [0, 0, 0, 1, 1, 1])
+    table = color_ablation.ablation(np.full(6, 0.1), np.full(6, 0.05), [0, 0, 0, 1, 1, 1])
     figure = figures.gray_boxes(table.assign(generator="progan"))
     assert "no fake has p" in figure.to_json()

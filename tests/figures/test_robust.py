@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from tff_core import figures, published
-from tff_core.features import color
+from tff_core.features import color_ablation, color_conditional, color_robust
 
 GENERATORS = ["progan", "gaugan", "mine"]
 
@@ -25,7 +24,7 @@ def measured() -> pd.DataFrame:
             {kind: {s: y + rng.normal(size=40) for s in some} for kind in ("color", "gray")}
             for some in ((0, 1), (0,))
         )
-        parts.append(color.robustness(y, universal, robust, n=50).assign(generator=generator))
+        parts.append(color_robust.robustness(y, universal, robust, n=50).assign(generator=generator))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -34,8 +33,8 @@ def shares() -> pd.DataFrame:
     members = {"top-k": [np.arange(10)], "matched-k": [np.arange(10, 20), np.arange(5, 15)]}
     parts = []
     for generator in GENERATORS:
-        one, two = (color.Sample(*rng.normal(size=(2, 20, 20)), members) for _ in range(2))
-        parts.append(color.before_after([one], [two], splits=4).assign(generator=generator))
+        one, two = (color_conditional.Sample(*rng.normal(size=(2, 20, 20)), members) for _ in range(2))
+        parts.append(color_robust.before_after([one], [two], splits=4).assign(generator=generator))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -43,13 +42,13 @@ def ratios() -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng(2)
     rows = [
         {"model": m, "group": g, "map": f"conv.#{i}(T=9)", "ratio": rng.uniform(0, 2)}
-        for m in color.MODELS
+        for m in color_robust.MODELS
         for g in ("top-k", "matched-k")
         for i in range(4)
     ]
     table = pd.DataFrame(rows)
     means = [
-        {"model": m, "group": g, **color.average(own["ratio"], n=50)._asdict()}
+        {"model": m, "group": g, **color_ablation.average(own["ratio"], n=50)._asdict()}
         for (m, g), own in table.groupby(["model", "group"])
     ]
     return table, pd.DataFrame(means)
@@ -135,6 +134,8 @@ def test_shares_before_and_after_are_those_of_the_table() -> None:
     assert list(changed.x) == pytest.approx([100 * indexed["difference", "top-k", g] for g in GENERATORS])
 
 
-def test_the_chapter_prints_the_remark_on_the_repeated_column() -> None:
-    source = (Path(__file__).parents[2] / "notebooks" / "08_color_robust.py").read_text(encoding="utf-8")
-    assert "repeats the StyleGAN column" in source and '"doubtful"' in source
+def test_a_caption_speaks_of_seeds_only_where_there_are_several() -> None:
+    one = figures.robust_shares(SHARES.assign(seeds=1), {})
+    many = figures.robust_shares(SHARES.assign(seeds=3), {})
+    assert "over pictures." in figures.caption(one)
+    assert "over pictures and seeds." in figures.caption(many)

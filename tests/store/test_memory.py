@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tff_core import detectors, lrp
 from tff_core.detectors import judge, training
-from tff_core.features import color, dropout, ffrs, maxima, rankings, sensitivity
+from tff_core.features import color_conditional, color_exchange, dropout, ffrs, maxima, rankings, sensitivity
 from tff_core.features import pixels as pixel_study
 from tff_core.features.names import FeatureMap
 from tff_core.lrp.rules import Conv
@@ -264,8 +264,8 @@ def test_studies_are_those_of_smaller_batches(
     def study(size: int) -> list[np.ndarray]:
         level = rankings.levels(net, X.split(size))
         return [
-            color.probabilities(model, pixels, batch_size=size),
-            color.maximum_activations(net, X.split(size), maps),
+            color_exchange.probabilities(model, pixels, batch_size=size),
+            color_conditional.maximum_activations(net, X.split(size), maps),
             pixel_study.relevance(net, X, batch_size=size).numpy(),
             *(rankings.shares(net, X, of, batch_size=size) for of in get_args(rankings.Quantity)),
             *(value.numpy() for value in level.mean.values()),

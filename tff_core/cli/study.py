@@ -248,7 +248,7 @@ def color(options: argparse.Namespace) -> int:
 
     from tff_core import detectors
     from tff_core.detectors import judge
-    from tff_core.features import color as study
+    from tff_core.features import color_ablation
 
     trained, where, store = common.load(options)
     chosen = common.images(options, store, trained.spec.dataset).where(first=options.n or sys.maxsize)
@@ -257,7 +257,7 @@ def color(options: argparse.Namespace) -> int:
         for batches in _colour_and_gray(options, trained, chosen, where)
     ]
     threshold = float(expit(judge.rule(trained).threshold))
-    table = study.ablation(probability[0], probability[1], chosen.labels, threshold)
+    table = color_ablation.ablation(probability[0], probability[1], chosen.labels, threshold)
     facts = {"detector": trained.spec.name, "pictures": str(chosen.root), "threshold": threshold}
     common.answer(options, facts, table)
     return 0
@@ -266,7 +266,7 @@ def color(options: argparse.Namespace) -> int:
 def median(options: argparse.Namespace) -> int:
     """Tests of colour-conditional maps."""
     from tff_core import lrp
-    from tff_core.features import color as study
+    from tff_core.features import color_conditional
 
     trained, where, store = common.load(options)
     net = lrp.canonize(trained.model)
@@ -276,9 +276,9 @@ def median(options: argparse.Namespace) -> int:
     chosen = common.images(options, store, trained.spec.dataset).where(
         label=1, first=options.n or sys.maxsize
     )
-    sample = study.sample(net, *_colour_and_gray(options, trained, chosen, where), groups)
-    tests = study.conditional(sample.color, sample.gray, sample.maps)
-    shares = study.shares(tests, groups)
+    sample = color_conditional.sample(net, *_colour_and_gray(options, trained, chosen, where), groups)
+    tests = color_conditional.conditional(sample.color, sample.gray, sample.maps)
+    shares = color_conditional.shares(tests, groups)
     top = {str(m) for m in groups["top-k"][0]}
     tests.insert(0, "group", ["top-k" if name in top else "matched-k" for name in tests["map"]])
     common.answer(options, {"detector": trained.spec.name, "shares": common.records(shares)}, tests)

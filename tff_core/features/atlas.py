@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tff_core import lrp, metrics
 from tff_core.features import dropout
-from tff_core.features.color import ALPHA
+from tff_core.features.color_conditional import ALPHA
 from tff_core.features.names import FeatureMap
 from tff_core.pictures import data, sheets
 
@@ -200,6 +200,41 @@ def histograms(color: ArrayLike, gray: ArrayLike, bins: int = 24) -> str:
         f'<text x="0" y="{height + 12}">{low:.2f}</text>'
         f'<text x="{width}" y="{height + 12}" text-anchor="end">{edges[-1]:.2f}</text></svg>'
     )
+
+
+def details(found: Mapping[str, pd.DataFrame], p: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """The strongest picture of each map and generator, as `page` lists them.
+
+    Parameters
+    ----------
+    found: by generator the table of `patches.find`.
+    p: p-values, a row per map and a column per generator.
+    names: generators as they are shown.
+    """
+    rows = []
+    for generator, own in found.items():
+        first = own[own["rank"] == 0]
+        rows.append(
+            pd.DataFrame(
+                {
+                    "map": first["map"],
+                    "generator": names[generator],
+                    "activation": first["activation"],
+                    "where": [_place(box) for box in first["box"]],
+                    "picture": [path.name for path in first["path"]],
+                    "p": p.loc[first["map"], generator].to_numpy(),
+                }
+            )
+        )
+    return pd.concat(rows)
+
+
+def _place(box: tuple[int, int, int, int] | None) -> str:
+    """Rows and columns of a patch, or that there is none."""
+    if box is None:
+        return "not active"
+    top, left, bottom, right = box
+    return f"{top}-{bottom - 1}, {left}-{right - 1}"
 
 
 def page(

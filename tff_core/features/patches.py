@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from tff_core import intervals, lrp, metrics
-from tff_core.features import color, maxima
+from tff_core.features import color_exchange, maxima
 from tff_core.features.names import FeatureMap
 from tff_core.pictures import data
 from tff_core.store.checkpoint import Checkpoint
@@ -87,6 +87,13 @@ def tidy(found: pd.DataFrame, root: Path) -> pd.DataFrame:
     return found.assign(box=boxes, path=paths).drop(columns="patch")
 
 
+def strongest(found: pd.DataFrame, generators: Sequence[str]) -> dict[str, list[Any]]:
+    """By map its strongest patch in the pictures of each generator, as rows of `find`, in their orders."""
+    first = found[found["rank"] == 0]
+    place = {(row.map, row.generator): row for row in first.itertuples()}
+    return {name: [place[name, g] for g in generators] for name in dict.fromkeys(first["map"])}
+
+
 # ------------------------------------------------------------------------------------------------- chroma
 
 
@@ -105,13 +112,15 @@ def measure(found: pd.DataFrame, preprocessing: data.Preprocessing = data.IMAGEN
     """Each patch's chroma as a multiple of its picture's, and that of a box of its size at any place.
 
     ``preprocessing`` as for `find`. Adds the columns ``ratio`` and ``anywhere``, NaN where there is no patch
-    or the picture has no colour. Chroma is the length of (Cb, Cr), see `color.ycbcr`.
+    or the picture has no colour. Chroma is the length of (Cb, Cr), see `color_exchange.ycbcr`.
     """
     known: dict[Path, NDArray[np.float64]] = {}
     ratios, places = [], []
     for path, box in zip(found["path"], found["box"], strict=True):
         if path not in known:
-            known[path] = color.ycbcr(preprocessing.cut(data.read(path))[None])[0, 1:].norm(dim=0).numpy()
+            known[path] = (
+                color_exchange.ycbcr(preprocessing.cut(data.read(path))[None])[0, 1:].norm(dim=0).numpy()
+            )
         chroma = known[path]
         whole = float(chroma.mean())
         if box is None or whole <= 1e-6:  # less than rounding makes

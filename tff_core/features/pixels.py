@@ -11,6 +11,7 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -354,6 +355,19 @@ def enlarge(picture: ArrayLike, box: tuple[int, int, int, int], side: int) -> ND
     steps = (np.arange(side) + 0.5) / side
     rows, columns = (top + steps * (bottom - top)).astype(int), (left + steps * (right - left)).astype(int)
     return whole[np.ix_(rows, columns)]
+
+
+def thumbnail(
+    path: Path, box: tuple[int, int, int, int] | None, side: int, preprocessing: data.Preprocessing
+) -> NDArray[np.uint8]:
+    """A patch of a picture on disk, (side, side, 3), enlarged without mixing pixels; black without a box.
+
+    ``box`` is a place in what ``preprocessing`` makes of the picture, as in the table of `patches.find`.
+    """
+    if box is None:
+        return np.zeros((side, side, 3), dtype=np.uint8)
+    whole = preprocessing.cut(data.read(path)).permute(1, 2, 0).numpy()
+    return enlarge(whole, box, side)
 
 
 def middle(picture: Tensor, largest: int) -> Tensor:

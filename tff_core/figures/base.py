@@ -254,7 +254,14 @@ def chance_of(table: pd.DataFrame) -> float:
 
 
 def several_seeds(table: pd.DataFrame) -> bool:
-    """Whether a table has rows of more than one training seed, beside those of all ("all")."""
+    """Whether more than one training seed is behind a table.
+
+    By its column ``seeds``, their number, or by its rows of single seeds beside those of all ("all").
+    """
+    if "seeds" in table:
+        return bool((table["seeds"] > 1).any())
+    if "seed" not in table:
+        return False
     return table.loc[table["seed"].astype(str) != "all", "seed"].nunique() > 1
 
 

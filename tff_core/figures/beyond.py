@@ -22,6 +22,7 @@ from tff_core.figures.base import (
     records,
     row_axis,
     row_of,
+    several_seeds,
     span_text,
 )
 
@@ -327,8 +328,9 @@ def threshold_drift(table: pd.DataFrame) -> go.Figure:
         for what in _STATES
     )
     text = (
-        "Share called right: balanced (mean of reals and fakes, with 95 % intervals over pictures and "
-        f"detector seeds), reals, or fakes. {_counts(table)} Both thresholds are calibrated on validation "
+        "Share called right: balanced (mean of reals and fakes, with 95 % intervals over "
+        f"pictures{' and detector seeds' * several_seeds(table)}"
+        f"), reals, or fakes. {_counts(table)} Both thresholds are calibrated on validation "
         "pictures."
     )
     return finish(

@@ -83,8 +83,8 @@ def gray_boxes(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="probability of being fake, %", range=[-2, 102], type="linear")
     text = (
         "Fake probability of the same pictures in colour and in gray: median, quartiles, and whiskers to the "
-        "farthest value within 1.5 interquartile ranges; all detector seeds pooled. The menu "
-        "chooses the pictures."
+        "farthest value within 1.5 interquartile ranges; detector seeds are pooled where there are several. "
+        "The menu chooses the pictures."
     )
     shown = table[(table["label"] == "fake") & (table["filter"] == "p >= 0.2") & (table["n"] > 0)]
     medians = shown.pivot(index="generator", columns="input", values="median")
@@ -201,8 +201,8 @@ def exchanges(table: pd.DataFrame) -> go.Figure:
     described = "; ".join(f"{name} {100 * mean[name]:.0f}" for name in names)
     text = (
         "Share of the pictures called fake at the calibrated threshold, with 95 % intervals over "
-        "pictures and "
-        "detector seeds. Open symbols are controls: luma and chroma of two reals, or of two fakes."
+        f"pictures{' and detector seeds' * several_seeds(table)}"
+        ". Open symbols are controls: luma and chroma of two reals, or of two fakes."
     )
     return finish(
         figure, 130 + 84 * len(generators), text, f"Called fake, %, mean over generators: {described}."
@@ -323,8 +323,8 @@ def conditional_shares(table: pd.DataFrame, paper: Mapping[str, float] | None = 
     """Share of colour-conditional maps among the top-k and among control sets; a menu chooses the test.
 
     ``table`` has one row per ``generator``, ``seed``, ``group`` ("top-k", "matched-k", "random-k") and
-    ``draw`` with the shares of `tff_core.features.color.shares` in [0, 1]; ``paper`` maps a generator to the
-    published share of the top-k, in [0, 1], drawn beside Mood's test.
+    ``draw`` with the shares of `tff_core.features.color_conditional.shares` in [0, 1]; ``paper`` maps a
+    generator to the published share of the top-k, in [0, 1], drawn beside Mood's test.
     """
     generators = in_order(table["generator"])
     groups = [g for g in CONDITIONS if g in set(table["group"])]
@@ -373,9 +373,9 @@ def conditional_shares(table: pd.DataFrame, paper: Mapping[str, float] | None = 
         for g in generators
     )
     text = (
-        "Share of feature maps whose maximum activation responds otherwise in gray, at 5 %. "
-        "Large marks are means "
-        "over detector seeds and draws, small dots the single sets. The menu chooses the test."
+        "Share of feature maps whose maximum activation responds differently in gray, at 5 %. Large marks "
+        f"are means over {'detector seeds and ' * several_seeds(table)}draws, small dots the single sets. "
+        "The menu chooses the test."
     )
     return finish(
         figure, 140 + 60 * len(generators), text, f"Share of colour-conditional maps, %. {described}.", True
@@ -386,7 +386,7 @@ def share_growth(table: pd.DataFrame) -> go.Figure:
     """Share of colour-conditional maps against the number of pictures: mean, and the range of subsets.
 
     ``table`` has ``group``, ``draw``, ``n``, ``repeat``, ``share``, as from
-    `tff_core.features.color.share_by_n`.
+    `tff_core.features.color_conditional.share_by_n`.
     """
     figure = go.Figure()
     for group in (g for g in CONDITIONS if g in set(table["group"])):

@@ -201,8 +201,8 @@ def robust_shares(table: pd.DataFrame, paper: Mapping[str, Mapping[str, float]] 
     """Share of colour-conditional maps before and after colour-robust training, beside controls.
 
     ``table`` has one row per ``generator``, ``model`` and ``group`` with ``share, low, high`` in [0, 1] and
-    ``n``, as from `tff_core.features.color.before_after`; ``paper`` maps a model to the published share of
-    its top-k by generator, in [0, 1].
+    ``n``, as from `tff_core.features.color_robust.before_after`; ``paper`` maps a model to the published
+    share of its top-k by generator, in [0, 1].
     """
     generators = in_order(table["generator"])
     figure = go.Figure()
@@ -252,9 +252,10 @@ def robust_shares(table: pd.DataFrame, paper: Mapping[str, Mapping[str, float]] 
     generator_axis(figure, generators)
     n = sorted(set(table["n"]))
     text = (
-        "Share of feature maps whose maximum activation responds otherwise in gray (Mood's test at 5 %), "
+        "Share of feature maps whose maximum activation responds differently in gray (Mood's test at 5 %), "
         f"measured on {' to '.join(str(v) for v in dict.fromkeys((n[0], n[-1])))} fakes at a time, with 95 % "
-        "intervals over pictures and seeds. Open symbols: other maps of the same layers. The paper's shares "
+        f"intervals over pictures{' and seeds' * several_seeds(table)}"
+        ". Open symbols: other maps of the same layers. The paper's shares "
         "are of a larger n."
     )
     if not paper:

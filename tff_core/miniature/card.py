@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from tff_core.miniature import generators
+from tff_core.pictures import data
+from tff_core.store.results import read_json
 
 UPSAMPLING = {
     "progan": "nearest neighbour",
@@ -105,3 +108,19 @@ def compare(pictures: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]])
     tables = [separations(*pair).assign(generator=name) for name, pair in pictures.items()]
     table = pd.concat(tables, ignore_index=True)
     return table[["generator", *(column for column in table if column != "generator")]]
+
+
+def parts(folders: Mapping[tuple[str, str], Path]) -> pd.DataFrame:
+    """Pictures of the folders that are there, by part and generator: part, generator, reals, fakes, models.
+
+    Read from their manifests; ``models`` is the number of trained generators that made the fakes.
+    """
+    rows = []
+    for (part, generator), folder in folders.items():
+        if not (folder / data.MANIFEST).is_file():
+            continue
+        manifest = read_json(folder / data.MANIFEST)
+        row = {"part": part, "generator": generator}
+        row |= {"reals": manifest["counts"]["real"], "fakes": manifest["counts"]["fake"]}
+        rows.append(row | {"models": len(manifest["config"]["weights"])})
+    return pd.DataFrame(rows, columns=["part", "generator", "reals", "fakes", "models"])

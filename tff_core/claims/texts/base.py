@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
 
 from tff_core.figures import generator_name
 
@@ -22,9 +25,19 @@ def _row(cells: Sequence[object]) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+def tuples(frame: pd.DataFrame) -> list[Any]:
+    """The rows of a table as named tuples, whose fields have the types that the columns have."""
+    return list(frame.itertuples())
+
+
 def admonition(title: str, text: str, kind: str = "important") -> str:
     """A box with a title, as MyST writes it; ``kind`` is its class (important, note, warning)."""
     return f":::{{admonition}} {title}\n:class: {kind}\n\n{text}\n:::"
+
+
+def folded(title: str, text: str) -> str:
+    """Text that a reader unfolds; it may hold other boxes."""
+    return f"::::{{admonition}} {title}\n:class: dropdown\n\n{text}\n::::"
 
 
 def names(generators: Iterable[str], none: str = "none") -> str:

@@ -1,0 +1,202 @@
+"""What the page of verdicts, the pages of generators, the atlas and the data card say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from tff_core.claims import verdicts
+from tff_core.claims.texts import atlas, data_card, defects, generator
+from tff_core.claims.texts import verdicts as texts
+from tff_core.miniature import card
+from tff_core.pictures import audit, data
+
+CLAIMS = verdicts.CLAIMS
+TITLES = {"one": "ResNet-50", "two": "VGG-11"}
+ARCHS = {"one": "resnet50", "two": "vgg11"}
+
+
+def evidence(
+    says: str = verdicts.FOR, reason: str = "", detectors: tuple[str, ...] = ("one",)
+) -> pd.DataFrame:
+    rows = [
+        {
+            "claim": claim.key,
+            "detector": name,
+            "part": "a part",
+            "unit": "",
+            "generator": g,
+            "n": 9.0,
+            "seeds": 3,
+        }
+        | {"value": 0.2, "low": 0.1, "high": 0.3, "border": 0.0, "says": says, "reason": reason}
+        for claim in CLAIMS
+        for name in detectors
+        for g in ("gaugan", "stargan")
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_detectors_of_one_network_keep_their_own_names() -> None:
+    assert texts.titles({"a": "X", "b": "Y"}) == {"a": "X", "b": "Y"}
+    assert texts.titles({"a": "X", "b": "X"}) == {"a": "a", "b": "b"}
+    assert texts.rules().count("\n") == 1 + len(CLAIMS)
+
+
+def test_verdicts_link_to_the_chapter_of_their_detector() -> None:
+    judged = verdicts.judge(evidence(detectors=("one", "two"), reason="it is dark"))
+    text = texts.table(judged, TITLES, ARCHS, "one")
+    assert "| | claim | ResNet-50 | VGG-11 | the paper |".replace("| |", "|  |") in text
+    first = text.splitlines()[2]
+    assert f"{{doc}}`{verdicts.HOLDS} </notebooks/{CLAIMS[0].chapter}>`<br>2 of 2; caution" in first
+    assert (
+        f"</detectors/two/{CLAIMS[0].chapter}>" in first and "VGG-11: the paper has no such network" in first
+    )
+    assert "by eye, no number" in texts.table(judged, {"one": "ResNet-50"}, ARCHS, "one")
+
+
+def test_what_could_not_be_tested_says_so_without_numbers() -> None:
+    judged = verdicts.judge(evidence(verdicts.MISSING, "no table"))
+    own = {"one": "ResNet-50"}
+    assert f"| {verdicts.UNTESTED} |" in texts.table(judged, own, ARCHS, "one")
+    told = texts.reasons(judged, own)
+    assert told.count("Not measured: no table.") == len(CLAIMS) and " n = " not in told
+    assert "| not measured |" in texts.luck(judged, evidence(verdicts.MISSING), own)
+    assert texts.hover(evidence(verdicts.MISSING, "no table"), own)["C1 transfer", "ResNet-50", "gaugan"] == (
+        "a part no table"
+    )
+
+
+def test_reasons_luck_and_hover_have_their_numbers() -> None:
+    judged, own = verdicts.judge(evidence()), {"one": "ResNet-50"}
+    assert f"- ResNet-50: **{verdicts.HOLDS}**. For the claim: 2 of 2" in texts.reasons(judged, own)
+    assert f"n = 9 {CLAIMS[0].counted}." in texts.reasons(judged, own)
+    told = texts.luck(judged, evidence(), own)
+    assert "| C1 transfer | 2 of 2: below 0.001 |" in told
+    assert (
+        f"In all there are {2 * len(CLAIMS)} intervals" in told and f"by luck; {2 * len(CLAIMS)} do." in told
+    )
+    both = pd.concat([evidence(), evidence().assign(part="other")])
+    assert texts.hover(both, own)["C2 top-k", "ResNet-50", "stargan"] == (
+        "a part +20.0 points [+10.0, +30.0]<br>other +20.0 points [+10.0, +30.0]"
+    )
+    assert len(texts.asked(evidence(verdicts.ASIDE))) == 0
+
+
+def compared(measured: float) -> pd.DataFrame:
+    row = {"quantity": "AP under dropout", "detector": "one", "generator": "progan", "condition": "baseline"}
+    row |= {"measured": measured, "published": 0.9, "difference": measured - 0.9}
+    rows = [row | {"within": abs(measured - 0.9) < 0.005, "doubtful": doubtful} for doubtful in (False, True)]
+    rows.append(row | {"measured": np.nan, "difference": np.nan, "within": False, "doubtful": False})
+    return pd.DataFrame(rows)
+
+
+def test_measured_beside_published() -> None:
+    assert texts.beside_paper(compared(0.9), False) == texts.TEXTS["none"]
+    text = texts.beside_paper(compared(0.8), True)
+    assert (
+        "| one | AP under dropout | 0 of 1 (1 doubtful left out) | 10.0 points | -10.0 points | 1 |" in text
+    )
+    assert "**The largest differences.**" in text
+    assert "| one | AP under dropout | ProGAN | whole detector | 80.0 % | 90.0 %* | -10.0 points |" in text
+    assert "| whole detector |  | 90.0 % |  |" in text  # not measured
+    assert "largest differences" not in texts.beside_paper(compared(0.901), True)
+
+
+def test_a_generator_in_short() -> None:
+    transfer = pd.Series({"ap": 0.8, "ap_low": 0.7, "ap_high": 0.9, "n_real": 5, "n_fake": 6})
+    contrast = pd.Series({"delta_ap": -0.2, "low": -0.3, "high": -0.1})
+    text = generator.short(transfer, contrast, "VGG", "GauGAN-like", "trained elsewhere", 1, 10, 10)
+    assert (
+        "VGG, trained elsewhere, reaches AP 80.0 % [70.0, 90.0] on GauGAN-like pictures (5 reals, 6" in text
+    )
+    assert "1 detector seed)" in text and "top 10 feature maps instead of as many random" in text
+    few = generator.short(transfer, contrast, "VGG", "GauGAN", "trained elsewhere", 3, 10, 7)
+    assert "3 detector seeds)" in few and "instead of only 7 random" in few
+
+
+def test_the_conditions_of_a_generator_with_and_without_the_paper() -> None:
+    names = ("baseline", "low-k", "random-k", "random-k-ensemble", "matched-k", "top-k")
+    row = {"ap": 0.8, "low": 0.7, "high": 0.9, "acc_real": 0.6, "acc_fake": 0.5}
+    summary = pd.DataFrame([{"condition": name, **row} for name in names])
+    text = generator.conditions(summary, pd.DataFrame({"condition": ["baseline"], "ap": [1.0]}))
+    assert "| whole detector | 80.0 % [70.0, 90.0] | 60.0 % | 50.0 % | 100.0 % |" in text
+    assert "| top-k dropped | 80.0 % [70.0, 90.0] | 60.0 % | 50.0 % |  |" in text
+    assert "paper" not in generator.conditions(summary, None)
+    assert "paper" not in generator.conditions(summary, pd.DataFrame({"condition": [], "ap": []}))
+
+
+def test_what_a_generator_says_about_the_claims() -> None:
+    own = evidence(verdicts.AGAINST, "it is dark")
+    own = own[own["generator"] == "gaugan"].copy()
+    own.loc[own["claim"] == "C1", ["says", "reason"]] = verdicts.MISSING, "no row"
+    own.loc[own["claim"] == "C4", ["says", "reason"]] = verdicts.MISSING, "no table"
+    text = generator.claims(own)
+    assert "| not measured: the detector was trained on this generator |  |" in text
+    assert "| not measured: no table |  |" in text
+    assert "| a part +20.0 points [+10.0, +30.0] | against it |" in text
+    assert text.count(f"**{verdicts.CAUTION}** it is dark.") == 1
+
+
+def test_the_legend_of_the_atlas_counts_what_is_behind_a_card() -> None:
+    text = atlas.legend("VGG", 0, 10, 2, 100, 70, 40, (6, 12))
+    assert "the 2 strongest of 100 fakes" in text and "each of 70 fakes" in text
+    assert "over the 40 validation fakes" in text and "12 fakes and 6 reals of the test part" in text
+
+
+def test_folders_from_elsewhere_are_described(tmp_path: Path) -> None:
+    for label, name in enumerate(data.LABELS):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            picture = Image.fromarray(np.full((8, 6 + label, 3), 40 * i, dtype=np.uint8))
+            picture.save(tmp_path / name / f"{i}.png")
+    (tmp_path / data.LABELS[0] / "3.png").write_bytes(b"no picture")
+    images = data.scan(tmp_path)
+    found = audit.summary(images, audit.sampled(images, 10))
+    assert (found["reals"], found["fakes"], found["classes"], found["unreadable"]) == (4, 3, 0, 1)
+    assert found["sizes"] == "6x8 to 7x8" and found["formats"] == "PNG"
+    assert len(audit.sampled(images, 2)) == 4
+    text = data_card.folders(pd.DataFrame([found | {"generator": "gaugan", "part": "test"}]), 10)
+    assert "| GauGAN, test | 4 | 3 | none | 6x8 to 7x8 | PNG | 0 | 1 |" in text
+    assert "of the first 10 pictures per label" in text
+
+
+def test_what_gives_pictures_away() -> None:
+    row: dict[str, Any] = {"property": "width", "auc": 0.9, "chance": 0.6, "real": "8", "fake": "9"}
+    table = pd.DataFrame([row | {"generator": "gaugan", "part": "val"}])
+    assert "| GauGAN, val | width | 0.90 | 0.60 | 8 | 9 |" in data_card.separation(table, 0.75)
+    assert data_card.separation(table, 0.95) == (
+        "No property of the files separates reals from fakes with an AUC above 0.95."
+    )
+
+
+def test_the_miniature_in_tables(tmp_path: Path) -> None:
+    manifest = {"counts": {"real": 5, "fake": 4}, "config": {"weights": ["a", "b"]}}
+    (tmp_path / data.MANIFEST).write_text(json.dumps(manifest))
+    rows = card.parts({("test", "gaugan"): tmp_path, ("val", "progan"): tmp_path / "none"})
+    assert data_card.parts(rows).splitlines()[2:] == ["| test | GauGAN | 5 | 4 | 2 |"]
+    models = card.models().head(1)
+    text = data_card.models(models, 7, 1500.0)
+    assert text.endswith("7 files, 1.5 MB in all.") and f"{models['parameters'].iloc[0]:,}" in text
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 8, 8, 3), dtype=np.uint8)
+    table = card.compare({"gaugan": (pictures[0], pictures[1])})
+    text = data_card.statistics(table, ["gaugan"])
+    assert text.count("\n| GauGAN |") == 1 and "n = 4 fakes and 4 reals per generator" in text
+    assert "luma detail: GauGAN " in text
+
+
+def test_a_defect_changes_the_ranking_below_nine_tenths() -> None:
+    text = defects.table([("1", "VGG", 0.5, 9, 10), ("2", "VGG", 1e-5, 8, 10)])
+    assert text.splitlines()[2:] == [
+        "| 1 | VGG | 0.5 | 9 of 10 | kept |",
+        "| 2 | VGG | 1e-05 | 8 of 10 | changed |",
+    ]
+    assert defects.logits({"A": 0.001, "B": 0.25}) == "Largest change of a logit: A: 0.001, B: 0.25."
+    assert "Of 8 fakes the detector calls 7 fake, the hybrid 2; its logits differ by 1.5" in (
+        defects.gates(49, 8, (7, 2), 1.5, 0.25)
+    )
