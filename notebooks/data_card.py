@@ -9,41 +9,34 @@
 # makes a benchmark of its own, in the same folder layout and with the same seven families of generators.
 # **It is a toy.** This page says what is in it, what is not, and what follows for every number in the book.
 
-# %% tags=["parameters"]
-dataset = "miniature"  # the cells about it are left out where the book has other pictures
+# %% tags=["parameters", "remove-input"]
+dataset = "miniature"  # where it is another, the cells about it are left out
 generators = [
-    "progan",
-    "stylegan2",
-    "stylegan",
-    "biggan",
-    "cyclegan",
-    "stargan",
+    "progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan",
     "gaugan",
-]
+]  # fmt: skip
 n = None  # pictures per label behind the statistics; None: all
 columns = 8  # pictures in a row of the sample grids
 build = ""  # where the pictures are; "": the project's build folder
 
-# %% tags=["hide-input"]
-import numpy as np
-import pandas as pd
-from IPython.display import Markdown, display
-
+# %% tags=["remove-input"]
 from tff_core import figures
-from tff_core.features import pixels
+from tff_core.book import data_card
+from tff_core.book.chapter import say
+from tff_core.claims.texts import pictures as texts
 from tff_core.miniature import card
 from tff_core.pictures import audit, data
-from tff_core.store.results import Store, read_json
+from tff_core.store.results import Store
 
 store = Store(build or None)
+test = {g: store.data(dataset, "test", g) for g in generators}
+title = {g: figures.generator_name(g) for g in generators}
 
 
-def arrays(part, generator, label, count):
-    """Pictures as uint8 (N, H, W, 3)."""
-    found = data.scan(store.data(dataset, part, generator)).where(
-        label=label, first=count or None
-    )
-    return data.load(found).permute(0, 2, 3, 1).numpy()
+def arrays(generator, count, **which):
+    """Test pictures as uint8 (N, H, W, 3)."""
+    some = data.scan(test[generator]).where(first=count or None, **which)
+    return data.load(some).permute(0, 2, 3, 1).numpy()
 
 
 # %% [markdown] tags=["only-if:dataset!=miniature"]
@@ -52,53 +45,12 @@ def arrays(part, generator, label, count):
 # what it was trained, it cannot know; a number of this book is about these folders, and the names of the
 # generators are those of the folders.
 
-# %% tags=["hide-input", "only-if:dataset!=miniature"]
-SAMPLE = 200  # pictures per label and folder whose files are looked at
-counts, tables = [], []
-places = [("test", g) for g in generators] + [
-    (part, "progan") for part in ("train", "val")
-]
-for part, generator in places:
-    root = store.data(dataset, part, generator)
-    if not root.is_dir():
-        continue
-    found = data.scan(root)
-    some = found.where(first=SAMPLE)
-    facts = pd.DataFrame([audit.facts(path) for path in some.paths]).assign(
-        label=some.labels
-    )
-    name = f"{figures.generator_name(generator)}, {part}"
-    whole = facts[facts["error"] == ""]
-    sides = whole[["width", "height"]].agg(["min", "max"])
-    several = " to ".join(
-        dict.fromkeys(f"{w:.0f}x{h:.0f}" for w, h in sides.to_numpy())
-    )
-    counts.append([name, *found.counts, len(found.classes) or "none", several])
-    counts[-1] += [
-        ", ".join(whole["format"].value_counts().index),
-        len(found.stray),
-        len(facts) - len(whole),
-    ]
-    tables.append(audit.separation(facts).assign(folder=name))
-heads = [
-    "folder",
-    "reals",
-    "fakes",
-    "classes",
-    "width x height",
-    "formats",
-    "other files",
-    "unreadable",
-]
-lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-lines += ["| " + " | ".join(map(str, row)) + " |" for row in counts]
-display(
-    Markdown(
-        "\n".join(lines)
-        + f"\n\nSizes, formats and unreadable files: of the first {SAMPLE} pictures per label, "
-        "spread over the classes; smallest to largest width and height."
-    )
-)
+# %% tags=["remove-input", "only-if:dataset!=miniature"]
+places = [(f"{title[g]}, test", test[g]) for g in generators]
+for part in ("train", "val"):
+    places.append((f"ProGAN, {part}", store.data(dataset, part, "progan")))
+rows, separation = data_card.folders(places)
+say(texts.folders(rows, data_card.SAMPLE))
 
 # %% [markdown] tags=["only-if:dataset!=miniature"]
 # ## What gives them away without a network
@@ -107,19 +59,8 @@ display(
 # in size, in format, in how they were compressed. The AUC says how well such a property alone separates the
 # two: 0.5 tells nothing, 1 tells all. `tff check` says more.
 
-# %% tags=["hide-input", "only-if:dataset!=miniature"]
-table = pd.concat(tables)
-told = table[table["auc"] > audit.LIMIT]
-lines = [
-    "| folder | property | AUC | reach of chance | reals | fakes |",
-    "|---" * 6 + "|",
-]
-lines += [
-    f"| {row.folder} | {row.property} | {row.auc:.2f} | {row.chance:.2f} | {row.real} | {row.fake} |"
-    for row in told.itertuples()
-]
-few = f"No property of the files separates reals from fakes with an AUC above {audit.LIMIT:g}."
-display(Markdown("\n".join(lines) if len(told) else few))
+# %% tags=["remove-input", "only-if:dataset!=miniature"]
+say(texts.separation(separation, audit.LIMIT))
 
 # %% [markdown] tags=["only-if:dataset!=miniature"]
 # ## Examples
@@ -127,31 +68,11 @@ display(Markdown("\n".join(lines) if len(told) else few))
 # The first pictures of each folder, spread over its classes. Of large ones the middle is shown, cut to one
 # size.
 
-# %% tags=["hide-input", "only-if:dataset!=miniature"]
-for generator in generators:
-    found = data.scan(store.data(dataset, "test", generator)).where(
-        first=columns
-    )
-    shown = [
-        pixels.middle(picture, 128)
-        for picture in data.load(found, middle=True)
-    ]
-    rows = {
-        word: [
-            p.permute(1, 2, 0).numpy()
-            for p, one in zip(shown, found.labels, strict=True)
-            if one == label
-        ]
-        for label, word in enumerate(("real", "fake"))
-    }
-    text = (
-        f"{figures.generator_name(generator)}: reals beside fakes, test part."
-    )
-    figures.show(
-        figures.pictures(
-            {word: np.stack(some) for word, some in rows.items()}, text=text
-        )
-    )
+# %% tags=["remove-input", "only-if:dataset!=miniature"]
+for g in generators:
+    shown = data_card.beside(data.scan(test[g]).where(first=columns))
+    text = f"{title[g]}: reals beside fakes, test part."
+    figures.show(figures.pictures(shown, text=text))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Reals: drawn scenes, photographed by a simulated camera
@@ -163,21 +84,15 @@ for generator in generators:
 # pictures blur or sharpening. What matters for forensics is this second half: it gives all reals a common
 # origin that a generator has to imitate.
 
-# %% tags=["hide-input", "only-if:dataset=miniature"]
-classes = data.scan(store.data(dataset, "test", "progan"))
-figures.show(
-    figures.pictures(
-        {
-            name: data.load(classes.where(label=0, group=name, first=columns))
-            .permute(0, 2, 3, 1)
-            .numpy()
-            for name in classes.classes
-        },
-        text="Reals of the four classes. Colours vary from none to strong on purpose: a detector that has "
-        "never seen a gray real would call every gray picture odd, and a test with gray pictures would then "
-        "say nothing.",
-    )
+# %% tags=["remove-input", "only-if:dataset=miniature"]
+classes = data.scan(store.data(dataset, "test", "progan")).classes
+shown = {c: arrays("progan", columns, label=0, group=c) for c in classes}
+text = (
+    "Reals of the four classes. Colours vary from none to strong on purpose: "
+    "a detector that has never seen a gray real would call every gray picture "
+    "odd, and a test with gray pictures would then say nothing."
 )
+figures.show(figures.pictures(shown, text=text))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Fakes: seven small convolutional generators
@@ -199,42 +114,18 @@ figures.show(
 # Left out: progressive growing, style mixing, self-attention, perceptual losses. **Where this page and the
 # figures say "ProGAN", read "a small network that upsamples as ProGAN does".**
 
-# %% tags=["hide-input", "only-if:dataset=miniature"]
-for generator in generators:
-    real, fake = (
-        arrays("test", generator, label, columns) for label in (0, 1)
-    )
-    figures.show(
-        figures.pictures(
-            {"real": real, "fake": fake},
-            text=f"{figures.generator_name(generator)}: reals beside fakes, test part.",
-        )
-    )
+# %% tags=["remove-input", "only-if:dataset=miniature"]
+for g in generators:
+    real, fake = (arrays(g, columns, label=label) for label in (0, 1))
+    text = f"{title[g]}: reals beside fakes, test part."
+    figures.show(figures.pictures({"real": real, "fake": fake}, text=text))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # Each folder has scenes of its own: reals and fakes are of the same kinds but never of the same scene, and
 # no scene stands in two of the parts *train*, *val* and *test*.
 
-# %% tags=["hide-input", "only-if:dataset=miniature"]
-counts = pd.DataFrame(
-    {
-        "part": part,
-        "generator": figures.generator_name(generator),
-        "reals": read_json(path / data.MANIFEST)["counts"]["real"],
-        "fakes": read_json(path / data.MANIFEST)["counts"]["fake"],
-        "models": len(read_json(path / data.MANIFEST)["config"]["weights"]),
-    }
-    for part in data.PARTS
-    for generator in (generators if part == "test" else ["progan"])
-    for path in [store.data(dataset, part, generator)]
-    if (path / data.MANIFEST).is_file()
-)
-lines = ["| part | generator | reals | fakes | models |", "|---" * 5 + "|"]
-lines += [
-    "| " + " | ".join(map(str, row)) + " |"
-    for row in counts.itertuples(index=False)
-]
-display(Markdown("\n".join(lines)))
+# %% tags=["remove-input", "only-if:dataset=miniature"]
+say(texts.sampled(data_card.sampled(store, dataset, generators)))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## How they were made
@@ -245,29 +136,13 @@ display(Markdown("\n".join(lines)))
 # on one model learns that model. **The test fakes of ProGAN come from a fourth seed that no detector has
 # seen**, which is stricter than ForenSynths.
 
-# %% tags=["hide-input", "only-if:dataset=miniature"]
+# %% tags=["remove-input", "only-if:dataset=miniature"]
 models = card.models()
-shown = models[models["generator"].isin(generators)].assign(
-    generator=lambda table: table["generator"].map(figures.generator_name)
-)
-lines = [
-    "| generator | model | parts | upsampling | seed | steps | weights |",
-    "|---" * 7 + "|",
-]
-lines += [
-    f"| {row.generator} | {row.model} | {row.parts} | {row.upsampling} | {row.seed} | {row.steps} | "
-    f"{row.parameters:,} |"
-    for row in shown.itertuples()
-]
-display(Markdown("\n".join(lines)))
-display(
-    Markdown(
-        f"{len(models)} files, {models['kilobytes'].sum() / 1000:.1f} MB in all."
-    )
-)
+models = models[models["generator"].isin(generators)]
+say(texts.models(models))
 
-# %% tags=["hide-cell", "only-if:dataset=miniature"]
-print("\n".join(shown["command"]))
+# %% tags=["remove-input", "hide-output", "only-if:dataset=miniature"]
+print("\n".join(models["command"]))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## What gives them away without a network
@@ -276,37 +151,11 @@ print("\n".join(shown["command"]))
 # four neighbours; the AUC is the share of pairs, one fake and one real, in which the fake has the larger
 # value: 50 % tells nothing, 0 % and 100 % tell all.
 
-# %% tags=["hide-input", "only-if:dataset=miniature"]
-table = card.compare(
-    {g: (arrays("test", g, 0, n), arrays("test", g, 1, n)) for g in generators}
-)
-wide = table.pivot(index="generator", columns="statistic", values="auc").loc[
-    generators
-]
-lines = [
-    "| generator | " + " | ".join(wide.columns) + " |",
-    "|---" * (1 + len(wide.columns)) + "|",
-]
-for generator, row in wide.iterrows():
-    lines.append(
-        f"| {figures.generator_name(generator)} | "
-        + " | ".join(f"{100 * x:.0f} %" for x in row)
-        + " |"
-    )
-display(Markdown("\n".join(lines)))
-display(
-    Markdown(
-        f"AUC of fakes against reals, n = {table['n_fake'].min()} fakes and {table['n_real'].min()} reals "
-        "per generator. Medians of chroma to luma detail: "
-        + "; ".join(
-            f"{figures.generator_name(row.generator)} {row.fake:.2f} (reals {row.real:.2f})"
-            for row in table[
-                table["statistic"] == "chroma to luma"
-            ].itertuples()
-        )
-        + "."
-    )
-)
+# %% tags=["remove-input", "only-if:dataset=miniature"]
+reals_and_fakes = {
+    g: (arrays(g, n, label=0), arrays(g, n, label=1)) for g in generators
+}
+say(texts.statistics(card.compare(reals_and_fakes)))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # Small generators err in fine colour: their three output channels are not as tightly tied to one another as
