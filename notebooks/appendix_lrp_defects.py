@@ -6,87 +6,41 @@
 # so that each difference can be switched on and its effect on $\omega$ be measured. Re-created in float64, it
 # agrees with numbers that the published code itself computed to eleven decimals; the tests hold it there.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 detectors_shown = ["resnet50-miniature", "efb0-miniature"]
 seeds = [0, 1, 2]  # the first is explained; the last lends its gates
-per_label = 24  # validation pictures per label, few because everything here is in double precision
+per_label = 24  # validation pictures; few, as all is in double precision
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import copy
 
 import numpy as np
-import pandas as pd
 import torch
-from IPython.display import Markdown, display
 
 from tff_core import detectors, lrp
+from tff_core.book.chapter import Chapter, say
+from tff_core.claims.texts import defects as texts
 from tff_core.features import ffrs
-from tff_core.pictures import data
-from tff_core.store.results import Store
 
-store = Store(build or None)
-where = (
-    detectors.default_device() if device == "auto" else torch.device(device)
-)
-
-specs, models, pictures = {}, {}, {}
+LABELS = {"fake": 1, "real": 0}
+chapters, models, pictures = {}, {}, {}
 for name in detectors_shown:
-    spec = specs[name] = detectors.get(name, store)
-    trained = detectors.load(name, seeds[0], store, where)
-    models[name] = trained.model
-    images = data.scan(store.data(spec.dataset, "val", "progan"))
-    for label, number in (("fake", 1), ("real", 0)):
-        chosen = images.where(label=number, first=per_label)
-        # eight pictures at a time, of one size
-        pictures[name, label] = data.batches(
-            chosen, 8, device=where, preprocessing=spec.preprocessing
-        )
-    called = {
-        label: detectors.logits(trained.model, pictures[name, label]) > 0
-        for label in ("fake", "real")
-    }
+    chapter = Chapter(name, seeds=seeds, device=device, build=build)
+    chapters[name], models[name] = chapter, chapter.trained().model
+    called = {}
+    for label, number in LABELS.items():
+        some = chapter.validation(label=number, first=per_label)
+        pictures[name, label] = chapter.batches(some, 8)
+        found = detectors.logits(models[name], pictures[name, label])
+        called[label] = found > 0
     if not called["fake"].any() or called["real"].all():
-        # a hardly trained detector calls every picture by one label: then 0.5 is its calibrated threshold
-        [m for m in trained.model.modules() if isinstance(m, torch.nn.Linear)][
-            -1
-        ].bias.data -= trained.threshold
-
-
-def omega(model, name, label, **options):
-    """Omega of a model over one label, in double precision: what differs is the method, not the rounding."""
-    net = lrp.canonize(model, **options).to(device="cpu", dtype=torch.float64)
-    batches = [x.cpu().double() for x, *_ in pictures[name, label]]
-    return ffrs.ff_rs(net, batches, label=label, confidence=0.5)
-
-
-def distance(a, b, k):
-    """Relative L1 distance of two omegas, and how many of their top k they share."""
-    x, y = (np.concatenate(list(o.values.values())) for o in (a, b))
-    return np.abs(x - y).sum() / np.abs(y).sum(), len(
-        set(a.top(k)) & set(b.top(k))
-    )
-
-
-def compare(rows):
-    """Rows of (network, code, corrected, k) as a table."""
-    found = []
-    for name, code, corrected, k in rows:
-        far, shared = distance(code, corrected, k)
-        found.append(
-            {
-                "network": specs[name].title,
-                "L1 distance of omega": far,
-                "top-k shared": f"{shared} of {k}",
-            }
-        )
-    return (
-        pd.DataFrame(found)
-        .style.hide(axis="index")
-        .format({"L1 distance of omega": "{:.2g}"})
-    )
-
+        # a hardly trained detector calls all pictures by one label: then
+        # probability 0.5 is put where its calibrated threshold is
+        every = models[name].modules()
+        linear = [m for m in every if isinstance(m, torch.nn.Linear)]
+        linear[-1].bias.data -= chapter.trained().threshold
 
 # %% [markdown]
 # ## 1. The folded batch normalisation still runs
@@ -102,28 +56,45 @@ def compare(rows):
 # With PyTorch's $\epsilon = 10^{-5}$ in ResNet-50 that is a factor 0.999995; with the $10^{-3}$ of
 # EfficientNet, 0.9995 in each of 49 layers: the network that is explained is no longer the detector.
 
-# %%
-exact = {name: omega(model, name, "fake") for name, model in models.items()}
-code = {
-    name: omega(model, name, "fake", reference=True)
-    for name, model in models.items()
-}
-compare([(name, code[name], exact[name], specs[name].k) for name in models])
+# Omega, then, of the corrected and of the published code, in double precision, so that only the method
+# differs; and how far two omegas lie apart.
+
 
 # %%
+def omega(model, name, label, **options):
+    """Omega of a model over the validation pictures of one label."""
+    net = lrp.canonize(model, **options).to(device="cpu", dtype=torch.float64)
+    batches = [x.cpu().double() for x, *_ in pictures[name, label]]
+    return ffrs.ff_rs(net, batches, label=label, confidence=0.5)
+
+
+def distance(name, a, b):
+    """Relative L1 distance, how many of their top k they share, and k."""
+    k = chapters[name].k
+    x, y = (np.concatenate(list(o.values.values())) for o in (a, b))
+    shared = len(set(a.top(k)) & set(b.top(k)))
+    return np.abs(x - y).sum() / np.abs(y).sum(), shared, k
+
+
+title = {name: chapter.spec.title for name, chapter in chapters.items()}
+exact = {name: omega(models[name], name, "fake") for name in models}
+code = {
+    name: omega(models[name], name, "fake", reference=True) for name in models
+}
+
+# %% tags=["remove-input"]
 shifts = {}
 for name, model in models.items():
     nets = (lrp.canonize(model, reference=r) for r in (False, True))
     right, theirs = (
         detectors.logits(net, pictures[name, "fake"]) for net in nets
     )
-    shifts[specs[name].title] = float(abs(theirs - right).max())
-display(
-    Markdown(
-        "Largest change of a logit: "
-        + ", ".join(f"{k}: {v:.2g}" for k, v in shifts.items())
-        + "."
-    )
+    shifts[title[name]] = float(abs(theirs - right).max())
+say(
+    texts.distances(
+        [(title[m], *distance(m, code[m], exact[m])) for m in models]
+    ),
+    texts.logits(shifts),
 )
 
 # %% [markdown]
@@ -147,13 +118,16 @@ display(
 # they could be.
 
 # %%
-real = {name: omega(model, name, "real") for name, model in models.items()}
+real = {name: omega(models[name], name, "real") for name in models}
 real_code = {
-    name: omega(model, name, "real", reference=True)
-    for name, model in models.items()
+    name: omega(models[name], name, "real", reference=True) for name in models
 }
-compare(
-    [(name, real_code[name], real[name], specs[name].k) for name in models]
+
+# %% tags=["remove-input"]
+say(
+    texts.distances(
+        [(title[m], *distance(m, real_code[m], real[m])) for m in models]
+    )
 )
 
 # %% [markdown]
@@ -161,26 +135,19 @@ compare(
 # least half of it is positive there (as long as convolutions conserve relevance, and only the bias of the
 # last layer takes a share).
 
-# %%
-rows = [
-    {
-        "network": specs[name].title,
-        "omega of": label,
-        "code": sum(next(iter(a.values.values()))),
-        "corrected": sum(next(iter(b.values.values()))),
-    }
-    for label, pairs in (
-        ("fakes", (code, exact)),
-        ("reals", (real_code, real)),
+# %% tags=["remove-input"]
+say(
+    texts.sums(
+        [
+            (title[m], label, *(o[m].values[first].sum() for o in pair))
+            for label, pair in (
+                ("fakes", (code, exact)),
+                ("reals", (real_code, real)),
+            )
+            for m in models
+            for first in list(exact[m].values)[:1]
+        ]
     )
-    for name, a, b in (
-        (name, pairs[0][name], pairs[1][name]) for name in models
-    )
-]
-pd.DataFrame(rows).style.hide(axis="index").format(
-    {"code": "{:.3f}", "corrected": "{:.3f}"}
-).set_caption(
-    "Sum of omega over the first convolution: the share of relevance that is positive."
 )
 
 # %% [markdown]
@@ -204,71 +171,42 @@ pd.DataFrame(rows).style.hide(axis="index").format(
 # are on the machine. The paper's detectors started from ImageNet's
 # weights, so theirs may be nearer to the gates that replaced them, or, after long training, farther.
 
-# %%
-efficient = next((name for name in models if specs[name].arch == "efb0"), None)
-if efficient is None:
-    display(
-        Markdown(
-            "No EfficientNet is part of this build; `make all` trains one and fills this section."
-        )
-    )
-other = None
-if efficient and len(seeds) > 1 and not specs[efficient].external:
-    other = detectors.load(
-        efficient, seeds[-1], store, where
-    ).model.state_dict()
+# %% tags=["remove-input"]
+archs = {name: chapter.spec.arch for name, chapter in chapters.items()}
+efficient = next((m for m in models if archs[m] == "efb0"), None)
+other, lender = None, "" if efficient else "none"
+if efficient and len(seeds) > 1 and not chapters[efficient].spec.external:
+    lender = "seed"
+    other = chapters[efficient].trained(seeds[-1]).model.state_dict()
 elif efficient:
     try:
-        other = detectors.imagenet("efb0").to(where).state_dict()
-        display(
-            Markdown(
-                "The detector has one seed: the gates are those of ImageNet's weights."
-            )
-        )
+        other = detectors.imagenet("efb0").state_dict()
+        lender = "imagenet"
     except FileNotFoundError:
-        text = "The detector has one seed, and ImageNet's weights are not on this machine: no gates to lend."
-        display(Markdown(text))
+        pass
+say(texts.gates(lender))
 
 # %%
+mixed = {}
 if other:
     hybrid = copy.deepcopy(models[efficient])
     gates = {key: value for key, value in other.items() if "_se_" in key}
     hybrid.load_state_dict(hybrid.state_dict() | gates)
 
+    fakes = pictures[efficient, "fake"]
     own, foreign = (
-        detectors.logits(m, pictures[efficient, "fake"])
-        for m in (models[efficient], hybrid)
+        detectors.logits(m, fakes) for m in (models[efficient], hybrid)
     )
-    correlation = float(np.corrcoef(own, foreign)[0, 1])
-    display(
-        Markdown(
-            f"{len(gates)} tensors exchanged. Of {len(own)} fakes the detector calls {int((own > 0).sum())} "
-            f"fake, the hybrid {int((foreign > 0).sum())}; its logits differ by "
-            f"{float(abs(own - foreign).mean()):.2g} on average, and correlate by {correlation:.2f}."
-        )
-    )
+    if bool((foreign > 0).any()):
+        mixed[efficient] = omega(hybrid, efficient, "fake")
 
-# %%
-mixed = {}
-if other and bool((foreign > 0).any()):
-    mixed[efficient] = omega(hybrid, efficient, "fake")
-    display(
-        compare(
-            [
-                (
-                    efficient,
-                    mixed[efficient],
-                    exact[efficient],
-                    specs[efficient].k,
-                )
-            ]
-        )
-    )
-elif other:
-    display(
-        Markdown(
-            "The hybrid calls no picture fake, so that it has no omega at all."
-        )
+# %% tags=["remove-input"]
+if other:
+    correlation = float(np.corrcoef(own, foreign)[0, 1])
+    far = [(title[m], *distance(m, mixed[m], exact[m])) for m in mixed]
+    say(
+        texts.exchanged(len(gates), own, foreign, correlation),
+        texts.distances(far) if far else "",
     )
 
 # %% [markdown]
@@ -284,24 +222,21 @@ elif other:
 # The rule for the last column: a defect *changes the ranking* where fewer than nine in ten of the top $k$
 # maps stay among them.
 
-# %% tags=["hide-input"]
-lines = [
-    "| defect | network | L1 distance of omega | top-k shared | ranking |",
-    "|---|---|---|---|---|",
-]
-for defect, theirs, right in (
-    ("1, folding, fakes", code, exact),
-    ("2, sign, reals", real_code, real),
-    ("3, gates, fakes", mixed, exact),
-):
-    for name in theirs:
-        k, title = specs[name].k, specs[name].title
-        far, shared = distance(theirs[name], right[name], k)
-        ranking = "changed" if shared < 0.9 * k else "kept"
-        lines.append(
-            f"| {defect} | {title} | {far:.2g} | {shared} of {k} | {ranking} |"
-        )
-display(Markdown("\n".join(lines)))
+# %% tags=["remove-input"]
+defects = {
+    "1, folding, fakes": (code, exact),
+    "2, sign, reals": (real_code, real),
+    "3, gates, fakes": (mixed, exact),
+}
+say(
+    texts.side_by_side(
+        [
+            (defect, title[m], *distance(m, theirs[m], right[m]))
+            for defect, (theirs, right) in defects.items()
+            for m in theirs
+        ]
+    )
+)
 
 # %% [markdown]
 # ## And how this engine is kept right
