@@ -48,8 +48,8 @@ def exchanged(tensors: int, own: Sequence[float], foreign: Sequence[float], corr
     apart = sum(abs(a - b) for a, b in zip(own, foreign, strict=True)) / len(own)
     text = (
         f"{base.counted(tensors, 'tensor')} exchanged. Of {base.counted(len(own), 'fake')} the detector "
-        f"calls {sum(a > 0 for a in own)} fake, the hybrid {sum(b > 0 for b in foreign)}; their logits differ "
-        f"by {apart:.2g} on average, and correlate by {correlation:.2f}."
+        f"calls {sum(a > 0 for a in own)} fake, the hybrid {sum(b > 0 for b in foreign)}; their logits "
+        f"differ by {apart:.2g} on average, and correlate by {correlation:.2f}."
     )
     if any(b > 0 for b in foreign):
         return text
