@@ -132,7 +132,9 @@ say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
 # - {doc}`Data card </notebooks/data_card>`: what the pictures are, how they were made, what was tried.
 #
 # Every chapter goes from an idea to an equation, to a few lines of code, to a figure, to what it means, and
-# to **what it does not mean**. Numbers in sentences are written by the code beside them. Figures respond
-# without a running kernel. Every page is a notebook: open it in JupyterLab (`make lab`), change the cell of
+# to **what it does not mean**. Numbers in sentences are computed, never typed. Figures respond without a
+# running kernel. Every page is a notebook, which the button at its top downloads, with the code that only
+# loads, draws or writes sentences; the page leaves that out. `chapter`, in the code, stands for the detector
+# with its pictures, rankings and results. Open a notebook in JupyterLab (`make lab`), change the cell of
 # parameters, and run it again. At the foot of each page stand the commit, the versions, the parameters and
 # the data that made it.

@@ -159,7 +159,7 @@ tuned["source"] = tuned["source"].replace("test", "on test")
 accuracies = pd.concat([at_half, tuned])
 
 # %% tags=["remove-input"]
-figures.show(figures.thresholds(accuracies))
+figures.show(figures.thresholds(accuracies, len(seeds)))
 on_test = base[base["threshold_source"] == "test"]["threshold"]
 validation = {seed: info[seed]["threshold"] for seed in seeds}
 say(texts.thresholds(accuracies, validation, on_test, paper))

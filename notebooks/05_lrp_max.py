@@ -5,48 +5,33 @@
 # strongest, the places in fakes of every generator where it is most excited, and shows exactly the pixels
 # that excited it there.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generators = [
-    "progan",
-    "stylegan2",
-    "stylegan",
-    "biggan",
-    "cyclegan",
-    "stargan",
+    "progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan",
     "gaugan",
-]
-k = None  # how many feature maps count as top; None: the paper's number for this network
+]  # fmt: skip
+k = None  # feature maps that count as top; None: the paper's number
 seeds = [0, 1, 2]  # the first one is shown
-n = None  # fakes per generator to search; at most 100 are used here, so that the page takes minutes
+n = None  # fakes per generator to search; at most 100 are used here
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
-# %% tags=["hide-input"]
-import numpy as np
+# %% tags=["remove-input"]
 import pandas as pd
-import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 
-from tff_core import detectors, figures, lrp
-from tff_core.book import explorer
-from tff_core.claims import verdicts
-from tff_core.features import atlas, ffrs, patches, pixels
+from tff_core import figures
+from tff_core.book import explorer, panels
+from tff_core.book.chapter import Chapter, say
+from tff_core.claims.texts import patches as texts
+from tff_core.features import atlas, patches
 from tff_core.pictures import data
-from tff_core.store.results import Store, atomic_write
 
-store = Store(build or None)
-spec = detectors.get(detector, store)
-device = (
-    detectors.default_device() if device == "auto" else torch.device(device)
-)
-k = k or spec.k
-n = min(n or 100, 100)
-SHOWN, RANKS, CELL = (
-    12,
-    3,
-    44,
-)  # feature maps drawn, patches of each, side of a patch on this page
+chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
+spec, k, seed = chapter.spec, chapter.k, chapter.seed  # `seed` is drawn
+RANKS = 3  # patches of each map
+titles = [figures.generator_name(g) for g in generators]
 
 # %% [markdown]
 # ## From the strongest position to a patch
@@ -70,72 +55,42 @@ SHOWN, RANKS, CELL = (
 # among them, from their layers.
 
 # %%
-nets, omega, groups = {}, {}, {}
-for seed in seeds:
-    model = detectors.load(detector, seed, store, device).model
-    nets[seed] = lrp.canonize(model, bounds=spec.preprocessing.bounds)
-    omega[seed] = ffrs.Omega.from_csv(store.omega(detector, seed), nets[seed])
-    groups[seed] = {
-        "top-k": omega[seed].top(k),
-        "matched-k": omega[seed].matched(k, seed=0),
-    }
 fakes = {
-    g: data.scan(store.data(spec.dataset, "test", g)).where(label=1, first=n)
-    for g in generators
+    g: chapter.test(g, label=1, first=min(n or 100, 100)) for g in generators
 }
-seed = seeds[0]  # the detector that is drawn
-top = groups[seed]["top-k"][:SHOWN]
+groups = {
+    s: {
+        "top-k": chapter.omega(s).top(k),
+        "matched-k": chapter.omega(s).matched(k, seed=0),
+    }
+    for s in seeds
+}
+top = groups[seed]["top-k"][:12]  # drawn below, with their relevance
 
 found = []
 for generator, images in fakes.items():
     for s in seeds:
-        group = {m: name for name, maps in groups[s].items() for m in maps}
         own = patches.find(
-            nets[s], images, list(group), RANKS, keep=top if s == seed else (), device=device,
+            chapter.net(s),
+            images,
+            [m for maps in groups[s].values() for m in maps],
+            RANKS,
+            keep=top if s == seed else (),
+            device=chapter.device,
             preprocessing=spec.preprocessing,
-        )  # fmt: skip
-        own = patches.measure(
-            own, spec.preprocessing
-        )  # the chroma of each patch, for later
-        own["group"] = own["map"].map(
-            {str(m): name for m, name in group.items()}
         )
-        found.append(
-            own.assign(detector=detector, generator=generator, seed=s)
-        )
+        own = patches.measure(own, spec.preprocessing)  # chroma, for later
+        group = {str(m): g for g, maps in groups[s].items() for m in maps}
+        own["group"] = own["map"].map(group)
+        own = own.assign(detector=detector, generator=generator, seed=s)
+        found.append(own)
 found = pd.concat(found, ignore_index=True)
 
-# %% tags=["hide-input"]
-for generator, own in found.groupby("generator"):
-    with atomic_write(store.part("patches", detector, generator)) as part:
-        patches.tidy(own, store.data(spec.dataset, "test", generator)).to_csv(
-            part, index=False
-        )
-
-
-def cut(row, overlaid=False):
-    """The patch of one row of the table as a square picture of CELL pixels; black where there is none."""
-    if row.box is None:
-        return np.zeros((CELL, CELL, 3), dtype=np.uint8)
-    picture = (
-        spec.preprocessing.cut(data.read(row.path)).permute(1, 2, 0).numpy()
-    )
-    if overlaid:
-        picture = pixels.overlay(
-            picture[None], pixels.heat(pixels.in_place(row.patch)[None])
-        )[0]
-    return pixels.enlarge(picture, row.box, CELL)
-
-
-def told(row):
-    where = (
-        "not active"
-        if row.box is None
-        else f"rows {row.box[0]}-{row.box[2] - 1}, columns {row.box[1]}-{row.box[3] - 1}"
-    )
-    rank = f"{figures.generator_name(row.generator)}, rank {row.rank + 1}: activation {row.activation:.2f}"
-    return f"{row.map}<br>{rank}<br>{where}"
-
+# %% tags=["remove-input"]
+for generator, images in fakes.items():
+    own = found[found["generator"] == generator]
+    own = patches.tidy(own, images.root)
+    chapter.save_part("patches", generator, own)
 
 # %% [markdown]
 # ## The collage
@@ -144,44 +99,24 @@ def told(row):
 # fake, brought to one size without smoothing. The slider goes from the strongest picture of each map to the
 # third strongest.
 
-# %% tags=["hide-input"]
-names = [str(m) for m in top]
-drawn = found[(found["seed"] == seed) & found["map"].isin(names)]
-indexed = {
-    (row.map, row.generator, row.rank): row for row in drawn.itertuples()
-}
-ranks = range(
-    int(drawn.groupby("generator")["rank"].max().min()) + 1
-)  # a generator may have few fakes
-frames = {
-    str(rank + 1): np.array(
-        [[cut(indexed[key, g, rank]) for g in generators] for key in names]
-    )
-    for rank in ranks
-}
-hover = {
-    str(r + 1): [
-        [told(indexed[key, g, r]) for g in generators] for key in names
-    ]
-    for r in ranks
-}
-columns = [figures.generator_name(g) for g in generators]
+# %% tags=["remove-input"]
+drawn = panels.patches(
+    found[found["seed"] == seed],
+    [str(m) for m in top],
+    generators,
+    spec.preprocessing,
+)
 figures.show(
     figures.collage(
-        frames, hover, dict.fromkeys(frames, names), columns,
-        f"LRP-max patches of the first {len(names)} of the top {k} ({spec.title}, seed {seed}), strongest "
-        f"of {n} fakes or fewer per generator. Hover a patch for its position and activation.",
+        *drawn.by_rank(),
+        titles,
+        f"LRP-max patches of the first {len(top)} of the top {k} "
+        f"({spec.title}, seed {seed}), strongest of {n or 100} fakes or fewer "
+        "per generator. Hover a patch for its position and activation.",
         prefix="rank ",
     )
-)  # fmt: skip
-
-# %% tags=["hide-input"]
-display(
-    Markdown(
-        f'Each of the top {k} has a card in the <a href="atlas.html">atlas</a>: its patches, how it responds '
-        f"to colour, what is lost without it. Those above: {', '.join(atlas.link(m) for m in top)}."
-    )
 )
+say(texts.cards(k, [atlas.link(m) for m in top]))
 
 # %% [markdown]
 # *How to read it.* If a row shows the same thing in all columns, its map responds to something that these
@@ -194,28 +129,13 @@ display(
 # Choose a map. Each generator's three strongest fakes, each patch above its relevance: what is bright
 # excited the map.
 
-# %% tags=["hide-input"]
-frames, hover, rows = {}, {}, {}
-for key in names:
-    grid, words = [], []
-    for rank in ranks:
-        for overlaid in (False, True):
-            grid.append(
-                [cut(indexed[key, g, rank], overlaid) for g in generators]
-            )
-            words.append([told(indexed[key, g, rank]) for g in generators])
-    frames[key], hover[key] = np.array(grid), words
-    rows[key] = [
-        f"{what} {r + 1}" for r in ranks for what in ("patch", "relevance")
-    ]
+# %% tags=["remove-input"]
 figures.show(
     figures.collage(
-        frames,
-        hover,
-        rows,
-        columns,
-        "Patches of one feature map, each above its relevance over a gray copy of the same patch. The menu "
-        "chooses the map.",
+        *drawn.by_map(),
+        titles,
+        "Patches of one feature map, each above its relevance over a gray "
+        "copy of the same patch. The menu chooses the map.",
     )
 )
 
@@ -236,95 +156,20 @@ partners = {
     s: patches.pairs(own["top-k"], own["matched-k"])
     for s, own in groups.items()
 }
-chroma = pd.concat(
-    [
-        patches.chroma_table(found[found["generator"] == g], partners).assign(
-            detector=detector, generator=g
-        )
-        for g in generators
-    ]
-)
-pooled = chroma[chroma["seed"] == "all"]
-
-# %% tags=["hide-input"]
-for generator, own in chroma.groupby("generator"):
-    with atomic_write(store.part("patch_chroma", detector, generator)) as part:
-        own.to_csv(part, index=False)
-figures.show(figures.patch_chroma(pooled))
-
-# %% tags=["hide-input"]
-GROUPS = {
-    "top-k": "top-k", "matched-k": "layer-matched", patches.ANYWHERE: "any place",
-    "top-k - matched-k": "top-k minus layer-matched", f"top-k - {patches.ANYWHERE}": "top-k minus any place",
-}  # fmt: skip
-table = pooled.set_index(["generator", "group"])
-lines = [
-    f"| generator | {' | '.join(GROUPS.values())} |",
-    "|---" * (1 + len(GROUPS)) + "|",
-]
+chroma = []
 for generator in generators:
-    cells = [figures.generator_name(generator)]
-    for group in GROUPS:
-        row, sign = (
-            table.loc[(generator, group)],
-            "+" if " - " in group else "",
-        )
-        interval = f"{row.value:{sign}.2f} [{row.low:{sign}.2f}, {row.high:{sign}.2f}]"
-        cells.append("none" if np.isnan(row.value) else interval)
-    lines.append("| " + " | ".join(cells) + " |")
+    own = found[found["generator"] == generator]
+    own = patches.chroma_table(own, partners)
+    chroma.append(own.assign(detector=detector, generator=generator))
+chroma = pd.concat(chroma)
 
-
-def sentence(group):
-    rows = pooled[pooled["group"] == group]
-    said = verdicts.side(rows["low"], rows["high"], seeds=rows["seeds"])
-    known = rows[said != verdicts.MISSING]
-    if known.empty:
-        return "the claim is **not testable here**: no map has a patch"
-    parts = []
-    for word, meaning in (
-        (verdicts.FOR, "above"),
-        (verdicts.AGAINST, "below"),
-    ):
-        some = [
-            figures.generator_name(g)
-            for g in rows.loc[said == word, "generator"]
-        ]
-        parts.append(
-            f"{meaning} zero on {len(some)}"
-            + (f" ({', '.join(some)})" if some else "")
-        )
-    sides = (
-        int((said == word).sum())
-        for word in (verdicts.FOR, verdicts.AGAINST, verdicts.OPEN)
-    )
-    speak, against, rest = sides
-    word = verdicts.claim_is(verdicts.word(speak, against=against, open_=rest))
-    return f"the claim {word}: the whole interval lies {' and '.join(parts)} of {len(rows)} generators"
-
-
-sizes = [
-    int(pooled[pooled["group"] == g]["n_maps"].max())
-    for g in ("top-k", "top-k - matched-k")
-]
-patchless = int(found["box"].isna().sum())
-display(
-    Markdown(
-        "\n".join(lines)
-        + "\n\n"
-        + (
-            f"Means over detector seeds {', '.join(map(str, seeds))}"
-            if len(seeds) > 1
-            else "One detector"
-        )
-        + f", 95 % intervals. Top-k: up to "
-        f"{sizes[0]} maps ({len(seeds)} times {k}), {RANKS} patches each; up to {sizes[1]} of them have a "
-        f"partner outside the top-k in their layer. {patchless} of {len(found):,} positions had no patch, "
-        "because the map was not active anywhere in the picture.\n\n:::{admonition} Verdict: the patches "
-        "of the top-k are colourful\n:class: important\n\n**More than those of other maps of their "
-        f"layers**: {sentence('top-k - matched-k')}.\n\n**More than any place of their pictures**: "
-        f"{sentence(f'top-k - {patches.ANYWHERE}')}.\n:::"
-    )
-)
+# %% tags=["remove-input"]
+chapter.save("patch_chroma", chroma)
+pooled = chroma[chroma["seed"] == "all"]
+figures.show(figures.patch_chroma(pooled, len(seeds)))
+empty = int(found["box"].isna().sum())
+say(texts.chroma(pooled, seeds, k, RANKS, len(found), empty))
+say(texts.verdict(pooled))
 
 # %% [markdown]
 # The rule: a generator speaks for the claim if the whole interval of the difference lies above zero, against
@@ -339,42 +184,35 @@ display(
 # among the top-k.
 
 # %%
-net = nets[seed]
+net, maps = chapter.net(), groups[seed]["top-k"]
 first = {g: images.paths[0] for g, images in fakes.items()}
-layers = {}
-for m in groups[seed]["top-k"]:
-    layers.setdefault(m.layer, m)
-chosen = list(layers.values())[:8]
-
 if explorer.live():
-    some = {
-        f"{figures.generator_name(g)}: {path.name}": path
-        for g, path in first.items()
-    }
-    display(
-        explorer.widget(
-            net, some, groups[seed]["top-k"], device, spec.preprocessing
-        )
+    named = dict(zip(titles, first.values(), strict=True))
+    look = explorer.widget(
+        net, named, maps, chapter.device, spec.preprocessing
     )
-else:
+    display(look)
+
+# %% tags=["remove-input"]
+if not explorer.live():
+    layers = {m.layer: m for m in reversed(maps)}  # the first of each
+    chosen = [m for m in maps if layers[m.layer] == m][:8]
     looks = {
-        m: [
-            explorer.look(net, data.read(p), m, device, spec.preprocessing)
+        str(m): [
+            explorer.look(
+                net, data.read(p), m, chapter.device, spec.preprocessing
+            )
             for p in first.values()
         ]
         for m in chosen
     }
     figures.show(
         figures.collage(
-            {str(m): explorer.rows(own) for m, own in looks.items()},
-            {
-                str(m): [[look.words() for look in own]] * 3
-                for m, own in looks.items()
-            },
-            {str(m): ["picture", "relevance", "patch"] for m in looks},
-            columns,
-            "One fake of each generator: the picture, the relevance for one feature map's largest response "
-            "in it, and the patch. The menu chooses the map, the first of its layer by omega.",
+            *panels.looks(looks),
+            titles,
+            "One fake of each generator: the picture, the relevance for one "
+            "feature map's largest response in it, and the patch. The menu "
+            "chooses the map, the first of its layer by omega.",
         )
     )
 

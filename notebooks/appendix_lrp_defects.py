@@ -9,7 +9,7 @@
 # %% tags=["parameters", "remove-input"]
 detectors_shown = ["resnet50-miniature", "efb0-miniature"]
 seeds = [0, 1, 2]  # the first is explained; the last lends its gates
-per_label = 24  # validation pictures per label, few because everything here is in double precision
+per_label = 24  # validation pictures; few, as all is in double precision
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
@@ -17,62 +17,30 @@ build = ""  # where the results are; "": the project's build folder
 import copy
 
 import numpy as np
-import pandas as pd
 import torch
-from IPython.display import display
 
 from tff_core import detectors, lrp
 from tff_core.book.chapter import Chapter, say
 from tff_core.claims.texts import defects as texts
 from tff_core.features import ffrs
 
-own = {"seeds": seeds, "device": device, "build": build}
-chapters = {name: Chapter(name, **own) for name in detectors_shown}
-specs = {name: one.spec for name, one in chapters.items()}
-models, pictures = {}, {}
-for name, one in chapters.items():
-    trained = one.trained()
-    models[name] = trained.model
-    for label, number in (("fake", 1), ("real", 0)):
-        chosen = one.validation(label=number, first=per_label)
-        pictures[name, label] = one.batches(chosen, 8)
-    shown = [pictures[name, label] for label in ("fake", "real")]
-    fake, real = (detectors.logits(trained.model, own) > 0 for own in shown)
-    if not fake.any() or real.all():
-        # a hardly trained detector calls every picture by one label:
-        # then 0.5 is its calibrated threshold
-        linear = torch.nn.Linear
-        layers = [m for m in trained.model.modules() if isinstance(m, linear)]
-        layers[-1].bias.data -= trained.threshold
-
-
-# %% tags=["remove-input"]
-def omega(model, name, label, **options):
-    """In double precision: what differs is the method, not the rounding."""
-    net = lrp.canonize(model, **options)
-    net = net.to(device="cpu", dtype=torch.float64)
-    batches = [x.cpu().double() for x, *_ in pictures[name, label]]
-    return ffrs.ff_rs(net, batches, label=label, confidence=0.5)
-
-
-def distance(a, b, k):
-    """Relative L1 distance of two omegas, and how many top k they share."""
-    x, y = (np.concatenate(list(o.values.values())) for o in (a, b))
-    shared = len(set(a.top(k)) & set(b.top(k)))
-    return np.abs(x - y).sum() / np.abs(y).sum(), shared
-
-
-def compare(theirs, right):
-    """Omegas of the code and corrected ones, by network, as a table."""
-    found = []
-    for name, code in theirs.items():
-        k = specs[name].k
-        far, shared = distance(code, right[name], k)
-        found.append((specs[name].title, far, f"{shared} of {k}"))
-    heads = ["network", "L1 distance of omega", "top-k shared"]
-    table = pd.DataFrame(found, columns=heads).style.hide(axis="index")
-    return table.format({"L1 distance of omega": "{:.2g}"})
-
+LABELS = {"fake": 1, "real": 0}
+chapters, models, pictures = {}, {}, {}
+for name in detectors_shown:
+    chapter = Chapter(name, seeds=seeds, device=device, build=build)
+    chapters[name], models[name] = chapter, chapter.trained().model
+    called = {}
+    for label, number in LABELS.items():
+        some = chapter.validation(label=number, first=per_label)
+        pictures[name, label] = chapter.batches(some, 8)
+        found = detectors.logits(models[name], pictures[name, label])
+        called[label] = found > 0
+    if not called["fake"].any() or called["real"].all():
+        # a hardly trained detector calls all pictures by one label: then
+        # probability 0.5 is put where its calibrated threshold is
+        every = models[name].modules()
+        linear = [m for m in every if isinstance(m, torch.nn.Linear)]
+        linear[-1].bias.data -= chapter.trained().threshold
 
 # %% [markdown]
 # ## 1. The folded batch normalisation still runs
@@ -88,22 +56,46 @@ def compare(theirs, right):
 # With PyTorch's $\epsilon = 10^{-5}$ in ResNet-50 that is a factor 0.999995; with the $10^{-3}$ of
 # EfficientNet, 0.9995 in each of 49 layers: the network that is explained is no longer the detector.
 
-# %%
-exact = {name: omega(model, name, "fake") for name, model in models.items()}
-code = {
-    name: omega(model, name, "fake", reference=True)
-    for name, model in models.items()
-}
-compare(code, exact)
+# Omega, then, of the corrected and of the published code, in double precision, so that only the method
+# differs; and how far two omegas lie apart.
+
 
 # %%
+def omega(model, name, label, **options):
+    """Omega of a model over the validation pictures of one label."""
+    net = lrp.canonize(model, **options).to(device="cpu", dtype=torch.float64)
+    batches = [x.cpu().double() for x, *_ in pictures[name, label]]
+    return ffrs.ff_rs(net, batches, label=label, confidence=0.5)
+
+
+def distance(name, a, b):
+    """Relative L1 distance, how many of their top k they share, and k."""
+    k = chapters[name].k
+    x, y = (np.concatenate(list(o.values.values())) for o in (a, b))
+    shared = len(set(a.top(k)) & set(b.top(k)))
+    return np.abs(x - y).sum() / np.abs(y).sum(), shared, k
+
+
+title = {name: chapter.spec.title for name, chapter in chapters.items()}
+exact = {name: omega(models[name], name, "fake") for name in models}
+code = {
+    name: omega(models[name], name, "fake", reference=True) for name in models
+}
+
+# %% tags=["remove-input"]
 shifts = {}
 for name, model in models.items():
     nets = (lrp.canonize(model, reference=r) for r in (False, True))
-    fakes = pictures[name, "fake"]
-    right, theirs = (detectors.logits(net, fakes) for net in nets)
-    shifts[specs[name].title] = float(abs(theirs - right).max())
-say(texts.logits(shifts))
+    right, theirs = (
+        detectors.logits(net, pictures[name, "fake"]) for net in nets
+    )
+    shifts[title[name]] = float(abs(theirs - right).max())
+say(
+    texts.distances(
+        [(title[m], *distance(m, code[m], exact[m])) for m in models]
+    ),
+    texts.logits(shifts),
+)
 
 # %% [markdown]
 # **What it means.** A blemish: a factor so near to 1 leaves hardly a trace, and less of one in ResNet-50,
@@ -126,38 +118,36 @@ say(texts.logits(shifts))
 # they could be.
 
 # %%
-real = {name: omega(model, name, "real") for name, model in models.items()}
+real = {name: omega(models[name], name, "real") for name in models}
 real_code = {
-    name: omega(model, name, "real", reference=True)
-    for name, model in models.items()
+    name: omega(models[name], name, "real", reference=True) for name in models
 }
-compare(real_code, real)
+
+# %% tags=["remove-input"]
+say(
+    texts.distances(
+        [(title[m], *distance(m, real_code[m], real[m])) for m in models]
+    )
+)
 
 # %% [markdown]
 # A layer that all relevance must pass shows it best: the first. If relevance starts at a positive total, at
 # least half of it is positive there (as long as convolutions conserve relevance, and only the bias of the
 # last layer takes a share).
 
-
-# %%
-def first(omegas, name):
-    """Sum of omega over the first convolution."""
-    return sum(next(iter(omegas[name].values.values())))
-
-
-rows = [
-    (specs[name].title, label, first(theirs, name), first(right, name))
-    for label, theirs, right in (
-        ("fakes", code, exact),
-        ("reals", real_code, real),
+# %% tags=["remove-input"]
+say(
+    texts.sums(
+        [
+            (title[m], label, *(o[m].values[first].sum() for o in pair))
+            for label, pair in (
+                ("fakes", (code, exact)),
+                ("reals", (real_code, real)),
+            )
+            for m in models
+            for first in list(exact[m].values)[:1]
+        ]
     )
-    for name in models
-]
-heads = ["network", "omega of", "code", "corrected"]
-table = pd.DataFrame(rows, columns=heads).style.hide(axis="index")
-table.format({"code": "{:.3f}", "corrected": "{:.3f}"}).set_caption(
-    "Sum of omega over the first convolution: "
-    "the share of relevance that is positive."
 )
 
 # %% [markdown]
@@ -181,43 +171,43 @@ table.format({"code": "{:.3f}", "corrected": "{:.3f}"}).set_caption(
 # are on the machine. The paper's detectors started from ImageNet's
 # weights, so theirs may be nearer to the gates that replaced them, or, after long training, farther.
 
-# %%
-named = [name for name in models if specs[name].arch == "efb0"]
-efficient = named[0] if named else None
-other = None
-if efficient is None:
-    say(texts.NO_NETWORK)
-elif len(seeds) > 1 and not specs[efficient].external:
+# %% tags=["remove-input"]
+archs = {name: chapter.spec.arch for name, chapter in chapters.items()}
+efficient = next((m for m in models if archs[m] == "efb0"), None)
+other, lender = None, "" if efficient else "none"
+if efficient and len(seeds) > 1 and not chapters[efficient].spec.external:
+    lender = "seed"
     other = chapters[efficient].trained(seeds[-1]).model.state_dict()
-else:
+elif efficient:
     try:
-        lender = detectors.imagenet("efb0").to(chapters[efficient].device)
-        other = lender.state_dict()
-        say(texts.IMAGENET)
+        other = detectors.imagenet("efb0").state_dict()
+        lender = "imagenet"
     except FileNotFoundError:
-        say(texts.NO_GATES)
+        pass
+say(texts.gates(lender))
 
 # %%
+mixed = {}
 if other:
     hybrid = copy.deepcopy(models[efficient])
     gates = {key: value for key, value in other.items() if "_se_" in key}
     hybrid.load_state_dict(hybrid.state_dict() | gates)
 
     fakes = pictures[efficient, "fake"]
-    both = (models[efficient], hybrid)
-    own, foreign = (detectors.logits(model, fakes) for model in both)
-    called = int((own > 0).sum()), int((foreign > 0).sum())
-    apart = float(abs(own - foreign).mean())
-    correlation = float(np.corrcoef(own, foreign)[0, 1])
-    say(texts.gates(len(gates), len(own), called, apart, correlation))
+    own, foreign = (
+        detectors.logits(m, fakes) for m in (models[efficient], hybrid)
+    )
+    if bool((foreign > 0).any()):
+        mixed[efficient] = omega(hybrid, efficient, "fake")
 
-# %%
-mixed = {}
-if other and bool((foreign > 0).any()):
-    mixed[efficient] = omega(hybrid, efficient, "fake")
-    display(compare(mixed, exact))
-elif other:
-    say(texts.BLIND)
+# %% tags=["remove-input"]
+if other:
+    correlation = float(np.corrcoef(own, foreign)[0, 1])
+    far = [(title[m], *distance(m, mixed[m], exact[m])) for m in mixed]
+    say(
+        texts.exchanged(len(gates), own, foreign, correlation),
+        texts.distances(far) if far else "",
+    )
 
 # %% [markdown]
 # **What it means.** The published omega of EfficientNet-B0 describes a network that nobody trained. How far
@@ -233,21 +223,20 @@ elif other:
 # maps stay among them.
 
 # %% tags=["remove-input"]
-rows = [
-    (
-        defect,
-        specs[name].title,
-        *distance(theirs[name], right[name], specs[name].k),
-        specs[name].k,
+defects = {
+    "1, folding, fakes": (code, exact),
+    "2, sign, reals": (real_code, real),
+    "3, gates, fakes": (mixed, exact),
+}
+say(
+    texts.side_by_side(
+        [
+            (defect, title[m], *distance(m, theirs[m], right[m]))
+            for defect, (theirs, right) in defects.items()
+            for m in theirs
+        ]
     )
-    for defect, theirs, right in (
-        ("1, folding, fakes", code, exact),
-        ("2, sign, reals", real_code, real),
-        ("3, gates, fakes", mixed, exact),
-    )
-    for name in theirs
-]
-say(texts.table(rows))
+)
 
 # %% [markdown]
 # ## And how this engine is kept right

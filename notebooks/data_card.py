@@ -10,42 +10,33 @@
 # **It is a toy.** This page says what is in it, what is not, and what follows for every number in the book.
 
 # %% tags=["parameters", "remove-input"]
-dataset = "miniature"  # the cells about it are left out where the book has other pictures
+dataset = "miniature"  # where it is another, the cells about it are left out
 generators = [
-    "progan",
-    "stylegan2",
-    "stylegan",
-    "biggan",
-    "cyclegan",
-    "stargan",
+    "progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan",
     "gaugan",
-]
+]  # fmt: skip
 n = None  # pictures per label behind the statistics; None: all
 columns = 8  # pictures in a row of the sample grids
 build = ""  # where the pictures are; "": the project's build folder
 
 # %% tags=["remove-input"]
-import numpy as np
-import pandas as pd
-
 from tff_core import figures
+from tff_core.book import data_card
 from tff_core.book.chapter import say
-from tff_core.claims.texts import data_card as texts
-from tff_core.features import pixels
+from tff_core.claims.texts import pictures as texts
 from tff_core.miniature import card
 from tff_core.pictures import audit, data
 from tff_core.store.results import Store
 
 store = Store(build or None)
+test = {g: store.data(dataset, "test", g) for g in generators}
+title = {g: figures.generator_name(g) for g in generators}
 
 
-def images(part, generator, **which):
-    return data.scan(store.data(dataset, part, generator)).where(**which)
-
-
-def arrays(chosen):
-    """Pictures as uint8 (N, H, W, 3)."""
-    return data.load(chosen).permute(0, 2, 3, 1).numpy()
+def arrays(generator, count, **which):
+    """Test pictures as uint8 (N, H, W, 3)."""
+    some = data.scan(test[generator]).where(first=count or None, **which)
+    return data.load(some).permute(0, 2, 3, 1).numpy()
 
 
 # %% [markdown] tags=["only-if:dataset!=miniature"]
@@ -55,18 +46,11 @@ def arrays(chosen):
 # generators are those of the folders.
 
 # %% tags=["remove-input", "only-if:dataset!=miniature"]
-SAMPLE = 200  # pictures per label and folder whose files are looked at
-places = [("test", g) for g in generators]
-places += [(part, "progan") for part in ("train", "val")]
-there = [p for p in places if store.data(dataset, *p).is_dir()]
-counts, tables = [], []
-for part, generator in there:
-    found = images(part, generator)
-    where = {"generator": generator, "part": part}
-    facts = audit.sampled(found, SAMPLE)
-    counts.append(audit.summary(found, facts) | where)
-    tables.append(audit.separation(facts).assign(**where))
-say(texts.folders(pd.DataFrame(counts), SAMPLE))
+places = [(f"{title[g]}, test", test[g]) for g in generators]
+for part in ("train", "val"):
+    places.append((f"ProGAN, {part}", store.data(dataset, part, "progan")))
+rows, separation = data_card.folders(places)
+say(texts.folders(rows, data_card.SAMPLE))
 
 # %% [markdown] tags=["only-if:dataset!=miniature"]
 # ## What gives them away without a network
@@ -76,7 +60,7 @@ say(texts.folders(pd.DataFrame(counts), SAMPLE))
 # two: 0.5 tells nothing, 1 tells all. `tff check` says more.
 
 # %% tags=["remove-input", "only-if:dataset!=miniature"]
-say(texts.separation(pd.concat(tables), audit.LIMIT))
+say(texts.separation(separation, audit.LIMIT))
 
 # %% [markdown] tags=["only-if:dataset!=miniature"]
 # ## Examples
@@ -85,25 +69,10 @@ say(texts.separation(pd.concat(tables), audit.LIMIT))
 # size.
 
 # %% tags=["remove-input", "only-if:dataset!=miniature"]
-for generator in generators:
-    found = images("test", generator, first=columns)
-    shown = [
-        pixels.middle(picture, 128).permute(1, 2, 0).numpy()
-        for picture in data.load(found, middle=True)
-    ]
-    rows = {
-        word: np.stack(
-            [
-                p
-                for p, own in zip(shown, found.labels, strict=True)
-                if own == label
-            ]
-        )
-        for label, word in enumerate(("real", "fake"))
-    }
-    name = figures.generator_name(generator)
-    text = f"{name}: reals beside fakes, test part."
-    figures.show(figures.pictures(rows, text=text))
+for g in generators:
+    shown = data_card.beside(data.scan(test[g]).where(first=columns))
+    text = f"{title[g]}: reals beside fakes, test part."
+    figures.show(figures.pictures(shown, text=text))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Reals: drawn scenes, photographed by a simulated camera
@@ -116,16 +85,14 @@ for generator in generators:
 # origin that a generator has to imitate.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
-rows = {
-    name: arrays(images("test", "progan", label=0, group=name, first=columns))
-    for name in images("test", "progan").classes
-}
+classes = data.scan(store.data(dataset, "test", "progan")).classes
+shown = {c: arrays("progan", columns, label=0, group=c) for c in classes}
 text = (
     "Reals of the four classes. Colours vary from none to strong on purpose: "
-    "a detector that has never seen a gray real would call every gray "
-    "picture odd, and a test with gray pictures would then say nothing."
+    "a detector that has never seen a gray real would call every gray picture "
+    "odd, and a test with gray pictures would then say nothing."
 )
-figures.show(figures.pictures(rows, text=text))
+figures.show(figures.pictures(shown, text=text))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Fakes: seven small convolutional generators
@@ -148,26 +115,17 @@ figures.show(figures.pictures(rows, text=text))
 # figures say "ProGAN", read "a small network that upsamples as ProGAN does".**
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
-for generator in generators:
-    rows = {
-        name: arrays(images("test", generator, label=label, first=columns))
-        for label, name in enumerate(("real", "fake"))
-    }
-    name = figures.generator_name(generator)
-    text = f"{name}: reals beside fakes, test part."
-    figures.show(figures.pictures(rows, text=text))
+for g in generators:
+    real, fake = (arrays(g, columns, label=label) for label in (0, 1))
+    text = f"{title[g]}: reals beside fakes, test part."
+    figures.show(figures.pictures({"real": real, "fake": fake}, text=text))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # Each folder has scenes of its own: reals and fakes are of the same kinds but never of the same scene, and
 # no scene stands in two of the parts *train*, *val* and *test*.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
-places = [
-    (part, g)
-    for part in data.PARTS
-    for g in (generators if part == "test" else ["progan"])
-]
-say(texts.parts(card.parts({p: store.data(dataset, *p) for p in places})))
+say(texts.sampled(data_card.sampled(store, dataset, generators)))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## How they were made
@@ -180,11 +138,11 @@ say(texts.parts(card.parts({p: store.data(dataset, *p) for p in places})))
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 models = card.models()
-shown = models[models["generator"].isin(generators)]
-say(texts.models(shown, len(models), models["kilobytes"].sum()))
+models = models[models["generator"].isin(generators)]
+say(texts.models(models))
 
-# %% tags=["hide-cell", "only-if:dataset=miniature"]
-print("\n".join(shown["command"]))
+# %% tags=["remove-input", "hide-output", "only-if:dataset=miniature"]
+print("\n".join(models["command"]))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## What gives them away without a network
@@ -194,14 +152,10 @@ print("\n".join(shown["command"]))
 # value: 50 % tells nothing, 0 % and 100 % tell all.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
-pairs = {
-    g: [
-        arrays(images("test", g, label=label, first=n or None))
-        for label in (0, 1)
-    ]
-    for g in generators
+reals_and_fakes = {
+    g: (arrays(g, n, label=0), arrays(g, n, label=1)) for g in generators
 }
-say(texts.statistics(card.compare(pairs), generators))
+say(texts.statistics(card.compare(reals_and_fakes)))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # Small generators err in fine colour: their three output channels are not as tightly tied to one another as

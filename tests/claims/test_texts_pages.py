@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from tff_core.claims import verdicts
-from tff_core.claims.texts import atlas, data_card, defects, generator
+from tff_core.claims.texts import atlas, generator
 from tff_core.claims.texts import verdicts as texts
-from tff_core.miniature import card
-from tff_core.pictures import audit, data
 
 CLAIMS = verdicts.CLAIMS
 TITLES = {"one": "ResNet-50", "two": "VGG-11"}
@@ -147,56 +140,3 @@ def test_the_legend_of_the_atlas_counts_what_is_behind_a_card() -> None:
     text = atlas.legend("VGG", 0, 10, 2, 100, 70, 40, (6, 12))
     assert "the 2 strongest of 100 fakes" in text and "each of 70 fakes" in text
     assert "over the 40 validation fakes" in text and "12 fakes and 6 reals of the test part" in text
-
-
-def test_folders_from_elsewhere_are_described(tmp_path: Path) -> None:
-    for label, name in enumerate(data.LABELS):
-        (tmp_path / name).mkdir()
-        for i in range(3):
-            picture = Image.fromarray(np.full((8, 6 + label, 3), 40 * i, dtype=np.uint8))
-            picture.save(tmp_path / name / f"{i}.png")
-    (tmp_path / data.LABELS[0] / "3.png").write_bytes(b"no picture")
-    images = data.scan(tmp_path)
-    found = audit.summary(images, audit.sampled(images, 10))
-    assert (found["reals"], found["fakes"], found["classes"], found["unreadable"]) == (4, 3, 0, 1)
-    assert found["sizes"] == "6x8 to 7x8" and found["formats"] == "PNG"
-    assert len(audit.sampled(images, 2)) == 4
-    text = data_card.folders(pd.DataFrame([found | {"generator": "gaugan", "part": "test"}]), 10)
-    assert "| GauGAN, test | 4 | 3 | none | 6x8 to 7x8 | PNG | 0 | 1 |" in text
-    assert "of the first 10 pictures per label" in text
-
-
-def test_what_gives_pictures_away() -> None:
-    row: dict[str, Any] = {"property": "width", "auc": 0.9, "chance": 0.6, "real": "8", "fake": "9"}
-    table = pd.DataFrame([row | {"generator": "gaugan", "part": "val"}])
-    assert "| GauGAN, val | width | 0.90 | 0.60 | 8 | 9 |" in data_card.separation(table, 0.75)
-    assert data_card.separation(table, 0.95) == (
-        "No property of the files separates reals from fakes with an AUC above 0.95."
-    )
-
-
-def test_the_miniature_in_tables(tmp_path: Path) -> None:
-    manifest = {"counts": {"real": 5, "fake": 4}, "config": {"weights": ["a", "b"]}}
-    (tmp_path / data.MANIFEST).write_text(json.dumps(manifest))
-    rows = card.parts({("test", "gaugan"): tmp_path, ("val", "progan"): tmp_path / "none"})
-    assert data_card.parts(rows).splitlines()[2:] == ["| test | GauGAN | 5 | 4 | 2 |"]
-    models = card.models().head(1)
-    text = data_card.models(models, 7, 1500.0)
-    assert text.endswith("7 files, 1.5 MB in all.") and f"{models['parameters'].iloc[0]:,}" in text
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 8, 8, 3), dtype=np.uint8)
-    table = card.compare({"gaugan": (pictures[0], pictures[1])})
-    text = data_card.statistics(table, ["gaugan"])
-    assert text.count("\n| GauGAN |") == 1 and "n = 4 fakes and 4 reals per generator" in text
-    assert "luma detail: GauGAN " in text
-
-
-def test_a_defect_changes_the_ranking_below_nine_tenths() -> None:
-    text = defects.table([("1", "VGG", 0.5, 9, 10), ("2", "VGG", 1e-5, 8, 10)])
-    assert text.splitlines()[2:] == [
-        "| 1 | VGG | 0.5 | 9 of 10 | kept |",
-        "| 2 | VGG | 1e-05 | 8 of 10 | changed |",
-    ]
-    assert defects.logits({"A": 0.001, "B": 0.25}) == "Largest change of a logit: A: 0.001, B: 0.25."
-    assert "Of 8 fakes the detector calls 7 fake, the hybrid 2; its logits differ by 1.5" in (
-        defects.gates(49, 8, (7, 2), 1.5, 0.25)
-    )

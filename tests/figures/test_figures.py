@@ -367,3 +367,43 @@ def test_pictures_go_on_in_the_next_line() -> None:
 def test_bad_input_is_told_in_one_sentence(draw: Callable[[], go.Figure], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         draw()
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_captions_speak_of_seeds_only_where_there_are_several(seeds: int) -> None:
+    contrast = pd.DataFrame(
+        {
+            "generator": "gaugan", "seed": seed, "contrast": "top-k - matched-k", "delta_ap": -0.1,
+            "low": -0.2, "high": 0.0, "n_draws": 5, "n_real": 8, "n_fake": 8,
+        }
+        for seed in (*map(str, range(seeds)), "all")
+    )  # fmt: skip
+    shares = pd.DataFrame(
+        {
+            "generator": "gaugan", "seed": seed, "method": "lrp", "model": model, "value": 0.9, "low": 0.8,
+            "high": 1.0, "n": 8,
+        }
+        for seed in (*map(str, range(seeds)), "all")
+        for model in ("detector", "detector - classifier")
+    )  # fmt: skip
+    summary = pd.DataFrame(
+        {
+            "generator": ["gaugan"],
+            "condition": ["top-k"],
+            "acc_real": [0.9],
+            "acc_fake": [0.5],
+            "seeds": [seeds],
+        }
+    )
+    chroma = pd.DataFrame(
+        {"generator": ["gaugan"], "group": ["top-k"], "value": [1], "low": [0], "high": [2], "n_maps": [7]}
+    )
+    history = pd.DataFrame({"seed": range(seeds), "step": 1, "loss": 0.5})
+    sources = pd.DataFrame({"generator": ["gaugan"], "source": ["x"], "acc_real": [0.9], "acc_fake": [0.5]})
+    drawn = [
+        figures.forest(contrast), figures.object_shares(shares), figures.share_differences(shares),
+        figures.accuracies(summary), figures.patch_chroma(chroma, seeds),
+        figures.training_curves(history, {"loss": "loss"}), figures.thresholds(sources, seeds),
+    ]  # fmt: skip
+    for figure in drawn:
+        assert ("seeds" in figures.caption(figure)) == (seeds > 1), figures.caption(figure)

@@ -21,6 +21,7 @@ SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 CHAPTERS = [path for path in SOURCES if re.match(r"0[1-9]_", path.name)]
 REQUIRED = {"detector", "seeds", "n", "device", "build"}
 POSSIBLE = {"k", "classifier", "robust", "robust_seeds"}
+COLUMNS, LINES = 79, 300
 KNOWN = sys.stdlib_module_names | {"IPython", "numpy", "pandas", "torch", "plotly", "tff_core"}
 
 
@@ -106,6 +107,35 @@ def test_cells_are_short(path: Path) -> None:
     for cell in code(read(path)):
         hidden = {"hide-input", "hide-cell"} & set(cell.metadata.get("tags", []))
         assert len(cell.source.splitlines()) <= (60 if hidden else 30), cell.source.splitlines()[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_is_read_in_one_sitting_and_its_code_fits_on_a_page(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
+    wide = [line for cell in code(read(path)) for line in cell.source.splitlines() if len(line) > COLUMNS]
+    assert not wide, "a page would cut these lines off; `make lint` breaks all but comments and texts"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_page_opens_with_folded_code(path: Path) -> None:
+    cells = read(path).cells
+    idea = next(i for i, cell in enumerate(cells) if re.search(r"^## ", cell.source, re.MULTILINE))
+    opening = [cell for cell in cells[:idea] if cell.cell_type == "code"]
+    # neither its parameters, which its foot lists, nor what it loads
+    assert all("remove-input" in cell.metadata.get("tags", []) for cell in opening)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_code_that_only_shows_is_not_on_the_page(path: Path) -> None:
+    for cell in code(read(path)):
+        statements = ast.parse(cell.source).body
+        called = {ast.unparse(s.value.func) for s in statements if _is_call(s)}  # type: ignore[attr-defined]
+        if statements and all(map(_is_call, statements)) and called <= {"say", "figures.show"}:
+            assert "remove-input" in cell.metadata.get("tags", []), cell.source
+
+
+def _is_call(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

@@ -209,9 +209,8 @@ def dots(
     name, colour, symbol = CONDITIONS[condition]
     hover = "%{text}, " + name + ": AP %{x:.1f} %"
     if bars:
-        hover += (
-            " [%{customdata[0]:.1f}, %{customdata[1]:.1f}]<br>%{customdata[2]} seeds, %{customdata[3]} draws"
-        )
+        hover += " [%{customdata[0]:.1f}, %{customdata[1]:.1f}]"
+        hover += "<br>seeds: %{customdata[2]}, draws: %{customdata[3]}"
     figure.add_scatter(
         x=100 * rows["ap"],
         y=y,

@@ -69,7 +69,8 @@ def training_curves(history: pd.DataFrame, measures: Mapping[str, str]) -> go.Fi
         for column, title in present.items()
         for seed, row in last.iterrows()
     )
-    text = f"Training of the detector, one line per seed ({history['seed'].nunique()} in all)."
+    count = history["seed"].nunique()
+    text = "Training of the detector" + (f", one line for each of its {count} seeds." if count > 1 else ".")
     return finish(figure, 400, text, f"Training curves. {described}.", menu=True)
 
 
@@ -130,7 +131,7 @@ def transfer(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figur
     return finish(figure, 480, text, f"AP in percent per generator: {described}.")
 
 
-def thresholds(table: pd.DataFrame) -> go.Figure:
+def thresholds(table: pd.DataFrame, seeds: int = 1) -> go.Figure:
     """Real and fake accuracy of the whole detector under each way of setting its threshold.
 
     ``table`` has ``generator``, ``source`` (how the threshold was set, any wording), ``acc_real`` and
@@ -172,7 +173,8 @@ def thresholds(table: pd.DataFrame) -> go.Figure:
         f"{generator_name(r.generator)}, {r.source}: real {100 * r.acc_real:.0f}, fake {100 * r.acc_fake:.0f}"
         for r in records(table)
     )
-    text = "The same scores cut at different thresholds: reals and fakes called right, mean over seeds."
+    text = "The same scores cut at different thresholds: reals and fakes called right"
+    text += ", mean over seeds." if seeds > 1 else "."
     return finish(figure, 560, text, f"Accuracies in percent. {described}.")
 
 

@@ -178,11 +178,12 @@ _CHROMA = {
 }
 
 
-def patch_chroma(table: pd.DataFrame) -> go.Figure:
+def patch_chroma(table: pd.DataFrame, seeds: int = 1) -> go.Figure:
     """How colourful patches are beside their controls, by generator; a switch shows the differences.
 
     ``table`` has rows ``generator, group, value, low, high, n_maps``, one for each generator and group, where
-    a group is one of `tff_core.features.patches.chroma_table`; a missing number is left out.
+    a group is one of `tff_core.features.patches.chroma_table`; a missing number is left out. ``seeds``: how
+    many detector seeds are behind each number.
     """
     unknown = set(table["group"]) - set(_CHROMA)
     if unknown or table.empty:
@@ -221,9 +222,14 @@ def patch_chroma(table: pd.DataFrame) -> go.Figure:
     tops = table[table["group"] == "top-k"].set_index("generator")["value"]
     described = "; ".join(f"{generator_name(g)} {tops[g]:.2f}" for g in generators if tops.notna().get(g))
     text = (
-        "How colourful the patches are: mean chroma inside a patch over that of its picture (dotted: as its "
-        "picture), mean over maps and detector seeds, with 95 % intervals over both. The switch shows the "
-        "differences (dotted: none)."
+        "How colourful the patches are: the chroma inside a patch divided by that of its picture (dotted: "
+        "equal), "
+        + (
+            "mean over maps and detector seeds, with 95 % intervals over both."
+            if seeds > 1
+            else "mean over maps, with 95 % intervals over maps."
+        )
+        + " The switch shows the differences (dotted: none)."
     )
     return finish(
         figure, 150 + 62 * len(generators), text, f"Chroma ratio of patches of the top-k. {described}.", True

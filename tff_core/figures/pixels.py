@@ -20,6 +20,7 @@ from tff_core.figures.base import (
     offset_of,
     records,
     row_of,
+    several_seeds,
     span_text,
 )
 
@@ -74,10 +75,12 @@ def object_shares(table: pd.DataFrame) -> go.Figure:
     described = "; ".join(
         f"{METHODS.get(r.method, r.method)}, {_MODELS[r.model][0]}: {r.value:.2f}" for r in records(mean)
     )
+    several = several_seeds(table[table["model"] == "detector"])
     text = (
         "Share of the positive relevance that lies on objects, divided by their share of the area: 1 "
-        "(dotted) is an explanation that knows nothing of them. Bars: 95 % intervals over pictures and "
-        "seeds; small dots: single seeds. The buttons choose the method."
+        "(dotted) is an explanation that knows nothing of them. Bars: 95 % intervals over pictures"
+        + (" and seeds; small dots: single seeds." if several else ".")
+        + " The buttons choose the method."
     )
     alternative = f"Mean over generators of relevance on objects over their area. {described or 'No number'}."
     return finish(figure, 150 + 70 * max(1, len(generators)), text, alternative, menu=True)
@@ -89,6 +92,7 @@ def share_differences(table: pd.DataFrame) -> go.Figure:
     ``table`` as for `object_shares`, with rows whose ``model`` is "detector - classifier".
     """
     rows = table[(table["model"] == _CONTRAST) & table["low"].notna()]
+    detector = table[table["model"] == "detector"]
     generators = in_order(rows["generator"])
     methods = [m for m in METHODS if m in set(rows["method"])]
     figure = go.Figure()
@@ -107,7 +111,8 @@ def share_differences(table: pd.DataFrame) -> go.Figure:
     n = f"{span_text(rows['n'])} pictures per generator." if len(rows) else "No picture has a segmentation."
     text = (
         "The same quotient, detector minus classifier, on the same pictures, with 95 % intervals over "
-        f"pictures and detector seeds. Left of the dotted line the detector looks at objects less. {n}"
+        f"pictures{' and detector seeds' if several_seeds(detector) else ''}. Left of the dotted line the "
+        f"detector looks at objects less. {n}"
     )
     return finish(
         figure, 130 + 52 * max(1, len(generators)), text, f"Detector minus classifier. {described or 'None'}."

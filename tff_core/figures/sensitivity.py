@@ -27,6 +27,7 @@ from tff_core.figures.base import (
     offset_of,
     records,
     row_of,
+    several_seeds,
 )
 
 
@@ -139,9 +140,10 @@ def accuracies(summary: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.F
         )
     figure.update_xaxes(title="reals called real, %", range=[-4, 104])
     figure.update_yaxes(title="fakes called fake, %", range=[-13, 112], tickvals=[0, 20, 40, 60, 80, 100])
+    several = "seeds" in summary and bool(summary["seeds"].max() > 1)
     text = (
         "Real and fake accuracy together, at the whole detector's threshold; one point per generator and "
-        f"condition, mean over seeds and draws. {counts_text(summary)}"
+        f"condition, mean over {'seeds and ' * several}draws. {counts_text(summary)}"
     )
     described = "; ".join(
         f"{CONDITIONS[str(c)][0]}: real {100 * t['acc_real'].mean():.0f} %, "
@@ -190,7 +192,7 @@ def forest(contrast: pd.DataFrame) -> go.Figure:
             x=100 * pooled["delta_ap"],
             y=[row_of(generators, g) + 0.15 for g in pooled["generator"]],
             mode="markers",
-            name="all seeds",
+            name="mean of the seeds" if several_seeds(table) else "the detector",
             marker={"size": 11, "color": FAKE, "symbol": "diamond"},
             error_x=error_bars(pooled, "delta_ap", thickness=2.2),
             visible=kind == kinds[0],
@@ -223,7 +225,8 @@ def forest(contrast: pd.DataFrame) -> go.Figure:
     pooled = table[(table["seed"] == "all") & (table["contrast"] == kinds[0])]
     text = (
         "What dropping the top-k does beyond the comparison: difference of AP with its 95 % bootstrap "
-        f"interval over pictures and draws. {counts_text(table)} Left of zero: the top-k matter more. "
+        f"interval over pictures{', draws and seeds' if several_seeds(table) else ' and draws'}. "
+        f"{counts_text(table)} Left of zero: the top-k matter more. "
         "The menu changes the comparison."
     )
     described = "; ".join(

@@ -269,30 +269,6 @@ def facts(path: Path) -> dict[str, Any]:
     return row
 
 
-def sampled(images: data.ImageSet, n: int) -> pd.DataFrame:
-    """`facts` of the first ``n`` pictures of each label, spread over the classes, with their ``label``."""
-    some = images.where(first=n)
-    return pd.DataFrame([facts(path) for path in some.paths]).assign(label=some.labels)
-
-
-def summary(images: data.ImageSet, sample: pd.DataFrame) -> dict[str, Any]:
-    """A folder in numbers: reals, fakes, classes, sizes, formats, stray (other files), unreadable.
-
-    ``sample`` has the `facts` that sizes, formats and unreadable files are of.
-    """
-    whole = sample[sample["error"] == ""]
-    sides = whole[["width", "height"]].agg(["min", "max"]) if len(whole) else pd.DataFrame()
-    return {
-        "reals": images.counts[0],
-        "fakes": images.counts[1],
-        "classes": len(images.classes),
-        "sizes": " to ".join(dict.fromkeys(f"{w:.0f}x{h:.0f}" for w, h in sides.to_numpy())),
-        "formats": ", ".join(whole["format"].value_counts().index),
-        "stray": len(images.stray),
-        "unreadable": len(sample) - len(whole),
-    }
-
-
 @lru_cache(maxsize=1)
 def _qualities() -> dict[tuple[int, ...], int]:
     """The quality that belongs to each of libjpeg's luma tables."""

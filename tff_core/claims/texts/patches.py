@@ -1,0 +1,77 @@
+"""What the chapter on LRP-max patches says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from tff_core.claims import verdicts
+from tff_core.claims.texts import base
+
+MATCHED, ANYWHERE = "top-k - matched-k", "top-k - any place"
+_GROUPS = {
+    "top-k": "top-k",
+    "matched-k": "layer-matched",
+    "any place": "any place",
+    MATCHED: "top-k minus layer-matched",
+    ANYWHERE: "top-k minus any place",
+}
+
+
+def cards(k: int, links: Sequence[str]) -> str:
+    """Where the maps that are shown can be looked up. ``links``: HTML, one for each of them."""
+    return (
+        f'Each of the top {k} has a card in the <a href="atlas.html">atlas</a>: its patches, how it responds '
+        f"to colour, what is lost without it. Those above: {', '.join(links)}."
+    )
+
+
+def chroma(
+    pooled: pd.DataFrame, seeds: Sequence[int], k: int, ranks: int, positions: int, patchless: int
+) -> str:
+    """How colourful patches are beside their controls, as a table, and what is behind its numbers.
+
+    ``pooled``: generator, group, value, low, high, n_maps over all seeds, see `patches.chroma_table`.
+    ``ranks``: patches of each map; ``positions``: how many were looked at, ``patchless`` of them had none.
+    """
+    found = {(row["generator"], row["group"]): row for row in pooled.to_dict("records")}
+    rows = []
+    for generator in dict.fromkeys(pooled["generator"]):
+        numbers = [found[generator, group] for group in _GROUPS]
+        cells = [
+            base.interval(row["value"], row["low"], row["high"], sign=" - " in group)
+            for group, row in zip(_GROUPS, numbers, strict=True)
+        ]
+        rows.append([base.names([generator]), *cells])
+    maps, partners = (int(pooled.loc[pooled["group"] == g, "n_maps"].max()) for g in ("top-k", MATCHED))
+    who = f"Means over detector seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else "One detector"
+    times = f" ({len(seeds)} times {k})" if len(seeds) > 1 else f" (of {k})"
+    return (
+        f"{base.table(['generator', *_GROUPS.values()], rows)}\n\n{who}, 95 % intervals. Top-k: up to {maps} "
+        f"maps{times}, {base.counted(ranks, 'patch', 'patches')} each; up to {partners} of them have a "
+        f"partner outside the top-k in their layer. {patchless:,} of {positions:,} positions had no patch, "
+        "because the map was not active anywhere in the picture."
+    )
+
+
+def verdict(pooled: pd.DataFrame) -> str:
+    """Whether the patches of the top-k are more colourful than both controls; ``pooled`` as for `chroma`."""
+    text = (
+        f"**More than those of other maps of their layers**: {_sentence(pooled, MATCHED)}.\n\n"
+        f"**More than any place of their pictures**: {_sentence(pooled, ANYWHERE)}."
+    )
+    return base.admonition("Verdict: the patches of the top-k are colourful", text)
+
+
+def _sentence(pooled: pd.DataFrame, group: str) -> str:
+    rows = pooled[pooled["group"] == group]
+    rows = rows[rows["low"].notna() & rows["high"].notna()]
+    if rows.empty:
+        return f"the claim is **{verdicts.UNTESTED}**: no map has a patch"
+    above, below, rest = verdicts.parted(rows)
+    word = verdicts.claim_is(verdicts.word(len(above), against=len(below), open_=len(rest)))
+    return (
+        f"the claim {word}: the whole interval lies above zero on {len(above)}{verdicts.named(above)} and "
+        f"below zero on {len(below)}{verdicts.named(below)} of {base.counted(len(rows), 'generator')}"
+    )
