@@ -35,7 +35,8 @@ chapter = Chapter(detector, generators, seeds, device=device, build=build)
 spec, seed = chapter.spec, chapter.seed
 if classifier is None:
     classifier = "" if spec.external else f"{spec.arch}-scenes"
-images = {g: chapter.test(g, first=min(n or 20, 20)) for g in generators}
+n = min(n or 20, 20)
+images = {g: chapter.test(g, first=n) for g in generators}
 
 # %% [markdown]
 # ## Two ways to a heatmap

@@ -55,9 +55,8 @@ titles = [figures.generator_name(g) for g in generators]
 # among them, from their layers.
 
 # %%
-fakes = {
-    g: chapter.test(g, label=1, first=min(n or 100, 100)) for g in generators
-}
+n = min(n or 100, 100)
+fakes = {g: chapter.test(g, label=1, first=n) for g in generators}
 groups = {
     s: {
         "top-k": chapter.omega(s).top(k),

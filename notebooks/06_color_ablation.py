@@ -17,7 +17,7 @@ generators = [
     "gaugan",
 ]
 seeds = [0, 1, 2]
-n = None  # pictures per label and generator, at most 60, so that the page takes minutes; None: all there are
+n = None  # pictures per label and generator, at most 60; None: all
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 

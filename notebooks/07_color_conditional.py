@@ -17,9 +17,9 @@ generators = [
     "stargan",
     "gaugan",
 ]
-k = None  # how many feature maps count as top; None: the paper's number for this network
+k = None  # how many maps count as top; None: the paper's number
 seeds = [0, 1, 2]
-n = None  # fakes per generator, at most 100, so that the page takes minutes; None: all there are
+n = None  # fakes per generator, at most 100; None: all there are
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 

@@ -19,10 +19,10 @@ generators = [
     "stargan",
     "gaugan",
 ]
-k = None  # how many feature maps count as top; None: the paper's number for this network
+k = None  # how many maps count as top; None: the paper's number
 seeds = [0, 1, 2]  # of the universal detector
 robust_seeds = [0]  # of the twin
-n = None  # pictures per label and generator, at most 60, so that the page takes minutes; None: all there are
+n = None  # pictures per label and generator, at most 60; None: all
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 

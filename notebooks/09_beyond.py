@@ -12,9 +12,9 @@ generators = [
     "progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan",
     "gaugan",
 ]  # fmt: skip
-k = None  # how many feature maps count as top; None: the paper's number for this network
+k = None  # how many maps count as top; None: the paper's number
 seeds = [0, 1, 2]
-n = None  # pictures per label and generator; of each some are used here, so that the page takes minutes
+n = None  # pictures per label and generator, of which some are used here
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 

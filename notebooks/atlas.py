@@ -16,9 +16,9 @@ generators = [
     "stargan",
     "gaugan",
 ]
-k = None  # how many feature maps count as top; None: the paper's number for this network
+k = None  # how many maps count as top; None: the paper's number
 seeds = [0, 1, 2]  # the first one is shown
-n = None  # fakes per generator to search; at most 100 are used here, so that the page takes minutes
+n = None  # fakes per generator to search, at most 100; None: all
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 

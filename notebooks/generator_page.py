@@ -7,7 +7,7 @@
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 generator = "progan"
-k = None  # how many feature maps are dropped; None: the paper's number for this network
+k = None  # how many maps are dropped; None: the paper's number
 seeds = [0, 1, 2]
 n = None  # pictures per label; here always all that were scored
 device = "auto"  # not used here: the scores were computed beforehand
@@ -72,7 +72,7 @@ place = {path: i for i, path in enumerate(images.paths)}
 
 
 def shown(rows):
-    """Rows of pictures (N, H, W, 3), of one size: of larger ones the middle."""
+    """Rows of pictures (N, H, W, 3) of one size, large ones cut."""
     order = [i for places in rows.values() for i in places]
     loaded = data.load(images.take(order), middle=True)
     small = torch.stack([pixels.middle(one, LARGEST) for one in loaded])
