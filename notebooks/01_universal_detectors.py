@@ -190,11 +190,12 @@ say(texts.thresholds(accuracies, validation, on_test, paper))
 # ```{admonition} Solution
 # :class: dropdown
 # ~~~python
-# t = whole[(whole["generator"] == generators[-1]) & (whole["seed"] == seeds[0])]
+# t = whole[whole["generator"] == generators[-1]]
+# t = t[t["seed"] == seeds[0]]
 # t = t.sample(frac=1, random_state=0)
 # a, b = t.iloc[::2], t.iloc[1::2]
 # cut = metrics.gmean_threshold(a["label"], a["logit"])
-# metrics.accuracies(b["label"], b["logit"], cut), metrics.accuracies(a["label"], a["logit"], cut)
+# [metrics.accuracies(one["label"], one["logit"], cut) for one in (b, a)]
 # ~~~
 # The difference between the two pairs is over-fitting to the half that chose the cut. What remains against
 # the validation threshold is real: knowing the generator's scale. It is an advantage that a detector of

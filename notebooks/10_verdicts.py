@@ -52,7 +52,9 @@ archs = {name: spec.arch for name, spec in specs.items()}
 # $$
 # s_g = \begin{cases} \text{for} & l_g > b \\ \text{against} & h_g < b \\ \text{open} & \text{otherwise,}
 # \end{cases}
-# \qquad
+# $$
+#
+# $$
 # \text{verdict} = \begin{cases} \text{holds} & \text{all } s_g \text{ are \emph{for}} \\
 # \text{holds in part} & \text{at least } m \text{ are for, none against} \\
 # \text{mixed} & \text{some are for, some against} \\
