@@ -1,7 +1,11 @@
 """Training: repeatable, resumable after a kill, cached by content, and clear about what is missing."""
 
 import multiprocessing
+import os
 import random
+import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
@@ -18,6 +23,10 @@ from tff_core.detectors import training
 from tff_core.pictures import data
 from tff_core.store import results
 
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+import build
+
+HELD = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
 SETTINGS = training.Config(
     n=24, n_val=12, epochs=3, batch_size=8, learning_rate=5e-3, precision="float32", checkpoint_steps=2,
     blur=0.3, jpeg=0.3, grayscale=0.3,
@@ -327,3 +336,29 @@ def test_settings_of_the_registered_detectors() -> None:
     robust = detectors.Spec("x", "resnet50", options={"grayscale": 0.5})
     assert training.config(robust).grayscale == 0.5
     assert training.config(robust, n=7).n == 7
+
+
+@pytest.mark.slow
+def test_a_processor_with_wider_vectors_makes_the_same_detector(store: results.Store, tmp_path: Path) -> None:
+    """The book's own environment, beside one in which the kernels of oneDNN and torch could be wider."""
+    made = {}
+    for name, kernels in {
+        "book": build.vectors(),
+        "own": {},
+        "wide": {"ONEDNN_MAX_CPU_ISA": "DEFAULT"},
+    }.items():
+        variables = {key: value for key, value in os.environ.items() if key not in HELD} | kernels
+        copy = results.Store(tmp_path / name)
+        shutil.copytree(store.root, copy.root)
+        command = [
+            sys.executable, "-m", "tff_core.detectors.training", "--detector", "resnet18-miniature",
+            "--n", "16", "--n-val", "4", "--epochs", "2", "--batch-size", "8", "--device", "cpu",
+        ]  # fmt: skip
+        subprocess.run(
+            command, cwd=ROOT, check=True, capture_output=True,
+            env=variables | {"TFF_BUILD": str(copy.root), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        made[name] = results.read_json(copy.detector("resnet18-miniature", 0).with_suffix(".json"))["sha256"]
+    assert made["book"] == made["own"]
+    if "avx512f" in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        assert made["wide"] != made["own"]  # else nothing would be shown here

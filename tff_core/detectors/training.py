@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import pickle
 import sys
 import time
@@ -35,6 +36,9 @@ from tff_core.pictures import data
 from tff_core.store import failures, memory
 from tff_core.store.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
 
+# A training makes much of little: kernels for wider vectors round otherwise, and another processor would get
+# another detector. The libraries read these when they first compute in a process; what a user has set stays.
+_KERNELS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
 _RECIPE = 3  # raised when a change to this module changes the weights that it makes
 
 
@@ -121,6 +125,8 @@ def train(
     where one is broken, FloatingPointError where the loss diverges, OSError where the disk is full,
     memory.OutOfMemory where a batch does not fit.
     """
+    for name, value in _KERNELS.items():
+        os.environ.setdefault(name, value)
     settings = settings or config(spec)
     device = torch.device(device) if device is not None else detectors.default_device()
     images = pictures(spec, store, "train", settings.n)
