@@ -46,7 +46,7 @@ def lenient_output() -> None:
 def guarded(run: Callable[[], int | None], doing: str, wrong: int = WRONG_INPUT, debug: bool = False) -> int:
     """Run something to its end; the exit code: what it returns, 0 for None, else 1, ``wrong`` or 130.
 
-    ``doing`` follows "while" in the sentence on what nobody foresaw. ``wrong`` is the code of wrong input.
+    ``doing`` follows "while" in the sentence on an unexpected error. ``wrong`` is the code of wrong input.
     SystemExit passes, and with ``debug``, or ``TFF_DEBUG`` set, every error does.
     """
     lenient_output()
@@ -86,7 +86,7 @@ def say(text: str) -> None:
 
 
 def sentence(error: BaseException, doing: str) -> str:
-    """What went wrong on one line, with the place of the trace where nobody foresaw it."""
+    """What went wrong on one line, with the place of the trace where the error is unexpected."""
     message = printable(error)
     if message and _is_foreseen(error):
         return message
@@ -99,7 +99,7 @@ def sentence(error: BaseException, doing: str) -> str:
     if isinstance(error, ImportError):
         what += "; a package may be missing, which `make env` sets right"
     told = f"{what}, while {doing}" + (f", at work on {printable(at)}" if at is not None else "")
-    return f"{told}; nobody foresaw this: {_kept(error)}"
+    return f"{told}; an unexpected error: {_kept(error)}"
 
 
 def _is_foreseen(error: BaseException) -> bool:
