@@ -1,7 +1,7 @@
 """The atlas: what is known of each top feature map of one detector, as a page of cards.
 
-Everything a card holds is computed here or elsewhere and handed over as tables; `page` turns it into HTML
-that reads as a plain list without a script. Searching and sorting come from the site's ``book.js``.
+The contents of a card are computed here or elsewhere and passed in as tables; `page` renders them as HTML
+that is a plain list without scripts. Searching and sorting come from the site's ``book.js``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COLUMNS = (
     "map", "place", "omega", "omega_low", "omega_high", "p", "conditional", "effect", "effect_low",
     "effect_high", "d_ap",
 )  # fmt: skip
-"""What the table of `page` holds; see there."""
+"""The columns of the table that `page` takes, which describes them."""
 _GAP = 2  # px between the patches of a card
 
 
@@ -41,16 +41,16 @@ def anchor(m: FeatureMap) -> str:
 
 
 def link(m: FeatureMap, folder: str = "") -> str:
-    """An HTML link to the map's card, for text that a notebook writes.
+    """An HTML link to the map's card, for text written by a notebook.
 
-    ``folder`` is where the atlas lies, seen from the page: "" beside it (all chapters of one detector lie in
-    one folder), else with a slash at its end, such as ``../notebooks/``.
+    ``folder`` is the atlas's folder relative to the page: "" if they share one (as all chapters of one
+    detector do), otherwise with a trailing slash, such as ``../notebooks/``.
     """
     target = html.escape(f"{folder}atlas.html#{anchor(m)}", quote=True)
     return f'<a href="{target}"><code>{html.escape(str(m))}</code></a>'
 
 
-# --------------------------------------------------------------------------------------------- what is told
+# ---------------------------------------------------------------------------------------------- the numbers
 
 
 @torch.no_grad()
@@ -61,17 +61,17 @@ def omega_samples(
     count: int | None = None,
     batch_size: int = 25,
 ) -> Floats:
-    """Omega before its mean over pictures, (N, M), for some maps: their shares of their layers' relevance.
+    """Each map's share of its layer's relevance per picture, (N, M): omega before averaging over pictures.
 
     Args:
         net: with one logit, which speaks for fake.
-        batches: fakes (N, 3, H, W), normalised, or batches of them, which are gone through twice.
+        batches: fakes (N, 3, H, W), normalised, or batches of them, which are read twice.
         maps: feature maps of ``net``.
-        count: only so many pictures count, those that the network is most sure are fake; all by default. As
-            omega counts pictures above a confidence, this finds the same ones from their number.
+        count: use only this many pictures, those that the network is most confident are fake; all by default.
+            Omega uses the pictures above a confidence, so their number selects the same ones.
         batch_size: pictures at a time, at most.
 
-    Returns one row for each picture that counts and has relevance in every layer asked for.
+    Returns one row for each picture used that has relevance in every requested layer.
     Source: paper, section 4, algorithm 1.
     """
     logits = torch.cat([net(part)[:, net.target or 0] for part in _parts(batches, batch_size)])
@@ -95,7 +95,7 @@ def omega_samples(
                 positive = r.index_select(1, index).clamp(min=0).sum((2, 3), dtype=torch.float64)
                 out[:, layers[layer]] = (positive / total).cpu().numpy()
 
-        # the size of the start cancels; its sign is that of a fake
+        # the size of the starting relevance cancels; its sign is that of a fake
         start = torch.zeros_like(net(part))
         start[:, net.target or 0] = 1
         lrp.relevance(net, part, start=start, on_layer=collect)
@@ -127,7 +127,7 @@ def means(values: ArrayLike, n: int = 1000, seed: int = 0) -> Floats:
 def single_dropout(
     net: lrp.Net, batches: Iterable[Sequence[Any]], maps: Sequence[FeatureMap], n: int = 1000
 ) -> pd.DataFrame:
-    """What the detector loses when one map alone is dropped, map by map.
+    """The effect of dropping each map on its own.
 
     Parameters
     ----------
@@ -139,9 +139,9 @@ def single_dropout(
 
     Returns
     -------
-    One row per map, in their order: ``effect, effect_low, effect_high``, by how much the logit of the fakes
-    changes on average (below zero: without the map they look less fake), with an interval over the fakes; and
-    ``d_ap``, by how much the AP over all pictures changes.
+    One row per map, in their order: ``effect, effect_low, effect_high``, the mean change of the fakes' logit
+    (negative: without the map they look less fake) with an interval over the fakes; and ``d_ap``, the change
+    of the AP over all pictures.
     """
     plans = [dropout.plan(net, [m]) for m in maps]
     labels, before, after = [], [], []
@@ -164,18 +164,18 @@ def single_dropout(
 
 
 def sheet(cells: ArrayLike) -> str:
-    """Patches (R, C, h, w, 3), uint8, as one picture, a data URI; a cell of zeros throughout is left empty.
+    """Patches (R, C, h, w, 3), uint8, as a single image, a data URI; an all-zero cell is left empty.
 
-    Without loss: what is looked for in patches is often at the edge of what is seen.
+    Lossless, because the details of interest in a patch are often barely visible.
     """
     return sheets.webp(sheets.tiled(cells, _GAP))
 
 
 def histograms(color: ArrayLike, gray: ArrayLike, bins: int = 24) -> str:
-    """Two histograms of a map's maximum activations over one another, as a small drawing (inline SVG).
+    """Overlaid histograms of a map's maximum activations in colour and in gray, as a small inline SVG.
 
-    ``color`` and ``gray`` (N,): values of the same pictures. Filled is colour, the line is gray. The values
-    at the two ends of the axis are written below it.
+    ``color`` and ``gray`` (N,): values of the same pictures. Colour is filled, gray is a line. The axis is
+    labelled at its two ends.
     """
     values = [np.asarray(v, dtype=np.float64) for v in (color, gray)]
     low, high = (float(f(np.concatenate(values))) for f in (np.min, np.max))
@@ -207,9 +207,9 @@ def details(found: Mapping[str, pd.DataFrame], p: pd.DataFrame, names: Mapping[s
 
     Parameters
     ----------
-    found: by generator the table of `patches.find`.
+    found: the table of `patches.find` for each generator.
     p: p-values, a row per map and a column per generator.
-    names: generators as they are shown.
+    names: display names of the generators.
     """
     rows = []
     for generator, own in found.items():
@@ -230,7 +230,7 @@ def details(found: Mapping[str, pd.DataFrame], p: pd.DataFrame, names: Mapping[s
 
 
 def _place(box: tuple[int, int, int, int] | None) -> str:
-    """Rows and columns of a patch, or that there is none."""
+    """The rows and columns of a patch in words, or that the map is not active."""
     if box is None:
         return "not active"
     top, left, bottom, right = box
@@ -251,13 +251,13 @@ def page(
     table: one row per map, columns `COLUMNS`: its name, the ``place`` of its layer in the network (from 0),
         omega with its interval, ``p`` of the colour test (median over generators) and on how many it is at
         most 0.05 (``conditional``), the effect of dropping it alone with its interval (change of the logit of
-        fakes) and on the AP. A number that is missing is shown as such and sorted last.
-    sheets: by map the data URI of its patches, a column for each generator, from `sheet`.
-    drawings: by map its histograms, from `histograms`.
+        fakes) and on the AP. A missing number is shown as such and sorted last.
+    sheets: for each map the data URI of its patches, one column per generator, from `sheet`.
+    drawings: the histograms of each map, from `histograms`.
     details: rows ``map, generator, activation, where, picture, p``, in the order in which they are shown.
     generators: their names as shown, in the order of the columns of the sheets.
 
-    Raises ValueError that names a column which the table lacks. All text is escaped.
+    Raises ValueError naming a column that the table lacks. All text is escaped.
     """
     lacking = [name for name in COLUMNS if name not in table]
     if lacking or table.empty:

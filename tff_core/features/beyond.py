@@ -1,7 +1,7 @@
 """What the top-k are compared with beyond the paper: rival rankings, controls, doses, other trainings.
 
-The mathematics of each comparison is in `rankings`; here stand the sets of feature maps that one chapter
-compares, and how the comparisons of several trainings are summed up. All are additions to the paper.
+The mathematics of each comparison is in `rankings`; this module defines the sets of feature maps that one
+chapter compares, and summarises comparisons over several trainings. All are additions to the paper.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tff_core.features.rankings import Case, Curves, Levels
 from tff_core.pictures import data
 
 Sets = Mapping[str, Sequence[Sequence[FeatureMap]]]
-"""By the name of a control its draws, each a set of maps."""
+"""The draws of each control, by its name; a draw is a set of maps."""
 LEAST = 0.9
 """A control with fewer maps than this share of k is no fair comparison."""
 ALONE = "single-map ablation"
 
 
 def surest(logits: ArrayLike, confidence: float = 0.9, least: int = 8) -> tuple[list[int], int]:
-    """Places of the pictures that a detector calls fake with this probability, in their order, and how many.
+    """Indices of the pictures called fake with at least this probability, ascending, and their number.
 
-    Where there are fewer than ``least`` of them, or of all pictures, the next surest are added to the places.
+    If there are fewer than ``least``, the next most confident pictures are added to the indices.
     """
     values = np.asarray(logits, dtype=np.float64)
     confident = int((values >= np.log(confidence / (1 - confidence))).sum())
@@ -40,7 +40,7 @@ def surest(logits: ArrayLike, confidence: float = 0.9, least: int = 8) -> tuple[
 
 
 def controls(omega: Omega, level: Levels, k: int, draws: int) -> dict[str, list[list[FeatureMap]]]:
-    """Three controls of the top-k: other maps of the same layers, and maps as loud, there and anywhere."""
+    """Three controls for the top-k: other maps of the same layers, equally loud maps there, and anywhere."""
     loud = level.magnitude
     return {
         "layer-matched": [list(omega.matched(k, draw)) for draw in range(draws)],
@@ -82,7 +82,7 @@ def control_cases(net: lrp.Net, omega: Omega, sets: Sets, k: int) -> list[Case]:
 def replacement_cases(
     net: lrp.Net, omega: Omega, draws: Sequence[Sequence[FeatureMap]], name: str, k: int, level: Levels
 ) -> list[Case]:
-    """The same sets with dropped maps replaced otherwise: by zero after the activation, by their mean."""
+    """The same sets with the dropped maps replaced by zero after the activation, or by their mean."""
     zero = {layer: torch.zeros(channels) for layer, channels in net.layers.items()}
     cases = []
     for way, constants in (("zero", zero), ("mean", level.mean)):
@@ -95,7 +95,7 @@ def replacement_cases(
 def dose_cases(
     net: lrp.Net, omega: Omega, first: Mapping[str, Sequence[FeatureMap]], steps: Sequence[int], draws: int
 ) -> list[Case]:
-    """The first maps of every ranking at every dose, and as many drawn layer by layer, and by chance."""
+    """The first maps of every ranking at every dose, and as many maps drawn layer-matched and at random."""
     cases = []
     for step in steps:
         cases += [rankings.case(net, name, step, maps[:step]) for name, maps in first.items()]
@@ -130,7 +130,7 @@ def by_dose(found: Curves, steps: Sequence[int]) -> tuple[pd.DataFrame, pd.DataF
 
 
 def between_seeds(by_seed: Mapping[tuple[int, Label], Omega], ks: Sequence[int]) -> pd.DataFrame:
-    """What the first k maps of different rankings have in common: of fakes and reals, of two trainings.
+    """The overlap of the first k maps of two rankings: of fakes and reals, or of two trainings.
 
     ``by_seed`` has the omega of each training seed and label. Rows ``kind, a, b, k, value, low, high``; kinds
     are "fake, real" (one seed), "seeds" (channel by channel), "seeds, layers" (maps in the same layers) and
@@ -157,7 +157,7 @@ def between_seeds(by_seed: Mapping[tuple[int, Label], Omega], ks: Sequence[int])
 
 
 def over_pairs(compared: pd.DataFrame) -> pd.DataFrame:
-    """`between_seeds` summed up: by kind and k the mean over seeds or pairs, the lowest and the highest."""
+    """`between_seeds` summarised: by kind and k, the mean over seeds or pairs, the lowest and the highest."""
     table = compared.groupby(["kind", "k"], as_index=False).agg(
         value=("value", "mean"), low=("low", "min"), high=("high", "max"), n=("value", "size")
     )
@@ -170,5 +170,5 @@ def about(k: int) -> list[int]:
 
 
 def gone(first: Mapping[str, Sequence[FeatureMap]], k: int) -> dict[str, tuple[int, str] | None]:
-    """By ranking, from which of its first k maps on a whole layer is gone, and which."""
+    """For each ranking, how many of its first k maps it takes to drop a whole layer, and which layer."""
     return {name: rankings.first_whole_layer(maps[:k]) for name, maps in first.items()}

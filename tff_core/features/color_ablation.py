@@ -1,4 +1,4 @@
-"""Colour ablation: what is left of a detector's fake probability when its pictures turn gray.
+"""Colour ablation: how much of a detector's fake probability remains when its pictures turn gray.
 
 Source: paper, section 6.1 (box plots of fakes in colour and in gray). Reals and intervals are additions.
 """
@@ -58,8 +58,8 @@ def average(
 ) -> intervals.Pooled:
     """Mean of one value per picture, (N,) or (S, N) with one row per detector seed, with its interval.
 
-    A bootstrap over pictures, the same for all seeds of a resample; over seeds see `tff_core.intervals`. Of
-    calls (true or false) the mean is a share, and so are the ends. Raises ValueError where there is no value.
+    A bootstrap over pictures, the same for all seeds of a resample; over seeds see `tff_core.intervals`. The
+    mean of calls (true or false) is a share, and so are the ends. Raises ValueError where there is no value.
     """
     rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if rows.ndim != 2 or not rows.size:
@@ -69,8 +69,8 @@ def average(
 
 
 def _median(values: Floats) -> Floats:
-    """Median of every row, leaving out NaN: as ``np.nanmedian``, a hundred times faster on short rows."""
-    ordered = np.sort(values, axis=1)  # NaN comes last
+    """Median of every row, ignoring NaN: like ``np.nanmedian``, but a hundred times faster on short rows."""
+    ordered = np.sort(values, axis=1)  # NaN sorts last
     count = (~np.isnan(ordered)).sum(1)
     row = np.arange(len(ordered))
     last = np.maximum(count - 1, 0)

@@ -37,7 +37,7 @@ def maximum_activations(
 
     ``batches`` yields normalised pictures (N, 3, H, W), or tuples that start with them; rows are in their
     order. Values are outputs of the convolution after batch normalisation, before the activation: what the
-    network goes on with. (The paper's code takes them before batch normalisation. Both tests agree on the two
+    next operation reads. (The paper's code takes them before batch normalisation. Both tests agree on the two
     unless a map's scale gamma is negative: there the paper's maximum is the network's minimum.)
 
     Raises ValueError where the network has no such map, or there is no picture.
@@ -73,7 +73,7 @@ def maximum_activations(
 
 
 class PValues(NamedTuple):
-    """p-values (M,), and where the samples allowed no test, (M,) bool: there p is 1."""
+    """p-values (M,), and which maps allowed no test, (M,) bool: there p is 1."""
 
     p: Floats
     degenerate: NDArray[np.bool_]
@@ -83,8 +83,8 @@ def mood(a: ArrayLike, b: ArrayLike) -> PValues:
     """Mood's median test of two samples, for many feature maps at once.
 
     ``a`` (N, M) and ``b`` (K, M): a column per map. Equal to ``scipy.stats.median_test(a[:, i], b[:, i])``
-    for every column (ties count as below the median, Yates' correction), which takes them one by one and
-    raises where all values lie on one side of the median, as of a map that is always zero: here p is 1 then.
+    for every column (ties count as below the median, Yates' correction). That function takes one column at a
+    time and raises where all values lie on one side of the median, as for an always-zero map: here p is 1.
 
     Source: paper, section 6.2; Mood 1950.
     """
@@ -105,8 +105,8 @@ def mood(a: ArrayLike, b: ArrayLike) -> PValues:
 def wilcoxon(a: ArrayLike, b: ArrayLike) -> PValues:
     """Wilcoxon's signed-rank test of pairs, for many feature maps at once; see ``scipy.stats.wilcoxon``.
 
-    ``a`` and ``b`` (N, M): row i of both is the same picture. Pairs that are equal are left out, as usual;
-    where all are, p is 1.
+    ``a`` and ``b`` (N, M): row i of both is the same picture. Equal pairs are left out, as usual; if all are
+    equal, p is 1.
     """
     x, y = _columns(a, b)
     if len(x) != len(y):
@@ -130,7 +130,7 @@ def _columns(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def conditional(color: ArrayLike, gray: ArrayLike, maps: Sequence[FeatureMap]) -> pd.DataFrame:
-    """Both tests of every feature map: does its maximum respond otherwise when the pictures turn gray?
+    """Both tests of every feature map: does its maximum respond differently when the pictures turn gray?
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def conditional(color: ArrayLike, gray: ArrayLike, maps: Sequence[FeatureMap]) -
     median of the paired differences, in interquartile ranges of colour: an effect that does not grow with n;
     missing where that range is 0), ``p_mood``, ``p_wilcoxon``, ``degenerate``.
 
-    Source: paper, section 6.2, which has Mood's test of fakes at 0.05.
+    Source: paper, section 6.2, which applies Mood's test to fakes at 0.05.
     """
     x, y = _columns(color, gray)
     if x.shape[1] != len(maps):
@@ -212,12 +212,12 @@ def share_by_n(
     alpha: float = ALPHA,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Share of colour-conditional maps (Mood's test) among fewer pictures: how much of it is sample size.
+    """Share of colour-conditional maps (Mood's test) on fewer pictures: how it depends on sample size.
 
     Parameters
     ----------
     color, gray: maximum activations (N, M) of the same pictures.
-    members: for each group its draws, as columns of the two.
+    members: the draws of each group, as columns of the two.
     sizes: numbers of pictures, each at most N.
     repeats: random subsets of each size, without replacement (one where the size is N).
 
@@ -243,7 +243,7 @@ def share_by_n(
 class Sample(NamedTuple):
     """One detector's maximum activations in colour and in gray, (N, M), and groups of its maps.
 
-    ``members`` gives for each group its draws, as columns of the two tables; ``maps`` names the columns.
+    ``members`` gives the draws of each group, as columns of the two tables; ``maps`` names the columns.
     """
 
     color: NDArray[Any]
@@ -294,7 +294,7 @@ def by_layer(layers: Mapping[str, int], found: Sample, top: Iterable[FeatureMap]
 
 
 def shares_of_halves(samples: Sequence[Sample], alpha: float, splits: int, seed: int) -> Floats:
-    """Share of colour-conditional maps (Mood's test) on both halves of the pictures, many times halved.
+    """Share of colour-conditional maps (Mood's test) on both halves of many random splits of the pictures.
 
     Shape (splits, 2, samples, groups), means over the draws of a group, groups in their own order. Equal
     ``seed`` and number of pictures give equal halves.
@@ -322,7 +322,7 @@ def interval_of_halves(
     ``points`` are the seeds' numbers where they were measured on all pictures.
     """
     per_seed = values.mean(axis=(0, 1)) if points is None else points
-    apart = (values[:, 0] - values[:, 1]) / 2  # of the mean of two independent halves, by their difference
+    apart = (values[:, 0] - values[:, 1]) / 2  # deviation of the mean of two independent halves
     covariance = apart.T @ apart / len(apart)
     middle = float(per_seed.mean())
     if len(per_seed) > 1:
@@ -345,7 +345,7 @@ def contrast(
     It is measured on halves of the pictures, n // 2 at a time, and averaged over many splits: the shares of
     two complementary halves are independent, so a quarter of their mean squared difference is the variance of
     their mean over pictures. (A bootstrap would repeat pictures, and a test takes repeated values for
-    evidence.) How this and the differences between seeds make an interval says `tff_core.intervals`.
+    evidence.) `tff_core.intervals` says how this and the differences between seeds make an interval.
 
     Parameters
     ----------

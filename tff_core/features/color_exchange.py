@@ -1,7 +1,7 @@
-"""Pictures whose luma and chroma are exchanged, stretched or turned, and what a detector says of them.
+"""Pictures with exchanged luma and chroma, or scaled or rotated chroma, and a detector's response to them.
 
-Does the evidence lie in the luma or in the chroma? A gray picture asks this with something the detector has
-rarely seen; these pictures stay in colour.
+Does the evidence lie in the luma or in the chroma? A gray picture tests this with an input that the detector
+has rarely seen; these pictures stay in colour.
 
 Source: an addition to the paper's section 6.
 """
@@ -48,7 +48,7 @@ _TO_RGB = torch.tensor(
 class Altered(NamedTuple):
     """Altered pictures, uint8 (N, 3, H, W), and for each the share of pixels that had to be clipped, (N,).
 
-    A clipped pixel has a colour that no screen shows; there luma and chroma are not quite those asked for.
+    A clipped pixel would have a colour outside RGB; its luma and chroma are not quite those requested.
     """
 
     pixels: Tensor
@@ -108,7 +108,7 @@ def turn(pixels: Tensor, degrees: float) -> Altered:
 
 
 def partners(groups: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """For each picture another of the same group (class of scene), every one used once, shape (N,).
+    """For each picture the index of another of its group (class of scene), each used once, shape (N,).
 
     A shuffled cycle through each group. Raises ValueError where a group has a single picture.
     """
@@ -146,7 +146,7 @@ def probabilities(
 
 
 def balanced(images: data.ImageSet, most: int) -> data.ImageSet:
-    """As many reals as fakes of every class of scene, two or more of each, about ``most`` of a label in all.
+    """Equally many reals and fakes of each scene class, two or more of each, about ``most`` per label in all.
 
     A class with fewer than two reals or two fakes is left out: its pictures have no `partners`.
     """
@@ -177,9 +177,9 @@ def called_fake(
 
 
 def carried(chroma: ArrayLike, luma: ArrayLike, thresholds: Sequence[float]) -> intervals.Pooled:
-    """Share called fake of reals with a fake's chroma, minus that of fakes with a real's chroma.
+    """Share of reals with a fake's chroma that are called fake, minus that of fakes with a real's chroma.
 
-    Both are probabilities (S, N), picture by picture of the same pairs; above zero the chroma carries more.
+    Both are probabilities (S, N) of the same pairs in the same order; above zero, chroma carries more.
     """
     cuts = np.asarray(thresholds, dtype=np.float64)[:, None]
     hits = [(np.atleast_2d(p) >= cuts).astype(np.float64) for p in (chroma, luma)]
@@ -202,7 +202,7 @@ def quartiles(probability: Mapping[tuple[str, float], Floats], labels: ArrayLike
 
 
 def typical(probability: Floats, labels: ArrayLike, count: int = 3) -> list[int]:
-    """Places of the ``count`` fakes and then reals whose probability is nearest to their kind's median."""
+    """Indices of the ``count`` fakes, then reals, whose probability is closest to their label's median."""
     y, chosen = np.asarray(labels), []
     for label in (1, 0):
         own = np.flatnonzero(y == label)

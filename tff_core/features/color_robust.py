@@ -1,4 +1,4 @@
-"""Colour-robust detectors: what training on gray pictures, too, gains and costs.
+"""Colour-robust detectors: the gains and costs of training on gray pictures as well.
 
 Source: paper, colour-robust detectors, which has the APs of one detector each, and their shares of
 colour-conditional maps. The paired intervals and the layer-matched control are additions.
@@ -30,7 +30,7 @@ def robustness(
     level: float = metrics.LEVEL,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """AP of a detector and of its colour-robust twin, in colour and in gray, and what lies between them.
+    """AP of a detector and of its colour-robust twin, in colour and in gray, and their differences.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def robustness(
 
 
 def in_color(scores: pd.DataFrame, images: data.ImageSet) -> dict[int, Any]:
-    """Logits (N,) of pictures in colour by detector seed, as they were judged for the sensitivity test.
+    """Logits (N,) of pictures in colour by detector seed, as computed for the sensitivity test.
 
     ``scores`` is the table of one detector and generator; its pictures are named below the folder of
     ``images``. Raises KeyError where it lacks one of these.
@@ -127,9 +127,9 @@ def before_after(
 
     Parameters
     ----------
-    universal, robust: one `Sample` per training seed, in one order of seeds, all of the same pictures and
+    universal, robust: one `Sample` per training seed, in the same order, all of the same pictures and
         with the same groups, "top-k" and "matched-k" among them.
-    splits: random splits of the pictures into halves; as `contrast`, whose intervals these are.
+    splits: random splits of the pictures into halves; the intervals are those of `contrast`.
 
     Returns
     -------

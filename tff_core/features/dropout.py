@@ -20,7 +20,7 @@ from tff_core.lrp import Net
 from tff_core.lrp.rules import Identity, Passing
 
 Plan = dict[int, tuple[Tensor, Tensor]]
-"""What is replaced: for a step of the network the channels (m,) of its output and their constants (m,)."""
+"""The replacements: for each step of the network, channels (m,) of its output and their constants (m,)."""
 
 
 def _by_layer(maps: Iterable[FeatureMap]) -> dict[str, list[FeatureMap]]:
@@ -44,8 +44,8 @@ def _channels(layer: str, chosen: list[FeatureMap], found: int) -> Tensor:
 def feature_map_dropout(model: nn.Module, maps: Iterable[FeatureMap]) -> Iterator[nn.Module]:
     """Within the context, ``maps`` of ``model`` are zero at the output of their convolution.
 
-    One hook a layer; the output is cloned, so nothing that the model keeps is written to, and the model is
-    as before when the context ends. Raises ValueError where the model has no such map.
+    One hook per layer; outputs are cloned, so no tensor of the model is overwritten, and the model is
+    restored when the context ends. Raises ValueError where the model has no such map.
     """
     modules = dict(model.named_modules())
     handles = []
@@ -73,7 +73,7 @@ def feature_map_dropout(model: nn.Module, maps: Iterable[FeatureMap]) -> Iterato
 def fold_dropout(net: Net, maps: Iterable[FeatureMap]) -> Net:
     """A copy of ``net`` in which ``maps`` are dropped; it runs as fast, and shares all other layers.
 
-    In the folded convolution a dropped map is its row of weights set to zero and its bias to the constant
+    In the folded convolution, a dropped map's row of weights is set to zero and its bias to the constant
     beta - gamma mean / sqrt(var + eps) that `feature_map_dropout` leaves after batch normalisation.
     Raises ValueError where the network has no such map.
     """
@@ -111,10 +111,10 @@ def plan(
 
 
 def site(net: Net, layer: str) -> int:
-    """The step that gives the maps of ``layer`` as the next operation reads them.
+    """The step whose output is the maps of ``layer`` as the next operation reads them.
 
-    That of the activation which follows the convolution, or of the convolution itself where none does (as
-    before the sum of a residual block).
+    That is the activation that follows the convolution, or the convolution itself where none does (as before
+    the sum of a residual block).
     """
     i = net.index[layer]
     readers = [j for j, step in enumerate(net.steps) if i + 1 in step.inputs]
@@ -124,20 +124,20 @@ def site(net: Net, layer: str) -> int:
 
 @torch.no_grad()
 def sweep(net: Net, x: Tensor, plans: Sequence[Plan], rows: int = 64) -> Iterator[tuple[int, Tensor]]:
-    """Logits under many sets of replaced maps; what comes before a set's first layer is computed once.
+    """Logits under many sets of replaced maps; the steps before a set's first layer are computed once.
 
     One pass through the network; where sets begin they branch off, several side by side in one batch of at
-    most ``rows`` pictures. Equal to ``fold_dropout(net, maps)(x)`` for every set, up to the rounding of
+    most ``rows`` pictures. Equal to ``fold_dropout(net, maps)(x)`` for every set, up to rounding at
     another batch size. Memory does not grow with the number of sets.
 
     Args:
         net: from `lrp.canonize`.
         x: pictures (N, 3, H, W).
-        plans: from `plan`; an empty one is the network as it is.
+        plans: from `plan`; an empty one leaves the network unchanged.
         rows: pictures in a batch of branches; one set is never split.
 
     Yields:
-        The number of the plan and its logits (N, K), those that begin first first.
+        The number of the plan and its logits (N, K), in the order in which the plans begin.
     """
     net.check(x)
     begins: dict[int, list[int]] = {}
@@ -159,7 +159,7 @@ def sweep(net: Net, x: Tensor, plans: Sequence[Plan], rows: int = 64) -> Iterato
 
 
 def _advance(net: Net, values: dict[int, Tensor], i: int) -> Tensor:
-    """Compute step ``i`` and free what nobody reads any more."""
+    """Compute step ``i`` and free the values that no later step reads."""
     step = net.steps[i]
     y, _ = step.rule.forward(*(values[j] for j in step.inputs))
     for j in set(step.inputs):
@@ -170,7 +170,7 @@ def _advance(net: Net, values: dict[int, Tensor], i: int) -> Tensor:
 
 
 def _branch(net: Net, values: dict[int, Tensor], i: int, plans: Sequence[Plan]) -> Tensor:
-    """From the output of step ``i`` to the logits, for equal parts of the batch under one plan each."""
+    """From the output of step ``i`` to the logits, with the batch in equal parts, one per plan."""
     y = values[i + 1]
     size = len(y) // len(plans)
     while True:

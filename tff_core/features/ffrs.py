@@ -34,10 +34,10 @@ class Omega:
 
     ``values`` maps each layer to its omega, (C,) float64 in [0, 1], in the order of the network.
     ``count`` is the number of pictures averaged; ``seen`` of those looked at; ``unsure`` of those left out
-    because the network did not call them by their label with the confidence asked for; ``poisoned`` maps a
+    because the network did not give them their label with the required confidence; ``poisoned`` maps a
     layer to the number of pictures whose relevance there was NaN or zero throughout: they are left out of
-    that layer's mean (only layers with some are listed). ``order`` is the ranking where it was read from
-    a file, whose order among equal values is kept.
+    that layer's mean (only affected layers are listed). ``order`` is the ranking if it was read from a
+    file, whose order among equal values is kept.
     """
 
     values: Mapping[str, np.ndarray]
@@ -60,7 +60,7 @@ class Omega:
         return sum(len(v) for v in self.values.values())
 
     def __getitem__(self, key: FeatureMap | str) -> float:
-        """Omega of one map, given itself or its name; ValueError where the network has no such map."""
+        """Omega of one map, given as a map or by name; ValueError where the network has no such map."""
         wanted = FeatureMap.parse(key) if isinstance(key, str) else key
         if wanted.layer not in self.values or len(self.values[wanted.layer]) != wanted.channels:
             raise ValueError(
@@ -95,7 +95,7 @@ class Omega:
     def matched(self, k: int, seed: int) -> list[FeatureMap]:
         """A control for the top ``k``: as many maps in every layer, drawn outside the top ``k``.
 
-        Where a layer has too few others, all of them are taken; `shortfall` counts what is missing then.
+        Where a layer has too few others, all of them are taken; `shortfall` counts the missing ones.
         """
         top = set(self.top(k))
         rng = np.random.default_rng(seed)
@@ -122,7 +122,7 @@ class Omega:
 
     @classmethod
     def from_csv(cls, path: str | Path, net: lrp.Net | None = None) -> Omega:
-        """Read the published format; the file's order is the ranking, also among equal values.
+        """Read the published format; the file's order is the ranking, even among equal values.
 
         With ``net`` the file must name exactly the maps of that network, and the layers come in its order.
         The number of pictures is not in the format: ``count`` is 0.
@@ -220,7 +220,7 @@ class Accumulator:
         self.counts[layer] += int(usable.sum())
 
     def merge(self, other: Accumulator) -> None:
-        """Add all that another one of the same network has summed."""
+        """Add the sums of another accumulator for the same network."""
         for layer, own in self.sums.items():
             own += other.sums[layer]
             self.counts[layer] += other.counts[layer]
@@ -231,7 +231,7 @@ class Accumulator:
         return {"counts": counts, **{f"sums.{k}": s.numpy() for k, s in self.sums.items()}}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Go on from what `arrays` gave, bit for bit."""
+        """Restore the state that `arrays` returned, bit for bit."""
         self.counts = dict(zip(self.sums, arrays["counts"].tolist(), strict=True))
         self.sums = {k: torch.from_numpy(arrays[f"sums.{k}"]) for k in self.sums}
 
@@ -249,11 +249,11 @@ def ff_rs(
     *,
     checkpoint: Checkpoint | None = None,
 ) -> Omega:
-    """Omega of every feature map, averaged over the pictures that the network is sure of.
+    """Omega of every feature map, averaged over the pictures that the network is confident about.
 
     For each picture and layer the positive relevance, divided by the layer's sum of absolute relevance, is
-    summed over each map; omega is the mean over pictures. Memory does not grow with their number, and where
-    that of the device runs out, a batch goes through the network in halves.
+    summed over each map; omega is the mean over pictures. Memory does not grow with their number; if the
+    device runs out of it, the batch is split in halves.
 
     Args:
         net: from `lrp.canonize`.
@@ -261,9 +261,9 @@ def ff_rs(
             0 real; with labels, only the pictures of ``label`` count.
         label: "fake" explains f(x), "real" explains -f(x).
         confidence: a picture counts if the network gives its label at least this probability, in [0.5, 1).
-        checkpoint: where the sums are kept on the way, and at the end until the caller deletes them. If it
-            has some, the batches that they are of are passed over, and omega is the same to the last bit as
-            that of one undisturbed run; its key must tell network, batches, label and confidence.
+        checkpoint: keeps the sums during the run, and afterwards until the caller deletes them. Batches that
+            it already covers are skipped, and omega is bit for bit that of an uninterrupted run; its key
+            must identify network, batches, label and confidence.
 
     Returns:
         `Omega`, which also counts what was left out and why.
@@ -315,7 +315,7 @@ def _add_batch(
     accumulator: Accumulator,
     parts: memory.Parts,
 ) -> tuple[int, int]:
-    """Add the relevance of one batch; how many pictures of the label it has, and how many of them count."""
+    """Add the relevance of one batch; return how many pictures have the label and how many of these count."""
     x, labels = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[1])
     net.check(x)
     right = torch.ones(len(x), dtype=torch.bool) if labels is None else _labelled(labels, label)
@@ -335,7 +335,7 @@ def _add_batch(
 
 
 def _relevance_of(net: lrp.Net, x: Tensor, label: Label, confidence: float, accumulator: Accumulator) -> int:
-    """Add the relevance of pictures of one label; how many of them the network is sure of."""
+    """Add the relevance of pictures of one label; return how many the network is confident about."""
     sign = 1.0 if label == "fake" else -1.0
     tape: list[Any] = []
     y = net.forward(x, tape)

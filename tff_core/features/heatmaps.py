@@ -1,7 +1,7 @@
-"""Heatmaps of several networks on the same pictures, and what they are counted against.
+"""Heatmaps of several networks on the same pictures, and the numbers that compare them.
 
-What is an object is known where a picture's scene was drawn by a program: there a heatmap's share on objects
-is measured, by generator, by label and by kind of scene. Everywhere, heatmaps are compared with each other.
+The objects are known where a program drew a picture's scene: there a heatmap's share on objects is measured,
+by generator, label and kind of scene. On all pictures, heatmaps are compared with each other.
 
 Source: paper, section 3 (by eye); the classifier and the untrained network as controls, after Adebayo et al.
 2018, and all numbers are additions.
@@ -29,7 +29,7 @@ from tff_core.store.results import Store
 Floats = NDArray[np.float64]
 CONTRAST = "detector - classifier"
 EDGES = "edges"
-"""The heatmap that asks no network: the strength of the picture's edges."""
+"""The heatmap that needs no network: the strength of the picture's edges."""
 _COLUMNS = [
     "generator", "label", "method", "model", "seed", "share", "area", "ratio", "value", "low", "high", "n",
     "empty",
@@ -37,7 +37,7 @@ _COLUMNS = [
 
 
 class Network(NamedTuple):
-    """A network to be explained: itself, its copy for relevance, and what it wants done to a picture."""
+    """A network to be explained: the model, its copy for relevance, and its preprocessing."""
 
     model: nn.Module
     net: lrp.Net
@@ -53,14 +53,14 @@ class Classifier(NamedTuple):
     """The classifier that a detector is compared with; ``model`` is None where ``absent`` says why."""
 
     model: nn.Module | None
-    trained: detectors.Detector | None = None  # a classifier of scenes, with what it reached
+    trained: detectors.Detector | None = None  # a scene classifier with its training record
     absent: str = ""
 
 
 def classifier(name: str, arch: str, store: Store, device: torch.device | str) -> Classifier:
     """The classifier called ``name``; "" or "imagenet" is ImageNet's, where its weights are on the machine.
 
-    Nothing is downloaded. That ImageNet's weights are not there is no error: the result says so.
+    Nothing is downloaded. Missing ImageNet weights are no error: the result says so.
     """
     if name not in ("", "imagenet"):
         trained = detectors.load(name, 0, store, device)
@@ -73,9 +73,9 @@ def classifier(name: str, arch: str, store: Store, device: torch.device | str) -
 
 @dataclass(frozen=True)
 class Subject:
-    """Pictures of one generator, what is known of their scenes, and which of them are looked at.
+    """Pictures of one generator, what is known of their scenes, and which of them are measured or shown.
 
-    ``masks``: for each picture where its objects are, (H, W) as the network sees it, None where that is not
+    ``masks``: the objects of each picture, (H, W) as the network sees it, None where they are not
     known; ``kinds``: the class of its scene, or None. ``measured``: pictures with an object that is not the
     whole picture; ``shown``: four, two fakes and two reals at fixed places of the folder.
     """
@@ -118,7 +118,7 @@ def _seen(mask: NDArray[np.bool_], preprocessing: data.Preprocessing) -> NDArray
 
 
 Explain = Callable[[nn.Module, lrp.Net, Tensor], Mapping[str, Floats]]
-"""By method the heatmaps (N, H, W) of a network on pictures (N, 3, H, W)."""
+"""The heatmaps (N, H, W) of a network on pictures (N, 3, H, W), by method."""
 
 
 class Heatmaps:
@@ -233,9 +233,9 @@ def by_scene(heat: Heatmaps) -> pd.DataFrame:
 def likeness(
     heat: Heatmaps, seed: int, others: Mapping[str, Sequence[tuple[str, int]]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How alike the detector's heatmaps and those of others order the pixels: by generator, and over all.
+    """How similarly the detector's heatmaps and those of others rank the pixels: by generator, and over all.
 
-    ``others``: what it is compared with, by a name for it: networks and their seeds, or the edges. Rank
+    ``others``: what they are compared with, by name: networks and their seeds, or the edges. Rank
     correlations, see `pixels.likeness`; pictures with an empty heatmap are left out.
 
     Two tables with ``method, other, value, low, high, n``, the first with ``generator``; intervals are over

@@ -15,14 +15,14 @@ _EVERYTHING_PASSES = {
     "resnet50": ["conv1", *(f"layer{i}.0.conv3 + layer{i}.0.downsample.0" for i in (1, 2, 3, 4))],
     "efb0": ["_conv_stem", "_conv_head"],
 }
-"""Convolutions, or sums of them, through which every path of the network leads."""
+"""Convolutions, or sums of them, that every path through the network passes."""
 
 
 def passages(arch: str, sums: Mapping[str, float]) -> dict[str, float]:
-    """What arrives at each place that all relevance must pass, such as ``conv1`` or a sum of two branches.
+    """The relevance at each place that all of it must pass, such as ``conv1`` or a sum of two branches.
 
-    ``sums`` maps each convolution to the sum of its relevance. Empty for a network of which it is not known
-    which places these are.
+    ``sums`` maps each convolution to the sum of its relevance. Empty for a network whose such places are not
+    known.
     """
     places = _EVERYTHING_PASSES.get(arch, [])
     return {place: sum(sums[layer] for layer in place.split(" + ")) for place in places}

@@ -25,11 +25,11 @@ from tff_core.store import memory
 from tff_core.store.checkpoint import Arrays, Checkpoint
 
 Batches = Iterable[Tensor | Sequence[Any]]
-# crops that go through the network together: enough to fill the machine, few enough to fit
+# crops in one forward pass: enough to use the machine fully, few enough to fit in memory
 _TOGETHER = 16
-# rows of relevance that go back together through a whole picture: more no longer fit into the cache
+# rows of relevance propagated together through a whole picture: more would not fit in the cache
 _ABREAST = 2
-# above this share of the picture, neurons had better share its forward pass than have crops of their own
+# above this share of the picture, sharing its forward pass is better than giving each neuron its own crop
 _WIDE = 0.4
 
 
@@ -85,7 +85,7 @@ class Patch:
 
 
 def known(net: lrp.Net, maps: Iterable[FeatureMap]) -> None:
-    """Raises ValueError that names the first of ``maps`` which the network does not have."""
+    """Raises ValueError naming the first of ``maps`` that the network does not have."""
     for m in maps:
         if net.layers.get(m.layer) != m.channels:
             raise ValueError(
@@ -107,12 +107,12 @@ def activation_max(
 
     Args:
         net: from `lrp.canonize`.
-        batches: yields pictures (N, 3, H, W), or tuples that start with them; in halves where the memory of
-            the device runs out.
+        batches: yields pictures (N, 3, H, W), or tuples that start with them; split in halves if the
+            device runs out of memory.
         maps: feature maps of ``net``.
         top: how many pictures to keep for each map; fewer where there are fewer pictures.
-        checkpoint: where the maxima are kept on the way, and at the end until the caller deletes them; the
-            batches that they are of are passed over. Its key must tell network, batches, maps and ``top``.
+        checkpoint: keeps the maxima during the run, and afterwards until the caller deletes them; batches
+            that it already covers are skipped. Its key must identify network, batches, maps and ``top``.
 
     Raises ValueError where the network has no such map, or there is no picture, and memory.OutOfMemory where
     a single picture does not fit.
@@ -175,7 +175,7 @@ def _peaks(net: lrp.Net, x: Tensor, channels: Mapping[str, Tensor], part: slice)
         index = channels[step.name].to(y.device)
         value, position = (v.cpu() for v in y.index_select(1, index).flatten(2).max(2))
         image = torch.arange(len(y))[:, None].expand_as(value)
-        # as float64 first: a number of a picture or a column may be none of the network's own precision
+        # float64 first: the network's own precision may not represent every picture or column number
         peaks = [v.double() for v in (value, image, position // y.shape[3], position % y.shape[3])]
         found[step.name] = torch.stack(peaks).transpose(1, 2)
 
@@ -196,8 +196,8 @@ def lrp_max(net: lrp.Net, best: Maxima, batches: Batches | None = None) -> list[
         best: its result.
         batches: the same pictures in the same order again; by default those that ``best`` was made from.
 
-    Returns one `Patch` for each map and rank, in that order. Raises ValueError where the network is another,
-    or the pictures cannot be read a second time or are not the same in number.
+    Returns one `Patch` for each map and rank, in that order. Raises ValueError where the network differs,
+    or the pictures cannot be read a second time or differ in number.
     """
     known(net, best.maps)
     batches = best.batches if batches is None else batches
@@ -326,7 +326,7 @@ def _of_picture(net: lrp.Net, best: Maxima, x: Tensor, group: list[Entry]) -> It
 
 @dataclass(frozen=True)
 class _Crop:
-    """Where to cut a picture so that a layer's neurons come out as in the whole of it.
+    """Where to crop a picture so that a layer's neurons have the same values as in the whole picture.
 
     All crops of a layer have one size, so that they fit in one batch. They begin on the grid of the
     layer's stride, and their size differs from the picture's by a multiple of it, so that padding that
@@ -339,14 +339,14 @@ class _Crop:
 
     @classmethod
     def of(cls, net: lrp.Net, layer: str, size: tuple[int, int]) -> _Crop:
-        """The crop for a layer; all of the picture where the neurons see that, or nearly so."""
+        """The crop for a layer; the whole picture where the neurons see all or nearly all of it."""
         everything = Reach(max(size), max(size), max(size))
         rows, cols = _receptive_field(net, layer) or (everything, everything)
         return cls(rows, cols, size)
 
     @property
     def share(self) -> float:
-        """How much of the picture a crop is."""
+        """The share of the picture that a crop covers."""
         return math.prod(self.sides) / math.prod(self.size)
 
     @property
@@ -374,7 +374,7 @@ def _side(field: Reach, size: int) -> int:
 
 
 def _receptive_field(net: lrp.Net, layer: str) -> tuple[Reach, Reach] | None:
-    """Pixels that a layer's neurons depend on, along rows and columns; None where that is all of them."""
+    """Pixels that a layer's neurons depend on, along rows and columns; None for all of them."""
     last = net.index[layer]
     fields: dict[int, tuple[Reach, Reach]] = {last + 1: (Reach(), Reach())}
     for i in range(last, -1, -1):
@@ -393,7 +393,7 @@ def _receptive_field(net: lrp.Net, layer: str) -> tuple[Reach, Reach] | None:
 
 
 def _through(here: Reach, step: Reach) -> Reach:
-    """Reach through one more operation towards the picture."""
+    """Extend the reach by one more operation towards the picture."""
     s = step.stride
     return Reach(here.before * s + step.before, here.after * s + step.after, here.stride * s)
 

@@ -1,4 +1,4 @@
-"""LRP-max patches as a table, and how colourful they are beside patches of other maps and other places.
+"""LRP-max patches as a table, and how colourful they are compared with those of other maps and places.
 
 Source: paper, section 4 and supplementary (LRP-max response patches), where colour is judged by eye. The
 number, its two controls and the intervals are additions.
@@ -50,9 +50,9 @@ def find(
     maps: feature maps of ``net``.
     top: how many pictures of each map; fewer where there are fewer.
     keep: maps whose `maxima.Patch`, with its relevance, stays in the column ``patch``.
-    preprocessing: what the network wants done to a picture; boxes are places in what it makes of it.
-    checkpoint: file for the positions found so far, from which an ended search continues to the same bits;
-        the caller deletes it once the table is safe.
+    preprocessing: the network's preprocessing; boxes are positions in the preprocessed picture.
+    checkpoint: file for the positions found so far, from which an interrupted search continues, bit for bit;
+        the caller deletes it once the table is saved.
 
     Returns
     -------
@@ -81,14 +81,14 @@ def find(
 
 
 def tidy(found: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """The table as it is stored: boxes as four numbers in a text, paths below ``root``, no relevance."""
+    """The table as it is stored: boxes as text of four numbers, paths relative to ``root``, no relevance."""
     boxes = ["" if box is None else " ".join(map(str, box)) for box in found["box"]]
     paths = [path.relative_to(root).as_posix() for path in found["path"]]
     return found.assign(box=boxes, path=paths).drop(columns="patch")
 
 
 def strongest(found: pd.DataFrame, generators: Sequence[str]) -> dict[str, list[Any]]:
-    """By map its strongest patch in the pictures of each generator, as rows of `find`, in their orders."""
+    """Each map's strongest patch in the pictures of each generator, as rows of `find`, in the given order."""
     first = found[found["rank"] == 0]
     place = {(row.map, row.generator): row for row in first.itertuples()}
     return {name: [place[name, g] for g in generators] for name in dict.fromkeys(first["map"])}
@@ -98,9 +98,9 @@ def strongest(found: pd.DataFrame, generators: Sequence[str]) -> dict[str, list[
 
 
 def anywhere(chroma: NDArray[np.float64], size: tuple[int, int]) -> float:
-    """Mean of ``chroma`` (H, W) in a box of ``size`` (height, width), over all places of the box.
+    """Mean of ``chroma`` (H, W) in a box of ``size`` (height, width), over all positions of the box.
 
-    Not the mean of the picture: boxes at all places cover the middle more often than the rim.
+    Not the mean of the picture: boxes at all positions cover the middle more often than the rim.
     """
     height, width = size
     sums = np.pad(chroma, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
@@ -123,7 +123,7 @@ def measure(found: pd.DataFrame, preprocessing: data.Preprocessing = data.IMAGEN
             )
         chroma = known[path]
         whole = float(chroma.mean())
-        if box is None or whole <= 1e-6:  # less than rounding makes
+        if box is None or whole <= 1e-6:  # below rounding error
             ratios.append(np.nan)
             places.append(np.nan)
             continue
@@ -134,7 +134,7 @@ def measure(found: pd.DataFrame, preprocessing: data.Preprocessing = data.IMAGEN
 
 
 def pairs(top: Iterable[FeatureMap], control: Iterable[FeatureMap]) -> list[tuple[FeatureMap, FeatureMap]]:
-    """Each map of ``top`` with one of ``control`` from the same layer, every one used once.
+    """Each map of ``top`` paired with one of ``control`` from the same layer, each used once.
 
     In their order; where a layer has fewer in ``control`` the last ones of ``top`` have no partner.
     """

@@ -87,7 +87,7 @@ class GuidedSwish(Guided):
 
 
 def guided(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` whose activations are guided, those of ReLU modules left to captum. Same function.
+    """A copy of ``model`` with guided activations (ReLU modules are left to captum) and the same outputs.
 
     Swish, ReLU6, hard swish and their like become `Guided` modules, and so does what ``forward()`` calls as
     a function, where the model can be traced.
@@ -153,8 +153,8 @@ def decisions(detector: nn.Module, threshold: float = 0.0) -> nn.Module:
     The larger of the two is what the detector decides, so a picture that it calls real is explained by what
     speaks for real, as a classifier's answer is by what speaks for its class.
 
-    A linear layer at the end becomes one with two outputs; behind anything else, such as the convolution that
-    other networks have for a head, the two answers are computed from the logit.
+    A linear layer at the end becomes one with two outputs; after anything else, such as the convolutional
+    head of other networks, the two answers are computed from the logit.
 
     Raises ValueError where the network cannot be traced, or has several logits.
     """
@@ -207,7 +207,7 @@ def with_norms_of(model: nn.Module, x: Tensor) -> nn.Module:
             for value, start in ((module.weight, 1.0), (module.bias, 0.0)):
                 if value is not None:
                     nn.init.constant_(value, start)
-            module.train()  # these alone: what else a network does in training is not wanted
+            module.train()  # these alone: no other training behaviour is wanted
     with torch.no_grad():
         twin(x.contiguous())
     twin.input_size = tuple(x.shape[2:])  # type: ignore[assignment]  # of what it was made for
@@ -216,9 +216,9 @@ def with_norms_of(model: nn.Module, x: Tensor) -> nn.Module:
 
 @torch.no_grad()
 def last_convolution(model: nn.Module, x: Tensor) -> str:
-    """Name of the convolution that comes last on pictures ``x`` and still has more than one place.
+    """Name of the last convolution whose output on pictures ``x`` has more than one position.
 
-    That of a squeeze-excite gate has one. ValueError where there is none.
+    That of a squeeze-excite gate has one only. ValueError where there is none.
     """
     found: list[str] = []
     hooks = [
@@ -386,7 +386,7 @@ def in_place(patch: maxima.Patch) -> Tensor:
 
 
 def share_on(heatmaps: ArrayLike, masks: ArrayLike) -> tuple[Floats, Floats]:
-    """How much of the positive relevance falls on the object, and how much of the picture the object is.
+    """The object's share of the positive relevance, and its share of the picture.
 
     ``heatmaps`` (N, H, W), not negative; ``masks`` (N, H, W), true on the object. Returns the share of
     relevance (N,), missing where a heatmap is empty, and the share of area (N,). An explanation that knows
@@ -413,7 +413,7 @@ def share_on(heatmaps: ArrayLike, masks: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def edges(pictures: Tensor) -> Floats:
-    """How strong the edges of a picture are, (N, H, W) in [0, 1]: a heatmap that asks no network.
+    """The strength of a picture's edges, (N, H, W) in [0, 1]: a heatmap that needs no network.
 
     ``pictures`` uint8 (N, 3, H, W). The magnitude of the gradient of luma, divided by its maximum.
     """
@@ -425,7 +425,7 @@ def edges(pictures: Tensor) -> Floats:
 def likeness(one: ArrayLike, other: ArrayLike) -> Floats:
     """Spearman's rank correlation of two heatmaps of each picture, (N,); missing where one is constant.
 
-    ``one`` and ``other`` (N, H, W). 1 means that both order the pixels alike. Source: Adebayo et al. 2018.
+    ``one`` and ``other`` (N, H, W). 1 means that both rank the pixels alike. Source: Adebayo et al. 2018.
     """
     a, b = (np.asarray(maps, dtype=np.float64) for maps in (one, other))
     if a.shape != b.shape or a.ndim != 3:
@@ -445,15 +445,15 @@ def focus(
     level: float = metrics.LEVEL,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How much more relevance falls on the objects than their area alone would get, network by network.
+    """Relevance on the objects relative to what their area alone would get, network by network.
 
     Parameters
     ----------
-    shares: by network and by its training seed the share of relevance on the object of every picture, (N,),
+    shares: by network and training seed, the share of relevance on the object of every picture, (N,),
         missing where a heatmap is empty, as from `share_on`.
     area: the objects' share of every picture's area, (N,).
     contrast: the two networks whose difference is asked for; left out where one of them is not there.
-    least: of fewer pictures a bootstrap is too narrow; then there is a value and no interval.
+    least: with fewer pictures a bootstrap interval is too narrow; only the value is returned then.
 
     Returns
     -------
@@ -462,9 +462,8 @@ def focus(
     ``low`` and ``high``, ``seeds, covers``, ``n`` pictures, ``empty`` heatmaps. And one row ``"detector -
     classifier"`` over all seeds, whose ``value`` is the difference of the two ratios on the same pictures.
 
-    Intervals come from a bootstrap over pictures, the same for all networks; those over training seeds are of
-    `tff_core.intervals`. With no
-    heatmap at all numbers are missing.
+    Intervals come from a bootstrap over pictures, the same for all networks; those over training seeds from
+    `tff_core.intervals`. Without any heatmap the numbers are missing.
 
     Raises ValueError where the numbers of pictures differ, or there is none.
     """
@@ -486,7 +485,7 @@ def focus(
             rows.append({"model": name, "seed": which} | found | {"ratio": found["value"]})
     first, second = contrast
     if first in tables and second in tables:
-        # one classifier stands beside every seed of the detector
+        # one classifier is compared with every seed of the detector
         difference = tables[first] - tables[second].mean(axis=0)
         found = _over_area(difference, size, least, n, level, seed) | {"share": np.nan, "area": np.nan}
         rows.append({"model": f"{first} - {second}", "seed": "all"} | found | {"ratio": np.nan})

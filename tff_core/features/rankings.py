@@ -2,8 +2,8 @@
 
 Omega is one way to rank feature maps: by their share of the relevance of their layer. The same share can be
 taken of something cheaper than relevance, of the activation itself or of gradient times activation
-(`shares`), and a map's part in the decision can be measured outright by dropping it alone (`ablation`). All
-are compared by what dropping their first k maps does to the average precision, for many k (`measure`,
+(`shares`), and a map's part in the decision can be measured directly by dropping it alone (`ablation`). All
+are compared by how dropping their first k maps changes the average precision, for many k (`measure`,
 `Curves`).
 
 These comparisons are additions to the paper, whose sections 4 and 5 define omega and the sensitivity test.
@@ -113,7 +113,7 @@ def _gradients(net: lrp.Net, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def ranking(net: lrp.Net, values: NDArray[np.floating], count: int = 1) -> Omega:
-    """A ranking by any number per map, (M,) as in `feature_maps`, with all that `Omega` can do."""
+    """A ranking by any number per map, (M,) as in `feature_maps`, with the methods of `Omega`."""
     ends = np.cumsum(list(net.layers.values()))
     if values.shape != (ends[-1],):
         raise ValueError(f"values of shape {values.shape}: expected one for each of {ends[-1]} feature maps")
@@ -124,7 +124,7 @@ def ranking(net: lrp.Net, values: NDArray[np.floating], count: int = 1) -> Omega
 def ablation(
     net: lrp.Net, batches: data.Pictures, maps: Iterable[FeatureMap], rows: int = 64
 ) -> dict[FeatureMap, float]:
-    """By how much the mean logit of pictures (N, 3, H, W) falls when one map alone is dropped, for each map.
+    """For each map, by how much the mean logit of pictures (N, 3, H, W) falls when it alone is dropped.
 
     Large: the network needs the map to call them fake. Maps of a layer share everything before it. The
     pictures may come in batches, such as those of one size each; ``rows`` as in `dropout.sweep`.
@@ -142,7 +142,7 @@ def ablation(
 
 
 def candidates(rankings: Iterable[Omega], n: int) -> list[FeatureMap]:
-    """All maps that stand among the first ``n`` of any of the rankings, in the order of the network."""
+    """All maps among the first ``n`` of any of the rankings, in the order of the network."""
     rankings = list(rankings)
     chosen = {m for ranking in rankings for m in ranking.ranking[:n]}
     layers = {layer: i for i, layer in enumerate(rankings[0].values)}
@@ -150,7 +150,7 @@ def candidates(rankings: Iterable[Omega], n: int) -> list[FeatureMap]:
 
 
 def reordered(omega: Omega, scores: Mapping[FeatureMap, float]) -> list[FeatureMap]:
-    """The scored maps, largest score first, and behind them all others in the order of ``omega``."""
+    """The scored maps, largest score first, followed by all others in the order of ``omega``."""
     first = sorted(scores, key=lambda m: -scores[m])
     return first + [m for m in omega.ranking if m not in scores]
 
@@ -273,7 +273,7 @@ def first_whole_layer(maps: Sequence[FeatureMap]) -> tuple[int, str] | None:
 
 @dataclass(frozen=True)
 class Case:
-    """One set of dropped maps: what it is called, which draw of it, for which dose ``k``, and its plan.
+    """One set of dropped maps: its name, dose ``k``, draw and plan.
 
     ``dropped`` is the number of maps in it: less than k where a control ran out of maps.
     """
@@ -342,7 +342,7 @@ class Curves:
 
     In one resample all cases see the same pictures (drawn anew for each generator, reals and fakes apart);
     draws of a random set are drawn anew too, the same ones at every k. Resamples are centred on the measured
-    AP: of few pictures they would lie above it. The generator "mean" is the mean over generators.
+    AP: with few pictures they would lie above it. The generator "mean" is the mean over generators.
     """
 
     frame: pd.DataFrame
@@ -402,7 +402,7 @@ class Curves:
             logits = rows.sort_values("image")["logit"].to_numpy()
             resampled = metrics.resampled_ap(labels, logits, self._weights[generator])
             points.append(metrics.average_precision(labels, logits))
-            # a picture drawn twice makes two hits at once: resampling few pictures raises their AP as such
+            # a picture drawn twice makes two hits at once: resampling few pictures raises AP by itself
             values.append((resampled - resampled.mean() + points[-1]).clip(0, 1))
         # one stream for a name: its draws are the same sets of maps on all generators, grown with k
         stream = 2 + list(dict.fromkeys(self.frame["name"])).index(name)
@@ -410,9 +410,9 @@ class Curves:
         return float(np.mean(points)), (np.stack(values, 1) * drawn).sum(1)
 
     def area(self, name: str, generator: str = MEAN) -> tuple[float, Floats]:
-        """Mean AP over log k, from the first to the last k measured; small: the ranking finds what matters.
+        """Mean AP over log k, from the first to the last k measured; small if the ranking finds what matters.
 
-        By the trapezoidal rule; of a single k its AP.
+        By the trapezoidal rule; for a single k, its AP.
         """
         doses = self.doses(name)
         each = [self.ap(name, k, generator) for k in doses]
@@ -444,7 +444,7 @@ class Curves:
     def areas(self, names: Sequence[str], base: str) -> pd.DataFrame:
         """Columns generator, ranking, area, low, high, n_real, n_fake.
 
-        Beside every ranking stands its paired difference to ``base``, called "name - base": positive where
+        Every ranking also has a row for its paired difference to ``base``, "name - base": positive where
         dropping the maps of ``base`` hurts more.
         """
         rows = []
@@ -486,17 +486,17 @@ def _ends(name: str, value: float, values: Floats) -> dict[str, float]:
 
 
 def overlap(a: Sequence[FeatureMap], b: Sequence[FeatureMap]) -> float:
-    """Share of the maps of ``a`` that are in ``b`` too, of equally many in both."""
+    """Share of the maps of ``a`` that are also in ``b``, which has equally many."""
     return len(set(a) & set(b)) / len(a)
 
 
 def chance_overlap(
     a: Sequence[FeatureMap], b: Sequence[FeatureMap], draws: int = 2000, seed: int = 0
 ) -> metrics.Interval:
-    """The overlap of ``a`` and ``b`` if only their number of maps in each layer meant anything.
+    """The overlap of ``a`` and ``b`` expected from their numbers of maps in each layer alone.
 
     Which channels they are is drawn at random in every layer; the interval holds the central 95 % of draws.
-    Channels of separately trained networks have no common numbering, so such networks should overlap by this.
+    Channels of separately trained networks have no common numbering, so this is the overlap expected of them.
     """
     rng = np.random.default_rng(seed)
     sizes = {m.layer: m.channels for m in (*a, *b)}
@@ -557,7 +557,7 @@ def recalibrated(labels: ArrayLike, logits: ArrayLike, n: int = 200, seed: int =
     """The threshold that calibration would give, with a bootstrap interval over pictures.
 
     As `metrics.threshold_interval`, for detectors that may be broken: infinite where no threshold is better
-    than calling every picture real, as of a network that gives all of them one logit.
+    than calling every picture real, as for a network that gives all of them the same logit.
     """
     y, s = np.asarray(labels), np.asarray(logits, dtype=np.float64)
     rng = np.random.default_rng(seed)
@@ -577,7 +577,7 @@ def drift(
     resamples: int = metrics.RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """What a lost accuracy is: information that is gone, or a threshold that no longer fits.
+    """Why accuracy was lost: the information is gone, or the threshold no longer fits.
 
     Args:
         frame: scores as from `sensitivity.scores`, of one detector on any number of generators, with the

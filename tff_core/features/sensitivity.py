@@ -1,12 +1,12 @@
 """Sensitivity assessment: what a detector loses when its top feature maps are dropped, and the controls.
 
-Source: paper, section 5. Beside the paper's conditions (top-k, low-k, random-k) stands a control that it does
-not have: matched-k drops as many maps in every layer as top-k does, drawn outside the top k. Omega is
-normalised per layer, so narrow early layers win, while uniformly drawn maps mostly lie in wide late ones;
-only the matched control keeps the layers and changes the maps.
+Source: paper, section 5. One control is added to the paper's conditions (top-k, low-k, random-k): matched-k
+drops as many maps in every layer as top-k does, drawn outside the top k. Omega is normalised per layer, so
+narrow early layers win, while uniformly drawn maps mostly lie in wide late ones; only the matched control
+keeps the layers and changes the maps.
 
 Everything works on tidy tables: first the logit of every picture under every condition, then from these the
-metrics, the paired differences and the transfer of the detector as it is.
+metrics, the paired differences and the transfer of the unchanged detector.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CONTRASTS = (  # what is compared with what
     ("low-k", "baseline"),
 )
 LABELS: tuple[ffrs.Label, ffrs.Label] = ("real", "fake")  # by their code
-FEW = 50  # confident pictures below which omega is said to be shaky
+FEW = 50  # with fewer confident pictures, omega is reported as unreliable
 _SCORES = ["detector", "generator", "seed", "condition", "draw", "k", "image", "label", "logit"]
 
 
@@ -214,7 +214,7 @@ def ensemble(frame: pd.DataFrame) -> pd.DataFrame:
     """The paper's random-k: per picture the mean fake probability of all random-k draws, as a logit.
 
     One more condition, ``random-k-ensemble``. Five networks together may be better than each alone, which
-    flatters this control; the single draws stand beside it.
+    flatters this control; the single draws are kept as well.
     """
     drawn = frame[frame["condition"] == "random-k"]
     if drawn.empty:
@@ -243,8 +243,8 @@ def table(
 
     Returns:
         Columns detector, generator, condition, seed, draw, k, ap, ap_low, ap_high, acc_real, acc_fake,
-        n_real, n_fake, threshold, threshold_source. Each condition stands twice: threshold_source
-        "validation", and "test" as in the paper, calibrated on the baseline's scores of these very test
+        n_real, n_fake, threshold, threshold_source. Each condition appears twice: with threshold_source
+        "validation", and with "test" as in the paper, calibrated on the baseline's scores of these very test
         pictures (which flatters the baseline). The paper takes 0.5 for ProGAN; here it is no exception. Where
         no threshold is any good on them it is NaN, and every picture is called real.
     """
@@ -353,7 +353,7 @@ def transfer(
     resamples: int = metrics.RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How the detector as it is does on this generator: per training seed, and over all seeds.
+    """How well the unchanged detector does on this generator: per training seed, and over all seeds.
 
     Returns columns detector, generator, seed, ap, ap_low, ap_high, seeds, covers, acc_real, acc_fake, n_real,
     n_fake, threshold (calibrated on validation). The row with seed "all" has the means over seeds, the
@@ -428,10 +428,10 @@ def rank(
 ) -> dict[str, ffrs.Omega]:
     """Omega of a trained detector on ProGAN validation pictures, on the fakes and on the reals.
 
-    Only pictures count that the detector calls by their label with at least ``confidence`` (paper, section
-    4); ``n`` is how many per label it is shown (all by default). ``calibrated`` counts that probability from
-    the calibrated threshold: a hardly trained detector may call every picture by one label. Each ranking is
-    written as by `rank_pictures`. Says so where the pictures that count are few.
+    Only pictures to which the detector gives their label with at least ``confidence`` count (paper, section
+    4); ``n`` is how many per label it is shown (all by default). ``calibrated`` measures that probability
+    from the calibrated threshold: a barely trained detector may give every picture the same label. Each
+    ranking is written as by `rank_pictures`. Warns if few pictures count.
 
     Raises FileNotFoundError where the detector is not trained, ValueError where no picture is confident.
     """
@@ -473,8 +473,8 @@ def rank_pictures(
 
     ``paths`` says for each of `LABELS` where its ranking is written, in the published format, with a
     ``.json`` beside it that says how many pictures counted. ``n`` is how many pictures of a label are shown
-    (None: all). The sums lie beside it too while they grow (``.part.npz``), so that a run that was ended
-    continues to the same bits.
+    (None: all). The running sums are kept beside it (``.part.npz``), so that an interrupted run continues,
+    bit for bit.
 
     Raises ValueError as `ffrs.ff_rs`.
     """
@@ -503,6 +503,6 @@ def rank_pictures(
         write_json(path.with_suffix(".json"), {**counted, "confidence": confidence, "data": content})
         begun.append(sums)
         found[label] = omega
-    for sums in begun:  # not before both are done: a second call has only the rest to do
+    for sums in begun:  # only when both are done, so that a second call computes just the rest
         sums.delete()
     return found
