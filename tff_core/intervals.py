@@ -1,25 +1,25 @@
-"""Intervals for what is measured on few training seeds and on pictures: wide enough for both.
+"""Intervals for numbers measured on few training seeds and on pictures: wide enough for both.
 
 A number of a detector varies for two reasons: other pictures would give another number, and so would a
 detector trained from another seed. Over the pictures the bootstrap says how much. Over three seeds it
-cannot: resampled, three numbers spread by about the root of 2/3 of what they should, and the table of a
-normal distribution does not hold for them. So the two are told apart. With m the mean over S seeds,
+cannot: resampled, three numbers spread only about sqrt(2/3) as widely as they should, and normal quantiles
+are too small for them. So the two sources are separated. With m the mean over S seeds,
 
     var(m) = C + B,
 
-where C is what the pictures do to all seeds alike (the mean covariance of two seeds over resampled
-pictures, at least 0), and B what differs from seed to seed, be it the training, be it what the pictures do
-to one seed only. The variance of the seeds' numbers divided by S estimates B, on S - 1 degrees of freedom.
-It cannot be less than its part that comes from pictures, E, which the bootstrap knows well. The half width
-of the interval is, with the quantiles t (of S - 1 degrees of freedom) and z (normal),
+where C is the effect of the pictures on all seeds alike (the mean covariance of two seeds over resampled
+pictures, at least 0), and B what differs from seed to seed: the training, and the pictures' effect on a
+single seed. The variance of the seeds' numbers divided by S estimates B, on S - 1 degrees of freedom. It
+cannot be less than the part of it due to pictures, E, which the bootstrap estimates well. The half width of
+the interval is, with the quantiles t (of S - 1 degrees of freedom) and z (normal),
 
     h^2 = z^2 C + max(z^2 E, t^2 B).
 
 Sources: W. G. Howe, Approximate confidence limits on the mean of X + Y where X and Y are two tabled
 independent random variables, JASA 69 (1974) 789-794 (adding squared half widths); F. E. Satterthwaite, An
 approximate distribution of estimates of variance components, Biometrics Bulletin 2 (1946) 110-114,
-undercovers here, for its degrees of freedom are themselves estimated from three seeds. How often these
-intervals hold what they promise is simulated in benchmarks/coverage.py.
+undercovers here, because its degrees of freedom are themselves estimated from three seeds. The coverage of
+these intervals is simulated in benchmarks/coverage.py.
 
 One seed alone says nothing about another: then the interval covers pictures only, and says so.
 """
@@ -56,12 +56,12 @@ class Pooled(NamedTuple):
         return covers(self.seeds)
 
     def columns(self, value: str, low: str = "low", high: str = "high") -> dict[str, float | int | str]:
-        """The columns of a result table, by the names that it has for the three numbers."""
+        """The columns of a result table, under its names for the three numbers."""
         return {value: self.value, low: self.low, high: self.high, "seeds": self.seeds, "covers": self.covers}
 
 
 def covers(seeds: int) -> str:
-    """What an interval of so many seeds covers: "seeds and pictures" or "pictures only"; "" of none."""
+    """What an interval over this many seeds covers: "seeds and pictures" or "pictures only"; "" for none."""
     return "seeds and pictures" if seeds > 1 else PICTURES_ONLY if seeds else ""
 
 
@@ -89,9 +89,10 @@ def half_width(points: ArrayLike, covariance: ArrayLike, level: float = metrics.
 def bounded(value: float, reach: float, bounds: Bounds | None = None) -> tuple[float, float]:
     """The ends ``reach`` below and above a value, kept within ``bounds``.
 
-    Of a share, or an AP, the interval is symmetric on the logit scale, as wide there as the delta method says
-    (Boyd, Eng and Page, Area under the precision-recall curve: point estimates and confidence intervals, ECML
-    PKDD 2013); where the value is 0 or 1 it has none, and the ends are cut. Those of a difference are cut.
+    For a share, or an AP, the interval is symmetric on the logit scale, with the width that the delta method
+    gives (Boyd, Eng and Page, Area under the precision-recall curve: point estimates and confidence
+    intervals, ECML PKDD 2013); a value of 0 or 1 has no logit, and the ends are clipped. For a difference
+    the ends are clipped.
     """
     if bounds is None:
         return value - reach, value + reach
@@ -116,10 +117,10 @@ def over_seeds(
     points: the number of every seed, (S,).
     resampled: the same in every bootstrap resample of the pictures, (B, S), the pictures of a row being the
         same for all seeds (or drawn apart, where seeds have their own). A resample without a number is NaN.
-    bounds: what the number cannot leave, as `SHARE` or `DIFFERENCE`.
-    value: where it is not the mean of the points.
+    bounds: the range of the number, such as `SHARE` or `DIFFERENCE`.
+    value: the number itself, where it is not the mean of the points.
 
-    Of a single seed it is the percentile interval of its resamples, which covers pictures only. Raises
+    For a single seed it is the percentile interval of its resamples, which covers pictures only. Raises
     ValueError where the shapes do not fit.
     """
     x, drawn = np.asarray(points, dtype=np.float64), np.asarray(resampled, dtype=np.float64)
@@ -152,7 +153,7 @@ def ap_interval_over_seeds(
 ) -> Pooled:
     """Mean average precision over training seeds, with its interval.
 
-    scores (S, N): one row per training seed, on the same pictures, of which every resample draws the same for
+    scores (S, N): one row per training seed, on the same pictures; every resample draws the same pictures for
     all seeds.
     """
     rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))

@@ -37,7 +37,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def chance(n_real: int, n_fake: int) -> float:
-    """AP that a random order of so many reals and fakes has on average: a little above the share of fakes.
+    """Expected AP of a random order of this many reals and fakes: a little above the share of fakes.
 
     With N pictures, F of them fake, q = (F - 1) / (N - 1) and the harmonic number H: q + (1 - q) H_N / N.
     """
@@ -86,7 +86,7 @@ def best_threshold(labels: ArrayLike, scores: ArrayLike) -> float | None:
 class Order(NamedTuple):
     """How scores rank fakes against reals: ``auc`` in [0, 1], and whether chance explains it.
 
-    ``low`` and ``high`` are one-sided p-values (Mann-Whitney): of an AUC this low, and this high, by chance.
+    ``low`` and ``high`` are one-sided p-values (Mann-Whitney) of an AUC at most this low, and at least this high.
     """
 
     auc: float
@@ -126,7 +126,7 @@ def order(labels: ArrayLike, scores: ArrayLike) -> Order:
     y, s = _checked(labels, scores)
     fake, real = s[y == 1], s[y == 0]
     low, high = (mannwhitneyu(fake, real, alternative=side) for side in ("less", "greater"))
-    # of scores that are all equal the normal approximation has no deviation
+    # the normal approximation has zero deviation if all scores are equal
     p = [1.0 if np.isnan(test.pvalue) else float(test.pvalue) for test in (low, high)]
     auc = float(low.statistic / (len(fake) * len(real)))
     return Order(auc, p[0], p[1], len(real), len(fake))
@@ -143,9 +143,9 @@ def accuracies(labels: ArrayLike, scores: ArrayLike, threshold: float) -> tuple[
 
 
 def resamples(count: int, n: int = RESAMPLES, seed: Seed = 0) -> NDArray[np.int64]:
-    """How often each of ``count`` things is drawn in each of ``n`` bootstrap resamples, shape (n, count).
+    """How often each of ``count`` items is drawn in each of ``n`` bootstrap resamples, shape (n, count).
 
-    ``seed`` may be a generator, which is used up further.
+    ``seed`` may be a generator, which is advanced.
     """
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n)
 
@@ -159,8 +159,8 @@ def resampled_means(values: ArrayLike, n: int = RESAMPLES, seed: Seed = 0) -> ND
 def picture_weights(labels: ArrayLike, n: int = RESAMPLES, seed: int = 0) -> NDArray[np.float32]:
     """How often each picture is drawn in each of ``n`` bootstrap resamples, shape (N, n).
 
-    Reals and fakes are resampled apart, so every resample has as many of each as the sample. The same weights
-    for two conditions pair them over the pictures.
+    Reals and fakes are resampled separately, so every resample has as many of each as the sample. Using the
+    same weights for two conditions pairs them over the pictures.
     """
     y = _labels(labels)
     rng = np.random.default_rng(seed)
@@ -184,7 +184,7 @@ def resampled_ap(labels: ArrayLike, scores: ArrayLike, weights: NDArray[np.float
     called = np.cumsum(drawn, axis=0)[end]
     found = np.cumsum(drawn[fakes], axis=0)
     hits = found[np.searchsorted(fakes, end, side="right") - 1]
-    # nothing called means that none of these fakes was drawn: they weigh nothing
+    # nothing called: none of these fakes was drawn, so their weight is zero
     return (drawn[fakes] * hits / np.maximum(called, 1)).sum(axis=0) / found[-1]
 
 
@@ -197,7 +197,7 @@ def percentiles(values: NDArray[np.floating], level: float = LEVEL) -> tuple[flo
 def ap_interval(
     labels: ArrayLike, scores: ArrayLike, n: int = RESAMPLES, level: float = LEVEL, seed: int = 0
 ) -> Interval:
-    """Average precision and its percentile bootstrap interval over the pictures (reals and fakes apart)."""
+    """Average precision with its percentile bootstrap interval over the pictures, stratified by label."""
     values = resampled_ap(labels, scores, picture_weights(labels, n, seed))
     return Interval(average_precision(labels, scores), *percentiles(values, level))
 
@@ -207,7 +207,7 @@ def threshold_interval(
 ) -> Interval:
     """The calibrated threshold and its bootstrap interval over the pictures: inside it a call is unsafe.
 
-    All three are finite. A resample in which no threshold is any good allows every one: it counts as the
+    All three are finite. A resample in which no threshold works allows every one: it counts as the
     lowest score for the lower end and as the highest for the upper. Raises ValueError as `gmean_threshold`.
     """
     y, s = _checked(labels, scores)

@@ -23,10 +23,10 @@ def must_be_a_detector(
     preprocessing: data.Preprocessing = data.IMAGENET,
     x: torch.Tensor | None = None,
 ) -> None:
-    """ValueError unless a network answers with one logit, and relevance has a rule for all that it does.
+    """ValueError unless a network answers with one logit and relevance has a rule for each of its operations.
 
     Checked on ``x``, normalised pictures, and on noise of the size that ``preprocessing`` declares, else of
-    that of ``x``; without both on noise of a size that the network can take. See
+    that of ``x``; with neither, on noise of a size that the network can take. See
     `tff_core.detectors.answer.must_be_a_logit` and `tff_core.lrp.canonize`.
     """
     size = None if x is None else (int(x.shape[-2]), int(x.shape[-1]))
@@ -52,11 +52,11 @@ def adopt(
     against the rules of relevance, and its threshold is calibrated on the validation pictures of ``dataset``
     (``n_val`` per label, 0: all there are). Beside the weights, ``.json`` has the threshold with its
     interval, how well it does on these pictures, the entry, and where the weights came from. It is written
-    last, and an external detector has the one seed 0.
+    last. The only seed of an external detector is 0.
 
-    Raises ValueError where the entry makes no sense, the network has not one logit or a layer without a rule
-    for relevance, WeightsError as in `tff_core.detectors.load_weights`, and what training raises about
-    pictures.
+    Raises ValueError where the entry makes no sense, the network does not have one logit or has a layer
+    without a rule for relevance, WeightsError as in `tff_core.detectors.load_weights`, and what training
+    raises about pictures.
     """
     spec = detectors.external(name, entry, dataset)
     device = torch.device(device) if device is not None else detectors.default_device()

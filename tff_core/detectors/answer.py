@@ -1,7 +1,7 @@
-"""What a network answers with: one logit that may be negative, or something that is no logit.
+"""Whether a network's output is one logit that may be negative, or something else.
 
-Detectors from elsewhere are asked before they judge. A probability is not taken back to its logit but
-refused: near 0 and 1 single precision has rounded away what the ranking of pictures needs, and a network
+Detectors from elsewhere are checked before use. A probability is refused rather than converted back to its
+logit: near 0 and 1, single precision has rounded away what the ranking of pictures needs, and a network
 without its last operation has the same weights.
 """
 
@@ -23,7 +23,7 @@ from tff_core.pictures import data
 
 _PROBABILITY = "so it answers with a probability or its logarithm"
 _ONE_SIDED = "so its answers are cut off, and pictures beyond the cut cannot be told apart"
-# operations of torch (aten) after which a number is no logit, as they are called and what follows
+# torch operations (aten) whose result is no logit: their names in words, and the consequence
 _NO_LOGIT: dict[str, tuple[str, str]] = {
     "sigmoid": ("a sigmoid", _PROBABILITY),
     "special_expit": ("a sigmoid", _PROBABILITY),
@@ -62,19 +62,19 @@ _POOLS = {
 
 @dataclass(frozen=True)
 class _Made:
-    """How a tensor came about: the operation, and how its inputs did."""
+    """How a tensor was computed: the operation, and the same for its inputs."""
 
     name: str
     inputs: tuple[_Made, ...]
 
 
 class _Origins(TorchDispatchMode):
-    """Remembers of each tensor how it came about, whatever spelling the network has for it."""
+    """Records how each tensor was computed, however the network spells the operation."""
 
     def __init__(self) -> None:
         super().__init__()
         self.made: dict[int, _Made] = {}
-        self._alive: list[Tensor] = []  # or another tensor gets the number of one that is gone
+        self._alive: list[Tensor] = []  # or a new tensor could get the id of a freed one
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -105,7 +105,7 @@ def _complaint(made: _Made | None) -> str:
         if one.name in _NO_LOGIT:
             what, so = _NO_LOGIT[one.name]
             return f"ends in {what}, {so}"
-        # the mean of a ReLU's places is what SqueezeNet has for a logit
+        # the mean of a ReLU over positions is SqueezeNet's logit
         if one.name in _CUT and not pooled:
             return f"ends in {_CUT[one.name]}, {_ONE_SIDED}"
         if one.name in _SHAPES or one.name in _POOLS:
@@ -116,10 +116,9 @@ def _complaint(made: _Made | None) -> str:
 def declare(
     model: nn.Module, preprocessing: data.Preprocessing, size: tuple[int, int] | None = None
 ) -> nn.Module:
-    """Note on a network the size (height, width) of its pictures, for `tff_core.lrp.canonize`; returns it.
+    """Record the size (height, width) of its pictures on a network, for `tff_core.lrp.canonize`; returns it.
 
-    That is what ``preprocessing`` crops or resizes to, else ``size``; where there is neither, nothing is
-    noted.
+    That is what ``preprocessing`` crops or resizes to, else ``size``; with neither, nothing is recorded.
     """
     side = preprocessing.crop or preprocessing.resize
     if side or size:
@@ -128,9 +127,9 @@ def declare(
 
 
 def takes_channels_last(model: nn.Module) -> bool:
-    """Whether a network can take pictures whose channels are last in memory: a ``view`` may forbid it.
+    """Whether a network can take pictures in channels-last layout: a ``view`` may forbid it.
 
-    Decided from its graph, where it has one: without ``view`` nothing does. Else it is tried.
+    Decided from its graph, where it has one: only a ``view`` can forbid it. Otherwise it is tried.
     """
     try:
         graph = lrp.trace(model, views=True).graph
@@ -147,7 +146,7 @@ def takes_channels_last(model: nn.Module) -> bool:
                 with torch.no_grad():
                     model(x.to(memory_format=layout))
                 return layout == torch.channels_last
-            except Exception:  # the network is the user's; whether it runs at all is asked elsewhere
+            except Exception:  # the network is the user's; whether it runs at all is checked elsewhere
                 continue
     return True
 
@@ -160,7 +159,7 @@ def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None = None) -> Non
     size that it declares (see `declare`), or of the first common one that it can take. Refused are networks
     that cannot take such pictures, answer with several tensors or logits, with what is not finite, or end in
     an operation after which a number is no logit: a sigmoid or its logarithm, a softmax, a tanh, a ReLU, a
-    clamp, in whatever spelling. The mean of a ReLU over places passes.
+    clamp, however they are spelled. The mean of a ReLU over positions passes.
     """
 
     def wrong(what: str) -> ValueError:
@@ -222,7 +221,7 @@ def must_be_a_logit(name: str, model: nn.Module, x: Tensor | None = None) -> Non
 def shifted(model: nn.Module, threshold: float) -> nn.Module:
     """A copy of a detector whose logit is 0 where the detector's is ``threshold``; layers keep their names.
 
-    The bias of a linear layer at the end takes the threshold up; behind anything else it is subtracted.
+    The bias of a final linear layer absorbs the threshold; after anything else it is subtracted.
     Raises as `tff_core.lrp.trace`.
     """
     graph = copy.deepcopy(lrp.trace(model))

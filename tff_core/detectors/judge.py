@@ -1,8 +1,8 @@
-"""What a detector says of any pictures: logit, probability, a decision, and whether re-encoding changes it.
+"""A detector's output for any pictures: logit, probability, decision, and whether re-encoding changes it.
 
-A decision is taken at the detector's calibrated threshold: fake at or above it. Between the two ends of the
+The decision is made at the detector's calibrated threshold: fake at or above it. Between the ends of the
 threshold's own interval ("abstain" in the detector's description) a call would be a guess, and the answer is
-"unsure". Thresholds come from validation pictures; how well they carry to other pictures is not known.
+"unsure". Thresholds come from validation pictures; how well they transfer to other pictures is not known.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tff_core.pictures import data, places
 from tff_core.store import memory
 
 QUALITIES = (95, 85)  # of JPEG; a round trip through PNG leaves every pixel as it is
-_JPEG_SIDE = 65_500  # of libjpeg: a longer picture has no stability
+_JPEG_SIDE = 65_500  # libjpeg's limit: stability is not tested on larger pictures
 FAKE, REAL, UNSURE, UNREADABLE = "fake", "real", "unsure", "unreadable"
 COLUMNS = ("path", "decision", "probability", "logit", "stable", "width", "height", "error")
 
@@ -35,7 +35,7 @@ Forward = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Rule:
-    """When a picture is called fake: ``threshold``, and a zone (``low``, ``high``) without a call; logits.
+    """The rule for calling a picture fake: ``threshold``, and an undecided zone (``low``, ``high``); logits.
 
     ``source`` says where the numbers come from.
     """
@@ -53,7 +53,7 @@ class Rule:
 
 
 def rule(detector: detectors.Detector) -> Rule:
-    """The rule that was calibrated when the detector was trained; at probability 0.5 where none was."""
+    """The rule calibrated when the detector was trained; probability 0.5 if none was."""
     threshold = detector.threshold
     if not math.isfinite(threshold):
         return Rule(0.0, 0.0, 0.0, "not calibrated: probability 0.5, and no zone without a call")
@@ -70,8 +70,8 @@ def calibrate(
 ) -> Rule:
     """The rule that separates the reals and fakes of a folder best, with its interval; see `metrics`.
 
-    Its source says where the folder is told apart no better than by chance. Raises ValueError where the
-    detector ranks reals above fakes, or has one logit for all.
+    Its source says so if the folder is separated no better than by chance. Raises ValueError where the
+    detector ranks reals above fakes, or gives all pictures the same logit.
     """
     batches = data.batches(images, batch_size, device=device, preprocessing=preprocessing)
     logits = detectors.logits(forward, batches)
@@ -98,7 +98,7 @@ def logits_of(
 ) -> np.ndarray:
     """Logits (N,) of uint8 pictures (N, 3, H, W) of one size, as they are before any preprocessing.
 
-    In halves where the device's memory runs out; ``parts`` remembers that from one call to the next. Raises
+    Batches are halved if the device's memory runs out; ``parts`` remembers that between calls. Raises
     memory.OutOfMemory where a single picture does not fit.
     """
 
@@ -135,10 +135,10 @@ def judge(
 
     Returns columns path, decision ("fake", "real", "unsure", "unreadable"), probability (of being fake),
     logit, stable, width, height, error. ``stable``, with ``stability`` only, is false where the decision
-    differs after JPEG of one of `QUALITIES`; the logits there are ``logit_jpeg95`` and so on. It takes as
-    many further passes as there are qualities. Of a picture that cannot be read, or that the network cannot
-    take, ``error`` says what is wrong. ``attrs["transparent"]`` is the number of pictures that are
-    transparent in parts, which is not looked at.
+    differs after JPEG at one of `QUALITIES`; the logits there are ``logit_jpeg95`` and so on. It takes one
+    more pass per quality. For a picture that cannot be read, or that the network cannot take, ``error``
+    says what is wrong. ``attrs["transparent"]`` is the number of partly transparent pictures; their
+    transparency is ignored.
     """
     device = torch.device(device)
     rows: list[dict[str, Any]] = [{"path": str(path)} for path in paths]
@@ -193,12 +193,12 @@ def _not_taken(path: Path, pixels: Tensor, error: Exception) -> Exception:
 
 
 def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
-    """The pictures at some places, and what was left out: files by their own name, folders with all below.
+    """The pictures among the given files and, recursively, in the given folders, and what was left out.
 
-    A file that is named is taken whatever it is called; of a folder those whose names end like pictures'.
-    What systems and editors leave behind is left out (see `tff_core.pictures.places`). Links are followed,
-    but not where they lead back up, and nothing is taken twice, whatever it is called by: a second name that
-    a folder has for a picture is left out, too. Raises FileNotFoundError for a place that does not exist,
+    A file given by name is taken whatever its suffix; from a folder, those with the suffix of a picture.
+    Files that systems and editors leave behind are left out (see `tff_core.pictures.places`). Links are
+    followed unless they lead back up, and nothing is taken twice: a second name for the same picture
+    is left out, too. Raises FileNotFoundError for a place that does not exist,
     ValueError where there is no picture at all.
     """
     pictures: dict[str, Path] = {}

@@ -38,7 +38,7 @@ from tff_core.store.results import Store, read_json
 
 
 class WeightsError(ValueError):
-    """A weights file that is broken, unsafe, or not of the network that it is meant for."""
+    """A weights file that is broken, unsafe, or does not fit its network."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Architecture:
     imagenet: str = ""
 
 
-# residual branches that start at zero halve the steps that a training from scratch needs; the networks and
-# their weights' names stay torchvision's
+# residual branches that start at zero halve the steps needed to train from scratch; the networks and
+# their weight names stay torchvision's
 def _resnet18(logits: int = 1) -> nn.Module:
     return resnet18(num_classes=logits, zero_init_residual=True)
 
@@ -74,7 +74,7 @@ def _efficientnet_b0(logits: int = 1) -> nn.Module:
 
 ARCHITECTURES = {
     "resnet50": Architecture("ResNet-50", 114, _resnet50, ResNet50_Weights.IMAGENET1K_V1.url),
-    # not one of the paper's: a stand-in for ResNet-50 at a fifth of its time, with the same share of top maps
+    # not one of the paper's: a stand-in for ResNet-50 at a fifth of the time, with the same share of top maps
     "resnet18": Architecture("ResNet-18", 21, _resnet18, ResNet18_Weights.IMAGENET1K_V1.url),
     "efb0": Architecture("EfficientNet-B0", 27, _efficientnet_b0, url_map["efficientnet-b0"]),
 }
@@ -83,9 +83,9 @@ ARCHITECTURES = {
 def architecture(arch: str) -> Architecture:
     """The network by its name here, or by import path: ``package.module:function``.
 
-    The function returns an untrained network with one logit; it is called with ``num_classes=1`` where it has
-    such an argument, as those of torchvision.models have. A network by import path has no k of its own (0).
-    ValueError where there is no such name, module or function.
+    The function returns an untrained network with one logit; it is called with ``num_classes=1`` if it takes
+    that argument, as those of torchvision.models do. A network by import path has no k of its own (0).
+    ValueError if there is no such name, module or function.
     """
     if arch in ARCHITECTURES:
         return ARCHITECTURES[arch]
@@ -102,7 +102,7 @@ def architecture(arch: str) -> Architecture:
             f"network {arch}: {error}; expected a function that returns the network, in a module that can be "
             "imported; put its folder on PYTHONPATH, or correct the path"
         ) from error
-    except (Exception, SystemExit) as error:  # what stands in a user's module may fail in any way
+    except (Exception, SystemExit) as error:  # a user's module may fail in any way
         raise ValueError(
             f"network {arch}: the module {module} cannot be imported ({_told(error)}); correct the module"
         ) from error
@@ -134,10 +134,10 @@ def architecture(arch: str) -> Architecture:
 
 
 def _arguments(arch: str, function: Callable[..., Any], logits: int) -> dict[str, int]:
-    """What a function that makes a network is called with; ValueError where it needs more than that."""
+    """The arguments with which a network's function is called; ValueError where it needs others."""
     try:
         signature = inspect.signature(function)
-    except (ValueError, TypeError):  # of some that are written in C nothing is known
+    except (ValueError, TypeError):  # some functions written in C have no known signature
         return {}
     known = signature.parameters.values()
     takes = any(one.name == "num_classes" or one.kind is one.VAR_KEYWORD for one in known)
@@ -156,7 +156,7 @@ def _arguments(arch: str, function: Callable[..., Any], logits: int) -> dict[str
 
 
 def _told(error: BaseException) -> str:
-    """What an exception of somebody else's code says, on one line."""
+    """The message of an exception from foreign code, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
@@ -164,11 +164,11 @@ def _told(error: BaseException) -> str:
 class Spec:
     """A detector or classifier by name: its network and the data set it is trained on.
 
-    ``options`` are what its training changes from the default (see `tff_core.detectors.training.Config`).
-    ``classes`` are what a classifier tells apart, in the order of its logits; a detector has none. ``top`` is
-    its number of top feature maps (None: the paper's for its network), ``preprocessing`` what it wants done
-    to a picture. An ``external`` detector was trained elsewhere; ``published`` says which of the paper's
-    detectors it is (one of `PUBLISHED`), "" if none.
+    ``options`` are the training settings that differ from the default (see
+    `tff_core.detectors.training.Config`). ``classes`` are a classifier's classes, in the order of its logits;
+    a detector has none. ``top`` is its number of top feature maps (None: the paper's for its network),
+    ``preprocessing`` how it wants its pictures prepared. An ``external`` detector was trained elsewhere;
+    ``published`` says which of the paper's detectors it is (one of `PUBLISHED`), "" if none.
     """
 
     name: str
@@ -196,7 +196,7 @@ class Spec:
 
     @property
     def title(self) -> str:
-        """The network's name; of an external detector with its own, since there may be several."""
+        """The network's name; for an external detector with its own name, since there may be several."""
         title = architecture(self.arch).title
         return f"{title} ({self.name})" if self.external else title
 
@@ -210,7 +210,7 @@ def external(name: str, entry: Mapping[str, Any], dataset: str = "miniature") ->
 
     ``entry`` has ``weights`` (a file) and ``arch`` (see `architecture`), and may have ``k``,
     ``preprocessing`` (see `tff_core.pictures.data.Preprocessing`) and ``published``. ``dataset`` is the one
-    that it is calibrated and tried on. ValueError names what is missing, unknown or makes no sense.
+    that it is calibrated and evaluated on. ValueError names what is missing, unknown or makes no sense.
     """
 
     def wrong(what: str) -> ValueError:
@@ -285,7 +285,7 @@ def classifiers() -> list[str]:
 
 
 def register(spec: Spec) -> Spec:
-    """Add a detector or classifier. ValueError where its network is unknown or its name is another's."""
+    """Add a detector or classifier. ValueError where its network is unknown or its name is taken."""
     try:
         architecture(spec.arch)
     except ValueError as error:
@@ -299,7 +299,7 @@ def register(spec: Spec) -> Spec:
 def get(name: str, store: Store | None = None) -> Spec:
     """The detector or classifier of that name: a registered one, or an external one of the store.
 
-    ``store`` is by default the project's. ValueError lists the names there are.
+    ``store`` defaults to the project's. ValueError lists the known names.
     """
     if name in REGISTRY:
         return REGISTRY[name]
@@ -327,8 +327,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The tensors of a weights file by name, on the CPU. No code in the file is run.
 
     Reads safetensors and torch files, whatever they are called, that hold the tensors directly or in a dict
-    within (``model``, ``state_dict`` and the like). Of several such dicts the one with the most tensors, of
-    as many the first that is no moving average.
+    within (``model``, ``state_dict`` and the like). Of several such dicts, the one with the most tensors is
+    read; among equals, the first that is no moving average.
     Raises FileNotFoundError, and WeightsError where the file is broken, holds code, or no tensors.
     """
     found = _candidates(Path(path))
@@ -336,7 +336,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def _candidates(path: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """Every mapping of names to tensors in a weights file, by where in it: "", "model", "ema.state_dict"."""
+    """Every mapping of names to tensors in a weights file, by its place: "", "model", "ema.state_dict"."""
     content = _content(path)
     found = dict(_mappings(content, "", set()))
     if not found:
@@ -350,7 +350,7 @@ def _candidates(path: Path) -> dict[str, dict[str, torch.Tensor]]:
     return found
 
 
-# beside the weights of a checkpoint stand numbers and settings; these types only hold values
+# checkpoints also hold numbers and settings; these types only hold values
 _SCALAR = np.float64(0).__reduce__()[0]  # type: ignore[index]
 _HARMLESS: list[Any] = [
     Namespace, np.dtype, *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
@@ -374,7 +374,7 @@ def _content(path: Path) -> Any:
             f"{path} holds more than weights, or is broken, and was not opened further "
             f"({str(error).splitlines()[0]}); get the file from its author again, or save only the state dict"
         ) from error
-    except Exception as error:  # damaged files make torch's reader stumble in ways that it does not list
+    except Exception as error:  # damaged files make torch's reader fail in undocumented ways
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"{path} ({path.stat().st_size} bytes) cannot be read as weights ({first}); "
@@ -387,7 +387,7 @@ def _mappings(content: Any, place: str, seen: set[int]) -> Iterator[tuple[str, d
         return
     seen.add(id(content))
     tensors = {
-        # torch.compile leaves a name of its own in the middle of others
+        # torch.compile inserts a name of its own into others
         key.replace("_orig_mod.", ""): value
         for key, value in content.items()
         if isinstance(key, str) and isinstance(value, torch.Tensor)
@@ -400,13 +400,13 @@ def _mappings(content: Any, place: str, seen: set[int]) -> Iterator[tuple[str, d
 
 
 def _is_average(place: str) -> bool:
-    """Whether weights are called a moving average of those of the training."""
+    """Whether the name of the weights says that they are a moving average over the training."""
     return bool({"ema", "swa", "average", "averaged"} & set(re.split(r"[^a-z]+", place.lower())))
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """Weights of a file held against those of a network: what agrees, and what does not."""
+    """The weights of a file compared with those of a network: what agrees, and what does not."""
 
     place: str
     tensors: dict[str, torch.Tensor]  # with the network's names, where they have them
@@ -424,9 +424,9 @@ class _Fit:
 
 
 def _fit(place: str, tensors: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> _Fit:
-    """The best that one gets by taking one common prefix off all names, or none."""
+    """The best fit after removing one common prefix, or none, from all names."""
     required = [key for key in expected if not key.endswith("num_batches_tracked")]
-    # counters of a training that stand among its weights
+    # without training counters stored among the weights
     kept = {key: value for key, value in tensors.items() if key in expected or "." in key or value.ndim}
     first = next(iter(kept), "")
     prefixes = ["", *(first[: dot.end()] for dot in re.finditer(r"\.", first))]
@@ -449,9 +449,9 @@ def _fit(place: str, tensors: dict[str, torch.Tensor], expected: Mapping[str, to
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """Fill ``model`` with the weights of a file after checking names, shapes and values; returns ``model``.
 
-    The tensors may lie in a dict within the file, and have one common prefix before all their names, as
-    ``module.`` of multi-GPU training; batch counters may be missing. Where several dicts in the file fit, one
-    that is not called a moving average (``ema``) goes before those that are; two that differ are refused.
+    The tensors may be in a dict within the file, and all names may share a prefix, such as ``module.`` from
+    multi-GPU training; batch counters may be missing. Where several dicts in the file fit, one that is not
+    called a moving average (``ema``) is preferred to those that are; two that differ are refused.
     Raises as `read_weights`, and WeightsError that names what is missing, unexpected, of another shape or not
     finite.
     """
@@ -474,7 +474,7 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
 
 
 def _one(path: Path, fits: list[_Fit]) -> _Fit | None:
-    """The weights that are meant; WeightsError where that is not clear, None where there are none."""
+    """The weights to load; WeightsError where the choice is not clear, None where there are none."""
     if not fits:
         return None
     first, *others = [one for one in fits if not _is_average(one.place)] or fits
@@ -516,7 +516,7 @@ def _other_network(
 
 
 def _cause(key: str, found: torch.Size, expected: Mapping[str, torch.Tensor]) -> str:
-    """What a difference of shapes means, where it is plain."""
+    """The likely cause of a difference in shapes, where it is obvious."""
     weights = [name for name, value in expected.items() if value.ndim > 1]
     wanted = expected[key].shape
     if len(found) != len(wanted) or not weights:
@@ -537,7 +537,7 @@ def _some(what: str, keys: list[str], n: int = 3) -> str:
 def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu") -> Detector:
     """A trained detector or classifier, ready to judge pictures.
 
-    Raises FileNotFoundError with the command that trains it where it is not there yet, WeightsError where its
+    Raises FileNotFoundError, naming the command that trains it, if it is not there yet, WeightsError if its
     files are broken.
     """
     spec = get(name, store)
@@ -566,8 +566,8 @@ def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu")
 def ready(model: nn.Module, device: str | torch.device) -> nn.Module:
     """The network on its device as a `Detector` has it: in evaluation mode, no gradients, channels last.
 
-    Where its forward pass takes ``view``s that this layout has no room for, the layout stays as it was, and
-    pictures are brought into it.
+    Where its forward pass takes ``view``s that this layout does not allow, the layout is left as it was, and
+    pictures are converted to it.
     """
     model = model.eval().requires_grad_(False).to(device=device)
     if answer.takes_channels_last(model):
@@ -583,10 +583,10 @@ def _in_order(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Ten
 def imagenet(arch: str, download: bool = False) -> nn.Module:
     """The network with ImageNet's 1,000 classes, in evaluation mode, on the CPU.
 
-    The weights are those of its library (torchvision, efficientnet_pytorch), from where torch keeps what it
-    downloads. With ``download`` they are fetched from the library's address first, if they are not there, and
-    checked against the hash in their name; otherwise nothing is fetched. Raises FileNotFoundError where there
-    are none, ConnectionError where they cannot be fetched, and as `read_weights` and `load_weights`.
+    The weights are those of its library (torchvision, efficientnet_pytorch), read from torch's download
+    folder. With ``download``, missing weights are first fetched from the library's address and checked
+    against the hash in their name; otherwise nothing is fetched. Raises FileNotFoundError where there are
+    none, ConnectionError where they cannot be fetched, and as `read_weights` and `load_weights`.
     """
     model = build(arch, [str(number) for number in range(1000)])
     url = architecture(arch).imagenet
@@ -597,7 +597,7 @@ def imagenet(arch: str, download: bool = False) -> nn.Module:
         try:
             # the libraries' own loaders would unpickle what they fetch
             torch.hub.download_url_to_file(url, str(folder / name), match[1] if match else None)
-        except (OSError, RuntimeError) as error:  # no network, or not the file that its name promises
+        except (OSError, RuntimeError) as error:  # no connection, or a hash that does not match
             raise ConnectionError(
                 f"ImageNet weights could not be fetched from {url} ({error}): put the file into {folder}"
             ) from error
@@ -612,7 +612,7 @@ def imagenet(arch: str, download: bool = False) -> nn.Module:
 
 
 def default_device() -> torch.device:
-    """The accelerator that is there, else the CPU."""
+    """The accelerator if there is one, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,12 +1,12 @@
 """Training a universal detector from scratch, on the pictures of one generator (Wang et al., CVPR 2020).
 
 The recipe is theirs where it fits small pictures: real against ProGAN, blur and JPEG each with probability
-0.1 in their ranges, horizontal flips, no resize. What differs: whole pictures instead of crops, no ImageNet
-start, and AdamW with a one-cycle schedule, because a few hundred steps have to do. Classifiers of what a
-picture shows are trained the same way, on the reals alone, with cross-entropy over their classes.
+0.1 in their ranges, horizontal flips, no resize. The differences: whole pictures instead of crops, no
+ImageNet pretraining, and AdamW with a one-cycle schedule, because a few hundred steps have to suffice. Scene
+classifiers are trained the same way, on the reals alone, with cross-entropy over their classes.
 
-Every random number follows from the seed and the step, so a run that was killed continues from its last
-checkpoint to exactly the weights of an undisturbed run (on the same device, with as many threads).
+Every random number follows from the seed and the step, so an interrupted run continues from its last
+checkpoint to exactly the weights of an uninterrupted run (on the same device, with as many threads).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from tff_core.pictures import data
 from tff_core.store import failures, memory
 from tff_core.store.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
 
-# A training makes much of little: kernels for wider vectors round otherwise, and another processor would get
-# another detector. The libraries read these when they first compute in a process; what a user has set stays.
+# Training amplifies rounding: kernels for wider vectors round differently, so another processor would train
+# another detector. The libraries read these when they first compute in a process; the user's settings stay.
 _KERNELS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
-_RECIPE = 3  # raised when a change to this module changes the weights that it makes
+_RECIPE = 3  # increased when a change to this module changes the resulting weights
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Config:
     ``n`` and ``n_val`` are pictures per label (0: all there are); ``blur``, ``jpeg``, ``flip`` and
     ``grayscale`` are probabilities per picture (gray pictures are for colour-robust detectors, never used in
     validation); ``bn_momentum`` is the weight of the newest batch in the running statistics;
-    ``precision`` is "float32", whatever the processor, so that a book is the same book everywhere, or
-    "bfloat16", which trains another detector, and faster where the processor computes in it.
+    ``precision`` is "float32", whatever the processor, so that a book is the same everywhere, or
+    "bfloat16", which trains another detector, faster on processors that compute in it.
     """
 
     n: int = 1600
@@ -73,7 +73,7 @@ _BY_NETWORK: dict[str, dict[str, Any]] = {"efb0": {"epochs": 5}}
 
 
 def config(spec: detectors.Spec, **changes: Any) -> Config:
-    """The settings of a detector: the default, what its network needs, its own options, then ``changes``."""
+    """The settings of a detector: the defaults, overridden by its network, its options and ``changes``."""
     return Config(**{**_BY_NETWORK.get(spec.arch, {}), **spec.options, **changes})
 
 
@@ -93,7 +93,7 @@ def augment(pixels: torch.Tensor, generator: torch.Generator, settings: Config) 
         )
     )
     out = pixels.clone()
-    largest = min(pixels.shape[-2:]) - 1  # mirrored borders reach no further
+    largest = min(pixels.shape[-2:]) - 1  # reflection padding can be no wider
     for i in blurred.nonzero().flatten().tolist():
         width = max(float(sigma[i]), 1e-3)
         radius = min(max(1, round(4 * width)), largest)
@@ -114,11 +114,11 @@ def train(
     settings: Config | None = None,
     device: str | torch.device | None = None,
 ) -> Path:
-    """Train the detector or classifier with this seed, unless it is there already; the path of its weights.
+    """Train the detector or classifier with this seed, unless it exists already; the path of its weights.
 
-    Beside the weights, ``.json`` records the settings, hashes, loss and validation history, of a detector the
-    threshold calibrated on validation pictures with its bootstrap interval (between its ends a call is
-    unsafe), of a classifier its accuracy on them with a Wilson interval, and provenance. It is written last.
+    Beside the weights, ``.json`` records the settings, hashes, loss and validation history, for a detector
+    the threshold calibrated on validation pictures with its bootstrap interval (between its ends a call is
+    unsafe), for a classifier its accuracy on them with a Wilson interval, and provenance. It is written last.
     An interrupted run continues from its last checkpoint.
 
     Raises FileNotFoundError or ValueError where training or validation pictures are missing, PictureError
@@ -135,7 +135,7 @@ def train(
         "recipe": _RECIPE,
         "network": spec.arch,
         "seed": seed,
-        # how often a run is saved changes nothing in it
+        # how often a run is saved does not change its result
         "settings": asdict(replace(settings, checkpoint_steps=0)),
         "train": data.content_hash(images),
         "val": data.content_hash(held_out),
@@ -178,7 +178,7 @@ def train(
 def pictures(spec: detectors.Spec, store: Store, part: str, n: int) -> data.ImageSet:
     """The pictures of one part that a detector is trained or calibrated on, ``n`` of each label (0: all).
 
-    Of a classifier the reals of its classes. FileNotFoundError or ValueError where they are not there.
+    For a classifier, the reals of its classes. FileNotFoundError or ValueError if they are missing.
     """
     root = store.data(spec.dataset, part, "progan")
     if not root.is_dir():
@@ -208,7 +208,7 @@ def pictures(spec: detectors.Spec, store: Store, part: str, n: int) -> data.Imag
 
 
 def _labels(images: data.ImageSet, classes: tuple[str, ...]) -> torch.Tensor:
-    """What is to be learnt, (N,): 0 real or 1 fake as float32, or the number of the class as int64."""
+    """The training targets, (N,): 0 real or 1 fake as float32, or the index of the class as int64."""
     if classes:
         return torch.tensor([classes.index(group) for group in images.groups])
     return torch.tensor(images.labels, dtype=torch.float32)
@@ -232,7 +232,7 @@ def is_there(path: Path, key: str) -> bool:
 
 @contextmanager
 def _whole_float32() -> Iterator[None]:
-    """Keep float32 what it says: no TF32 on a GPU, no bfloat16 inside matrix products on a CPU."""
+    """Compute float32 in full precision: no TF32 on a GPU, no bfloat16 inside matrix products on a CPU."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -243,7 +243,7 @@ def _whole_float32() -> Iterator[None]:
 
 
 class _Run:
-    """One training run, which can be put down and taken up again at any checkpoint."""
+    """One training run, which can be stopped and resumed at any checkpoint."""
 
     def __init__(
         self,
@@ -298,7 +298,7 @@ class _Run:
         try:
             saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
             if saved["key"] != self.key:
-                return  # of other settings or pictures: not ours to continue
+                return  # made with other settings or pictures: not to be continued
             self.model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.schedule.load_state_dict(saved["schedule"])
@@ -415,7 +415,7 @@ def judge(
     device: torch.device,
     preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> dict[str, Any]:
-    """What stands beside the weights: the threshold and how well the detector does, or the classifier."""
+    """The record beside the weights: the threshold and how well the detector does, or the classifier."""
     if classes:
         right = _right(model, data.batches(images, device=device), classes)
         interval = binomtest(sum(right), len(right)).proportion_ci(method="wilson")
@@ -453,7 +453,7 @@ def judge(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train one detector or classifier from the command line; 0 done, 1 failed, 2 wrong input."""
+    """Train one detector or classifier from the command line; returns 0 done, 1 failed, 2 wrong input."""
     parser = argparse.ArgumentParser(
         prog="python -m tff_core.detectors.training",
         description="Train a detector or classifier, or continue where an interrupted training was.",

@@ -38,8 +38,8 @@ def sensitivity(arch: str | None = None) -> pd.DataFrame:
     """Feature-map dropout of the published detectors (blur and JPEG with probability 0.5).
 
     Columns detector ("resnet50" or "efb0"), k, condition ("baseline", "top-k", "random-k", "low-k"),
-    generator, ap, acc_real, acc_fake. Only the rows of ``arch`` where it is given; ValueError where the paper
-    has no such network.
+    generator, ap, acc_real, acc_fake. With ``arch``, only its rows; ValueError where the paper has no such
+    network.
     """
     table = _read("sensitivity", "ap", "acc_real", "acc_fake")
     if arch is None:
