@@ -1,4 +1,4 @@
-"""A trained network as a list of operations with rules, its batch normalisations folded away exactly."""
+"""A trained network as a list of operations with rules and with batch normalisations folded in exactly."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Net:
 
     ``layers`` maps each convolution that relevance passes to its number of channels, in the order of the
     forward pass, under the names of the published relevance tables. ``target`` is the logit that is
-    explained (None where there is one only). ``reference`` marks a network that re-creates the paper's
+    explained (None if there is only one). ``reference`` marks a network that reproduces the paper's
     code. Called on (N, 3, H, W) it returns the logits (N, K).
     """
 
@@ -132,10 +132,10 @@ class Net:
         return self.to(dtype=torch.bfloat16)
 
     def compiled(self) -> Net:
-        """A copy whose loops over elements are compiled by torch.compile; the same numbers but for rounding.
+        """A copy whose elementwise loops are compiled by torch.compile; equal up to rounding.
 
-        The first pictures of each shape wait for the compiler. Convolutions and matrix products, where most
-        of the time goes, stay as they are. Raises RuntimeError where nothing can be compiled.
+        The first pictures of each shape wait for the compiler. Convolutions and matrix products, which take
+        most of the time, stay as they are. Raises RuntimeError where nothing can be compiled.
         """
         compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
         if self.device.type == "cpu" and shutil.which(compiler) is None:
@@ -149,7 +149,7 @@ class Net:
         return self._with(steps)
 
     def with_convs(self, changed: dict[str, Conv]) -> Net:
-        """A copy in which some layers are other convolutions; everything else is shared."""
+        """A copy with some layers replaced by other convolutions; everything else is shared."""
         for layer in changed:
             self.conv(layer)
         return self._with([replace(s, rule=changed.get(s.name, s.rule)) for s in self.steps])
@@ -182,7 +182,7 @@ class Net:
     ) -> Tensor:
         """Output of step ``stop`` (the last by default); each value is freed after its last use.
 
-        What the rules need for the way back is appended to ``tape``, if one is given. ``watch`` is called
+        What the rules need for the reverse walk is appended to ``tape``, if given. ``watch`` is called
         with every step and its output, which the next step may overwrite.
         """
         # at batches below 16 only channels_last keeps 1x1 convolutions on the fast path of the CPU
@@ -269,7 +269,7 @@ class _Tracer(fx.Tracer):
 
 
 def _count_of_sizes(node: fx.Node) -> int | None:
-    """How many sizes a node is, if it is some of those of maps (N, C, H, W)."""
+    """How many sizes a node holds, if it holds some of those of maps (N, C, H, W)."""
     if (node.op, node.target) == ("call_method", "size") and len(node.args) == 1 and not node.kwargs:
         return 4
     if node.op == "call_function" and node.target is getattr and node.args[1] == "shape":
@@ -282,9 +282,9 @@ def _count_of_sizes(node: fx.Node) -> int | None:
 
 
 class _Seen(fx.Interpreter):
-    """Runs a graph and remembers what each node is: the shape of a tensor, or else the value.
+    """Runs a graph and records each node's result: the shape of a tensor, or else the value.
 
-    Tensors that no picture goes into, constants of the network, are kept whole.
+    Tensors that do not depend on the picture, constants of the network, are kept whole.
     """
 
     def __init__(self, module: fx.GraphModule) -> None:
@@ -302,7 +302,7 @@ def _shape_alone(value: Any) -> Any:
 
 
 def _is_constant(node: fx.Node) -> bool:
-    """Whether no picture goes into it."""
+    """Whether it does not depend on the picture."""
     return node.op == "get_attr" or (
         node.op in ("call_function", "call_method")
         and bool(node.all_input_nodes)
@@ -313,9 +313,9 @@ def _is_constant(node: fx.Node) -> bool:
 def trace(model: nn.Module, rules: Table = RULES, views: bool = False) -> fx.GraphModule:
     """The model as a graph of the calls that the table has rules for; it computes the same.
 
-    Modules that ``forward()`` makes on the way have become the functions that they call, and what an
-    operation in place writes over is read from that operation by all that come after it. Unless ``views`` are
-    kept they are reshapes, which any layout in memory has room for.
+    Modules created inside ``forward()`` are replaced by the functions that they call, and nodes after an
+    in-place operation read its output instead of the overwritten value. Unless ``views`` are kept, they
+    become reshapes, which any memory layout allows.
 
     Raises ValueError where torch.fx cannot trace the model, and `NoRule` where ``forward()`` makes layers.
     """
@@ -342,7 +342,7 @@ def trace(model: nn.Module, rules: Table = RULES, views: bool = False) -> fx.Gra
 
 
 def _place(error: BaseException) -> str:
-    """File and line of the user's code in which an error came up."""
+    """File and line of the user's code in which an error was raised."""
     own = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_TORCH)]
     frame = own[-1]
     return f"{Path(frame.filename).name}, line {frame.lineno}: " if len(own) > 1 else ""
@@ -366,7 +366,7 @@ _PLACE_OF_INPLACE: dict[Any, int] = {
 
 
 def _without_side_effects(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
-    """Let what comes after an operation in place read its result, and leave out what nobody reads."""
+    """Make nodes after an in-place operation read its result, and remove nodes that nothing reads."""
 
     def writes(node: fx.Node) -> bool:
         if node.op == "call_module":
@@ -397,11 +397,11 @@ def canonize(
     bounds: tuple[float, float] = IMAGENET_BOUNDS,
     example: Tensor | None = None,
 ) -> Net:
-    """The network ready for relevance propagation: a copy, its batch normalisations folded exactly.
+    """A copy of the network, ready for relevance propagation, with its batch normalisations folded exactly.
 
     Args:
         model: in evaluation mode; any network that torch.fx can trace and whose operations are in ``rules``.
-        reference: re-create the paper's code instead: every folded batch normalisation still divides by
+        reference: reproduce the paper's code instead: every folded batch normalisation still divides by
             sqrt(1 + eps), and relevance starts at +1 or -1 rather than at the logit.
         target: which of several logits to explain.
         rules: the table from operation to rule.
@@ -410,12 +410,13 @@ def canonize(
         bounds: least and greatest value of a normalised pixel.
         example: (N, C, H, W) on which model and copy must agree; by default noise of the size
             that the model declares, ``model.input_size`` (height, width), else of 64 x 64 pixels, or of the
-            first other common size that the model can take.
+            first other common size that the model accepts.
 
     Raises:
-        NoRule: an operation is not in the table, or used as no rule allows; names the node and what to do.
+        NoRule: an operation is not in the table, or is used in a way that no rule supports; names the node
+            and what to do.
         ValueError: the model is in training mode or in float16, cannot be traced, uses a convolution twice,
-            or the copy does not compute what the model computes.
+            or the copy's outputs differ from the model's.
     """
     if any(m.training for m in model.modules()):
         raise ValueError(
@@ -470,34 +471,34 @@ def _residual(conv: Conv, eps: float | None) -> Conv:
 
 @dataclass
 class _Traced:
-    """A graph, the modules it calls, what an example made of each node, and the table of rules."""
+    """A graph, the modules it calls, each node's value for an example, and the table of rules."""
 
     graph: fx.Graph
     modules: dict[str, nn.Module]
     values: dict[fx.Node, Any]
     rules: Table
-    eps: dict[str, float] = field(default_factory=dict)  # of the batch norm folded into each convolution
+    eps: dict[str, float] = field(default_factory=dict)  # eps of the batch norm folded into each convolution
 
     def flows(self, node: fx.Node) -> bool:
-        """Whether a tensor that depends on the picture comes out: no number, and no constant."""
+        """Whether its output is a tensor that depends on the picture, not a number or a constant."""
         return isinstance(self.values.get(node), Tensor) and not _is_constant(node)
 
     def several(self, node: fx.Node) -> bool:
-        """Whether several such tensors come out."""
+        """Whether its output is several such tensors."""
         value = self.values.get(node)
         return isinstance(value, tuple | list) and any(isinstance(v, Tensor) for v in value)
 
     def readers(self, node: fx.Node) -> list[fx.Node]:
-        """Who reads the numbers of a node, not its shape alone."""
+        """The nodes that read the values of a node, not only its shape."""
         return [u for u in node.users if u.op == "output" or self.flows(u) or self.several(u)]
 
     def key(self, node: fx.Node) -> Any:
-        """What the table of rules calls the operation."""
+        """The operation's key in the table of rules."""
         return type(self.modules[str(node.target)]) if node.op == "call_module" else node.target
 
 
 def _known(graph: fx.Graph, modules: dict[str, nn.Module], rules: Table) -> None:
-    """NoRule at the first operation that surely has none, before anything is computed."""
+    """Raises NoRule at the first operation that certainly has none, before anything is computed."""
     for node in graph.nodes:
         key: Any = type(modules[str(node.target)]) if node.op == "call_module" else node.target
         if key in rules or not (node.op == "call_module" or key in WHY_NOT):
@@ -519,10 +520,10 @@ def _no_entry(call: Call, key: Any) -> NoRule:
 
 
 class Sized(Rule):
-    """An operation whose settings are sizes of the pictures at hand: they are read at each forward pass.
+    """An operation whose settings are sizes of the current pictures, read at each forward pass.
 
-    ``build`` makes the rule from the tensors whose sizes count, which are inputs after the first
-    ``operands`` and get no relevance. ``first`` is the rule that an example had.
+    ``build`` makes the rule from the tensors whose sizes matter, which are inputs after the first
+    ``operands`` and get no relevance. ``first`` is the rule made for the example.
     """
 
     def __init__(self, build: Callable[[Sequence[Tensor]], Rule], operands: int, first: Rule) -> None:
@@ -623,7 +624,7 @@ def _rule(traced: _Traced, node: fx.Node) -> tuple[Call, Rule, tuple[fx.Node, ..
 def _steps(traced: _Traced) -> list[Step]:
     steps: list[Step] = []
     value: dict[fx.Node, int] = {}
-    skipped: set[fx.Node] = set()  # taken up by the step before
+    skipped: set[fx.Node] = set()  # absorbed by an earlier step
     seen: set[str] = set()
     output: fx.Node | None = None
 
@@ -665,7 +666,7 @@ def _steps(traced: _Traced) -> list[Step]:
 
 
 def _fold(conv: Conv, node: fx.Node, traced: _Traced) -> fx.Node:
-    """Fold the batch normalisation that follows, if one does; returns the last node taken up."""
+    """Fold the batch normalisation that follows, if any; returns the last node absorbed."""
     users = traced.readers(node)
     user = users[0] if len(users) == 1 else None
     module = traced.modules[str(user.target)] if user is not None and user.op == "call_module" else None
@@ -681,7 +682,7 @@ def _fold(conv: Conv, node: fx.Node, traced: _Traced) -> fx.Node:
 
 
 def _rectify(add: Add, node: fx.Node, traced: _Traced) -> fx.Node:
-    """Take up the ReLU that follows a sum, unless it is the network's output."""
+    """Absorb the ReLU that follows a sum, unless it is the network's output."""
     users = traced.readers(node)
     if len(users) != 1 or users[0].op == "output" or any(n.op == "output" for n in users[0].users):
         return node
@@ -713,7 +714,7 @@ def _finish(steps: list[Step]) -> list[Step]:
 
 
 def _first_layers(net: Net, bounds: tuple[float, float] | None, example: Tensor) -> None:
-    """Give the convolutions that see the picture the bounds of what they see, if it is rescaled before."""
+    """Give the convolutions that see the picture the bounds of their input, if it is rescaled first."""
     pixels = {0}  # values that are the picture, its channels apart or together, rescaled or not
     for i, step in enumerate(net.steps):
         if not all(j in pixels for j in step.inputs):

@@ -19,7 +19,7 @@ class Neuron:
     """One position of one feature map, where relevance 1 starts (paper, supplementary: LRP-max).
 
     ``channel``, ``row`` and ``col`` are numbers, or sequences with one number for each picture of the
-    batch; or, for a single picture, of any length: one row of relevance each, at the price of one forward
+    batch; or, for a single picture, of any length: one row of relevance each, for the cost of one forward
     pass. Where the neuron is not active (its folded output is not positive) nothing starts.
     """
 
@@ -31,12 +31,12 @@ class Neuron:
 
 @dataclass(frozen=True)
 class Relevance:
-    """What a walk found.
+    """The result of a walk.
 
-    ``logit`` is (N, 1), or (N, K) of a network with several logits and no target; None where the walk
+    ``logit`` is (N, 1), or (N, K) for a network with several logits and no target; None where the walk
     started at a neuron. ``maps`` holds the relevance (N, C, h, w) at the output of every convolution (after
     its batch normalisation, before the activation), in the order of the network; empty when streaming.
-    ``pixels`` is (N, 3, H, W), or None where not asked for.
+    ``pixels`` is (N, 3, H, W), or None if not requested.
     """
 
     logit: Tensor | None
@@ -58,7 +58,7 @@ def relevance(
         net: from `canonize`.
         x: pictures (N, 3, H, W), normalised, in the precision and on the device of ``net``.
         start: "logit" explains f(x) where the network says fake (f > 0) and -f(x) where it says real, so
-            that relevance starts at +abs(f) and is positive for what speaks for the decision
+            that relevance starts at +abs(f) and is positive for evidence in favour of the decision
             (``canonize(reference=True)``: at the sign of f, as the paper's code does). Or the start itself:
             a tensor (N, 1) (or (N, K), K the number of logits), or a `Neuron`.
         pixels: also go through the first convolution, to the picture.
@@ -167,7 +167,7 @@ def walk_back(net: Net, r: Tensor, tape: list[Any], pixels: bool, report: OnLaye
         for j, share in zip(step.inputs, shares, strict=True):
             if share is None or (j == 0 and not pixels):
                 continue
-            # a value that several operations read gathers the relevance of all
+            # a value read by several operations sums the relevance from all of them
             arriving[j] = arriving[j].add_(share) if j in arriving else share
         del shares
     return arriving.get(0)

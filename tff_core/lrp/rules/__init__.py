@@ -1,6 +1,6 @@
 """The rules: how relevance passes each operation of a network, and the table from operation to rule.
 
-A rule computes its operation forward, says what it needs to remember, and later turns the relevance of
+A rule computes its operation forward, returns what it needs to keep, and later turns the relevance of
 its output into the relevance of its inputs. ``RULES`` maps what a traced network calls (a module class,
 a function, or the name of a tensor method) to a builder of the rule; extend it with
 ``canonize(model, rules=lrp.RULES | {MyLayer: lambda call: MyRule(call.module)})``.

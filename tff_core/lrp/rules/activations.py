@@ -1,4 +1,4 @@
-"""Operations of single numbers: relevance passes unchanged."""
+"""Elementwise operations: relevance passes unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tff_core.lrp.rules.base import POINT, Call, Reach, Rule
 
 
 class Passing(Rule):
-    """An elementwise activation, or nothing at all: relevance passes unchanged."""
+    """An elementwise activation, or the identity: relevance passes unchanged."""
 
     fresh = True
 
@@ -22,7 +22,7 @@ class Passing(Rule):
         self.function = function
         self._nonnegative = nonnegative
         self.in_place: Callable[[Tensor], Tensor] | None = _IN_PLACE.get(function)
-        self.overwrite = False  # set by canonize where nobody else needs the input
+        self.overwrite = False  # set by canonize where nothing else needs the input
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         function = self.in_place if self.overwrite and self.in_place is not None else self.function
@@ -49,7 +49,7 @@ _IN_PLACE: dict[Any, Callable[[Tensor], Tensor]] = {
 
 
 class Identity(Passing):
-    """Dropout and its kin in evaluation: the tensor itself."""
+    """Dropout and its variants in evaluation mode: the tensor itself."""
 
     fresh = False
 

@@ -1,4 +1,4 @@
-"""What a rule is, what it is built from, and what the rules share."""
+"""The base class of rules, the calls they are built from, and their shared helpers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ EPSILON = 1e-6
 
 
 class NoRule(NotImplementedError):
-    """The network holds an operation that the table of rules does not know."""
+    """The network contains an operation that is not in the table of rules."""
 
 
-# Why some operations have no rule, in the words of whoever asks for a relevance of their network.
+# Why some operations have no rule, in words that a user of the network understands.
 _STATISTICS = (
     "it normalises by the mean and deviation of the picture at hand, where the rules need a fixed scale"
 )
@@ -42,9 +42,9 @@ class Call:
 
     ``node`` is the fx node and ``inputs`` the tensors among its arguments, in order; ``modules`` are all
     modules of the network by name. ``args`` and ``kwargs`` are the node's, in which sizes of pictures are
-    numbers and constants of the network tensors. ``examples`` has for each node what an example made it:
-    a tensor on the device "meta" (its shape alone), or a number. Of a call that returns several tensors
-    ``part`` is the one that is meant.
+    numbers and constants of the network tensors. ``examples`` has each node's value for an example: a
+    tensor on the device "meta" (its shape alone), or a number. For a call that returns several tensors,
+    ``part`` selects one.
     """
 
     node: fx.Node
@@ -90,7 +90,7 @@ class Call:
         """The error that names this node; ``why`` says what was expected and what to do."""
         target = type(self.module) if self.module is not None else self.node.target
         what = str(getattr(target, "__name__", target))
-        # of a function, the module that calls it is what its author knows
+        # for a function, name the module that calls it, which its author knows
         stack = list((self.node.meta or {}).get("nn_module_stack", {}).values())
         around = stack[-1] if stack and self.module is None else None
         if isinstance(around, tuple) and around[0]:
@@ -118,7 +118,7 @@ class Rule:
     """One operation and its rule.
 
     Subclasses compute the operation in ``forward`` and pass relevance in ``relevance``. ``fresh`` promises
-    that the output is a new tensor that the rule itself does not remember, so that an activation that
+    that the output is a new tensor that the rule itself does not keep, so that an activation that
     follows may overwrite it. ``kernels`` are the loops over elements, see `Kernels`.
     """
 
@@ -126,7 +126,7 @@ class Rule:
     kernels: Kernels
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
-        """The output, and whatever ``relevance`` will need (only kept where relevance is wanted)."""
+        """The output, and whatever ``relevance`` will need (kept only if relevance is wanted)."""
         raise NotImplementedError
 
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
@@ -137,7 +137,7 @@ class Rule:
         raise NotImplementedError
 
     def prepare(self, saved: Any) -> Any:
-        """``saved`` with all in it that does not depend on relevance, for several walks over one forward."""
+        """``saved`` plus everything that does not depend on relevance, for several walks over one forward."""
         return saved
 
     def receives(self, position: int) -> bool:
@@ -168,19 +168,19 @@ def _to(value: Tensor, kwargs: Mapping[str, Any]) -> Tensor:
 
 
 def ratio(r: Tensor, z: Tensor) -> Tensor:
-    """``r / z``, written over ``z`` where that has room: one picture may serve several rows of relevance."""
+    """``r / z``, in place of ``z`` if it is large enough: one picture may serve several rows of relevance."""
     return torch.div(r, z, out=z) if r.shape == z.shape else r / z
 
 
 def stabilise(z: Tensor) -> Tensor:
-    """``z`` pushed away from zero by 1e-6 to its own side (zero itself to +1e-6), in place."""
+    """``z`` moved away from zero by 1e-6, keeping its sign (zero itself becomes +1e-6), in place."""
     # not where(z < 0, -EPSILON, EPSILON): that is a float32 number whatever z is
     return z.add_(torch.where(z < 0, -1.0, 1.0), alpha=EPSILON)
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """What the rules compute element by element; all else in them is convolutions and matrix products.
+    """The elementwise parts of the rules; everything else in them is convolutions and matrix products.
 
     ``floored(r, z)`` is ``r / max(z, 1e-12)`` and may overwrite ``z``; ``branches(r, y, a, b)`` are the
     shares ``a r / (y + 1e-6)`` and ``b r / (y + 1e-6)`` of a rectified sum ``y``.
@@ -204,7 +204,7 @@ Rule.kernels = EAGER = Kernels(_floored, _branches)
 
 @cache
 def compiled_kernels() -> Kernels:
-    """The same, each fused to one loop by torch.compile."""
+    """The same, each fused into one loop by torch.compile."""
 
     def floored(r: Tensor, z: Tensor) -> Tensor:
         return r / z.clamp(min=FLOOR)

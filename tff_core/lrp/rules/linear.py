@@ -16,7 +16,7 @@ from tff_core.lrp.rules.base import FLOOR, POINT, Call, Reach, Rule, pair, stabi
 
 
 class _Seen(NamedTuple):
-    """What a convolution remembers: its input as padded, the padding left to do, and how to undo the rest.
+    """What a convolution keeps: its padded input, the padding left to do, and how to undo the padding done.
 
     ``z`` is the rule's denominator where it was computed ahead.
     """
@@ -49,7 +49,7 @@ class Conv(Rule):
         groups: int,
     ) -> None:
         self.weight, self.bias = weight, bias
-        # what a map is where its convolution gives zero: batch normalisation makes a constant of it
+        # a map's value where its convolution gives zero: the constant that batch normalisation makes of it
         self.dropped = None if bias is None else torch.zeros_like(bias)
         self.stride, self.dilation, self.groups = stride, dilation, groups
         self.padding = padding
@@ -82,13 +82,13 @@ class Conv(Rule):
         return new
 
     def _half(self, sign: str) -> Tensor:
-        """w+ or w-, made when first needed: a network that only predicts, or has no use for w-, has none."""
+        """w+ or w-, made on first use: a network that only predicts, or never needs w-, has none."""
         if sign not in self._halves:
             self._halves[sign] = self.weight.clamp(min=0) if sign == "+" else self.weight.clamp(max=0)
         return self._halves[sign]
 
     def _pad(self, x: Tensor) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
-        """The input as the convolution wants it, the padding left to it, and what (top, left) was added."""
+        """The input as the convolution expects it, the padding left to it, and what was added (top, left)."""
         if not callable(self.padding):
             return x, self.padding, (0, 0)
         left, right, top, bottom = self.padding(*x.shape[-2:])
@@ -110,7 +110,7 @@ class Conv(Rule):
         return saved._replace(z=stabilise(z) if self.bounds is not None else z.clamp_(min=FLOOR))
 
     def _parts(self, seen: _Seen) -> list[tuple[Tensor, Tensor]]:
-        """The rule's contributions, as parts of the input and the weights that each goes through."""
+        """The rule's contributions, as parts of the input with the weights that each is convolved with."""
         if self.bounds is not None:
             both = torch.cat([self._half("+"), self._half("-")], 1)
             return [(self._within(seen), both.contiguous(memory_format=torch.channels_last))]
@@ -166,8 +166,8 @@ Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]
 def _is_product(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
     """Whether a 1x1 convolution is computed as one matrix product over all positions of all pictures.
 
-    So written it reads the weights once a batch, where a convolution reads them once a picture: a gain for
-    few pictures, whose maps are small and whose weights are not. From 16 pictures on a convolution is faster
+    Written this way it reads the weights once per batch, where a convolution reads them once per picture: a
+    gain for few pictures with small maps and large weights. From 16 pictures on, a convolution is faster
     on a CPU, by a quarter on some processors (see the page on performance).
     """
     few = len(x) < 16 or x.device.type != "cpu"
@@ -180,14 +180,14 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def _is_tiny(positions: int, weight: Tensor, geometry: Geometry) -> bool:
-    """Whether a convolution would spend its time on bringing many weights into order, for few positions."""
+    """Whether a convolution would spend its time reordering many weights for few positions."""
     _, _, dilation, groups = geometry
     few = 8 * positions <= weight.shape[1] and weight.numel() > 1 << 20
     return few and groups == 1 and dilation == (1, 1)
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """Weights (out, in, kh, kw) as (out, kh * kw * in): in the layout channels last without a copy."""
+    """Weights (out, in, kh, kw) as (out, kh * kw * in); in channels-last layout, without a copy."""
     return weight.permute(0, 2, 3, 1).flatten(1)
 
 
@@ -210,7 +210,7 @@ def _conv(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = N
 
 
 def _transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """The adjoint of the convolution: ``x`` only lends its height and width."""
+    """The adjoint of the convolution: only the height and width of ``x`` are used."""
     stride, padding, dilation, groups = geometry
     if len(s) != len(x):
         x = x.expand(len(s), -1, -1, -1)
@@ -312,7 +312,7 @@ class _FixedPadding:
 
 @dataclass(frozen=True)
 class _SamePadding:
-    """Padding for an output of ceil(size / stride), whatever the size; the odd pixel right and below."""
+    """Padding for an output of ceil(size / stride), whatever the size; an odd pixel goes right and below."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]

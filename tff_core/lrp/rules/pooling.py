@@ -1,4 +1,4 @@
-"""Maxima and means over places."""
+"""Maxima and means over positions."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class AveragePool(Rule):
 
 
 class AdaptiveMaxPool(Rule):
-    """The maximum of each of so many windows: winner takes all."""
+    """The maximum of each of a given number of windows: winner takes all."""
 
     fresh = True
 
@@ -87,7 +87,7 @@ class AdaptiveMaxPool(Rule):
     def relevance(self, r: Tensor, saved: Any) -> tuple[Tensor | None, ...]:
         shape, index = saved
         out = r.new_zeros(len(r), shape[1], shape[2] * shape[3])
-        # windows may overlap, and then a place wins several times
+        # windows may overlap, so one position can win several times
         out.scatter_add_(2, index.flatten(2).expand(len(r), -1, -1), r.flatten(2))
         return (out.view(len(r), *shape[1:]),)
 
@@ -96,7 +96,7 @@ class AdaptiveMaxPool(Rule):
 
 
 class Largest(Rule):
-    """The maximum along some axes: the winner takes all, equal winners share."""
+    """The maximum along some axes: the winner takes all, ties share."""
 
     fresh = True
 
@@ -116,7 +116,7 @@ class Largest(Rule):
 
 
 def _spread(s: Tensor, x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
-    """What was summed along some axes of ``x``, at every place that it was summed over."""
+    """The result of a reduction of ``x`` along some axes, expanded to the shape of ``x``."""
     for axis in () if keep else sorted(axes):
         s = s.unsqueeze(axis)
     return s.expand_as(x)

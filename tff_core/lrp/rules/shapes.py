@@ -1,4 +1,4 @@
-"""The same numbers in another order, shape or company."""
+"""Operations that reorder, reshape, select, repeat or join values without changing them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tff_core.lrp.rules.base import POINT, Call, Reach, Rule
 
 
 class Reshape(Rule):
-    """Each picture's numbers in another shape; relevance goes back to the old shape.
+    """Each picture's values in another shape; relevance goes back to the old shape.
 
-    ``local`` promises that rows and columns stay what they are.
+    ``local`` promises that rows and columns are unchanged.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], local: bool = False) -> None:
@@ -42,7 +42,7 @@ class Reshape(Rule):
 
 
 class Permute(Rule):
-    """The axes in another order, that of the pictures apart."""
+    """The axes in another order, except that of the pictures."""
 
     def __init__(self, order: tuple[int, ...]) -> None:
         self.order = order
@@ -63,9 +63,9 @@ class Permute(Rule):
 
 
 class Part(Rule):
-    """Some channels, rows or columns of a tensor; the others get nothing of its relevance.
+    """Some channels, rows or columns of a tensor; the others get no relevance.
 
-    ``take`` returns a view of the part that is meant.
+    ``take`` returns a view of the selected part.
     """
 
     def __init__(self, take: Callable[[Tensor], Tensor], local: bool) -> None:
@@ -87,7 +87,7 @@ class Part(Rule):
 
 
 class Expand(Rule):
-    """One number at several places, as (N, C, 1, 1) becomes (N, C, h, w): their relevance is summed."""
+    """One value repeated at several positions, as (N, C, 1, 1) to (N, C, h, w): their relevance is summed."""
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         self.function = function
@@ -99,14 +99,14 @@ class Expand(Rule):
         return (r.sum_to_size(len(r), *saved[1:]), None)
 
     def receives(self, position: int) -> bool:
-        return position == 0  # the second lends its shape
+        return position == 0  # only the shape of the second is used
 
     def nonnegative(self, *inputs: bool) -> bool:
         return inputs[0]
 
 
 class Pad(Rule):
-    """Zeros around the picture; what would be theirs is lost with them, and they have none."""
+    """Zeros around the picture; relevance that reaches the padding is dropped."""
 
     fresh = True
 
@@ -129,7 +129,7 @@ class Pad(Rule):
 
 
 class Shuffle(Rule):
-    """The channels of several groups, taken in turn."""
+    """The channels of several groups, interleaved."""
 
     fresh = True
 
@@ -154,7 +154,7 @@ class Shuffle(Rule):
 
 
 class Concatenate(Rule):
-    """Tensors side by side along an axis, by default the channels: each takes its own part back."""
+    """Tensors concatenated along an axis, by default the channels: each gets its own part back."""
 
     fresh = True
 
@@ -183,7 +183,7 @@ def _keeps_places(call: Call) -> bool:
 
 
 def _apart(call: Call) -> None:
-    """Refuses what mixes the pictures of a batch."""
+    """Refuses operations that mix the pictures of a batch."""
     before, after = call.shape(call.inputs[0]), call.shape()
     if before is not None and after is not None and (not after or before[0] != after[0]):
         raise call.refuse(
@@ -200,7 +200,7 @@ def reshape(call: Call) -> Rule:
         return Reshape(m, _keeps_places(call))
     args, kwargs = call.rest()
     name = getattr(call.node.target, "__name__", str(call.node.target))
-    if name == "squeeze" and not (args or kwargs):  # of one picture, too, the first axis stays
+    if name == "squeeze" and not (args or kwargs):  # the first axis stays, even for a single picture
         return Reshape(lambda x: x.reshape(len(x), *[n for n in x.shape[1:] if n != 1]))
     if name in ("view", "reshape", "view_as", "reshape_as"):
         sizes = args[0] if args and not isinstance(args[0], int) else args or kwargs.get("shape")

@@ -64,7 +64,7 @@ class Subtract(Rule):
 
 
 class Constant(Rule):
-    """A number or a tensor of the network is added, subtracted, multiplied or divided by.
+    """Addition, subtraction, multiplication or division by a number or a tensor of the network.
 
     A factor passes relevance unchanged; a summand is a bias and takes its share (epsilon rule, as in
     `Linear`). ``rescales`` marks what is done to the picture before its first convolution: a change of
@@ -121,7 +121,7 @@ class Gate(Rule):
         return inputs[1 - self.gate]
 
     def reach(self) -> tuple[Reach, Reach] | None:
-        return POINT  # the gate's own dependence is that of the pooling it comes from
+        return POINT  # the gate's own reach is that of the pooling it comes from
 
 
 def _constant(call: Call, operation: Callable[[Any, Any], Tensor]) -> Rule | None:
@@ -180,7 +180,7 @@ _SIGMOIDS: tuple[Any, ...] = (
     "sigmoid_",
 )  # fmt: skip
 _LIMITED: tuple[Any, ...] = (nn.ReLU6, F.relu6, nn.Hardtanh, F.hardtanh, "clamp", torch.clamp)
-# what hands a gate on in another shape, or scaled
+# operations that pass a gate on in another shape, or scaled
 _CARRIERS: tuple[Any, ...] = (
     "view", "reshape", torch.reshape, "unsqueeze", torch.unsqueeze, "squeeze", torch.squeeze, "expand",
     "expand_as", "permute", torch.permute, "transpose", torch.transpose, "contiguous", nn.Identity,
@@ -199,7 +199,7 @@ def multiply(call: Call) -> Rule:
         return type(call.modules[str(node.target)]) if node.op == "call_module" else node.target
 
     def source(node: fx.Node) -> fx.Node | None:
-        """The one tensor that an operation changes."""
+        """The single tensor that an operation acts on."""
         found = [n for n in node.all_input_nodes if call.shape(n) is not None]
         return found[0] if found and (len(found) == 1 or key(node) == "expand_as") else None
 
