@@ -86,7 +86,7 @@ def best_threshold(labels: ArrayLike, scores: ArrayLike) -> float | None:
 class Order(NamedTuple):
     """How scores rank fakes against reals: ``auc`` in [0, 1], and whether chance explains it.
 
-    ``low`` and ``high`` are one-sided Mann-Whitney p-values: of an AUC this low or lower, this high or higher.
+    ``low`` and ``high`` are one-sided Mann-Whitney p-values: of an AUC at most, and at least, this high.
     """
 
     auc: float

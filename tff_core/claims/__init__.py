@@ -1,1 +1,1 @@
-"""From tables to verdicts: the paper's claims, the rules that decide them, and measured beside published."""
+"""From tables to verdicts: the paper's claims, the rules that decide them, measured against published."""

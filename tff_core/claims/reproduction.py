@@ -1,6 +1,6 @@
-"""Measured beside published: how near a build comes to the paper's own numbers.
+"""Measured against published: how close a build comes to the paper's own numbers.
 
-Only a detector that claims to be one of the paper's is compared, and only in what both have: AP and
+Only a detector that claims to be one of the paper's is compared, and only on what both have: AP and
 accuracies under feature-map dropout, AP of the universal and of the colour-robust detector in colour and in
 gray, share of colour-conditional maps among the top-k. Nothing is tuned towards these numbers; they are
 looked at last.
@@ -19,7 +19,7 @@ from tff_core.figures import CONDITIONS, generator_name
 from tff_core.store.results import Store
 
 MARGIN = 0.005
-"""A difference up to this counts as the same number: half a point."""
+"""Numbers that differ by no more than this count as equal: half a point."""
 AP, REAL, FAKE = "AP under dropout", "real accuracy", "fake accuracy"
 ROBUST, SHARE = "AP in colour and gray", "share of colour-conditional maps"
 QUANTITIES = (AP, REAL, FAKE, ROBUST, SHARE)
@@ -27,21 +27,19 @@ COLUMNS = (
     "quantity", "detector", "generator", "condition", "measured", "published", "difference", "within",
     "doubtful",
 )  # fmt: skip
-_FIXED = (
-    "progan"  # the paper cuts its probabilities at one half here, and on all others where the test set says
-)
+_FIXED = "progan"  # here the paper's threshold is one half, elsewhere it is calibrated on the test set
 _ROUNDING = 1e-9
 
 
 def compare(store: Store, claimed: Mapping[str, str], generators: Sequence[str]) -> pd.DataFrame:
-    """Every number that the paper has of these detectors, and what was measured of it.
+    """Every number that the paper reports for these detectors, with the measured one.
 
     Parameters
     ----------
-    store: where the result tables are; one that is not there counts as not measured.
-    claimed: by the name of a detector which of the paper's it claims to be (`detectors.Spec.published`):
+    store: where the result tables are; a missing one counts as not measured.
+    claimed: for each detector by name, which of the paper's it claims to be (`detectors.Spec.published`):
         "resnet50", "efb0", "cr-resnet50" or "cr-efb0"; "" for none, which is left out. Colour-robust twins
-        are compared where they stand here too.
+        are compared if they are listed here too.
     generators: those of the build; the paper's others are left out.
 
     Returns
@@ -52,8 +50,8 @@ def compare(store: Store, claimed: Mapping[str, str], generators: Sequence[str])
 
     Accuracies are read at the paper's own threshold, calibrated on the test pictures; those of ProGAN are
     left out, because there the paper takes a probability of one half. The paper's random-k is one ensemble
-    of five networks, `random-k-ensemble` here. Means over detector seeds. A number at another k than the
-    paper's is none of its numbers, hence not measured.
+    of five networks, `random-k-ensemble` here. Means over detector seeds. A number at a k other than the
+    paper's counts as not measured.
 
     Raises ValueError where a claim is none of the paper's detectors.
     """
@@ -85,7 +83,7 @@ def compare(store: Store, claimed: Mapping[str, str], generators: Sequence[str])
 
 
 def _rows(store: Store, table: str, **values: str) -> pd.DataFrame:
-    """The rows of a result table where columns have these values; none where there is no table."""
+    """The rows of a result table in which columns have these values; none if there is no table."""
     path = store.table(table)
     rows = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=list(values))
     for column, value in values.items():
@@ -104,7 +102,7 @@ def _beside(paper: pd.DataFrame, measured: pd.DataFrame, quantity: str, detector
 
 def _sensitivity(store: Store, name: str, arch: str) -> pd.DataFrame:
     paper = verdicts.paper(arch)
-    assert paper is not None  # it was asked whether the paper has this network
+    assert paper is not None  # whether the paper has this network was checked before
     rows = _rows(store, "sensitivity", detector=name, threshold_source="test")
     if len(rows):
         rows = rows[(rows["condition"] == "baseline") | (rows["k"] == published.K[arch])]
@@ -120,7 +118,7 @@ def _sensitivity(store: Store, name: str, arch: str) -> pd.DataFrame:
 
 
 def _robust(store: Store, name: str, arch: str, model: str, theirs: str, twin: str = "") -> pd.DataFrame:
-    """AP in colour and in gray; a ``twin`` has its rows where its universal detector ``name`` has them."""
+    """AP in colour and in gray; a ``twin`` has its rows with those of its universal detector ``name``."""
     paper = published.color_robust()
     paper = paper[(paper["architecture"] == arch) & (paper["detector"] == theirs)]
     paper = paper.assign(condition=paper["input"].map({"rgb": "in colour", "grayscale": "in gray"}))
@@ -164,7 +162,7 @@ def _twin(store: Store, name: str, which: str, claimed: Mapping[str, str]) -> pd
 
 
 def twins(store: Store, detectors: Sequence[str]) -> list[str]:
-    """Names of the colour-robust twins that these detectors were compared with in the result tables."""
+    """Names of the colour-robust twins with which the result tables compare these detectors."""
     rows = _rows(store, "color_robust")
     rows = rows[rows["detector"].isin(list(detectors))] if "detector" in rows else rows
     return list(dict.fromkeys(rows["twin"].dropna())) if "twin" in rows else []
@@ -198,7 +196,7 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def largest(table: pd.DataFrame, n: int = 10) -> pd.DataFrame:
-    """The ``n`` numbers that differ most, the farthest first; only such as are not within the margin."""
+    """The ``n`` numbers outside the margin that differ most, the largest difference first."""
     judged = table[table["measured"].notna() & ~table["doubtful"] & ~table["within"]]
     order = judged["difference"].abs().sort_values(ascending=False, kind="stable").index
     return judged.loc[order].head(n)

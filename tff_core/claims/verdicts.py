@@ -1,11 +1,11 @@
-"""From result tables to the numbers and sentences that a page states, by rules that the page states too.
+"""From result tables to the numbers and sentences on a page, by rules that the page states too.
 
 Prose that quotes a number would go stale with the next run; these functions write the sentence from the
 table, so that the text is true whatever the numbers turn out to be.
 
 The paper's claims are `CLAIMS`. Each has a reader, which takes one number with its interval per generator
-from the tables on disk (`evidence`); one rule for all of them makes a verdict of these (`judge`). No rule
-knows the paper's numbers.
+from the tables on disk (`evidence`); a single rule turns these into a verdict (`judge`). No rule uses the
+paper's numbers.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ MATCHED = "top-k - matched-k"
 MARGIN = 0.05
 """A loss of AP smaller than this counts as none (claim C3): 5 points."""
 FOR, AGAINST, OPEN, MISSING, ASIDE = "for", "against", "open", "missing", "aside"
-"""What one interval says about a claim. Missing: there is none. Aside: it is told, but judges nothing."""
+"""What one interval says about a claim. Missing: there is none. Aside: it is reported but not judged."""
 HOLDS, IN_PART, MIXED, CONTRADICTED = "holds", "holds in part", "mixed", "contradicted"
 UNDECIDED, UNTESTED = "open", "not testable here"
 WORDS = (HOLDS, IN_PART, MIXED, CONTRADICTED, UNDECIDED, UNTESTED)
 """All words that a verdict may have; `word` says when."""
 LUCK = 0.05
-"""*Holds in part* asks for so many generators that luck alone gives them with at most this probability."""
+"""*Holds in part* requires so many generators that chance alone gives them with at most this probability."""
 CAUTION = "Caution:"
-"""Begins what a verdict's reason warns of."""
+"""The beginning of a warning in a verdict's reason."""
 _TRAINED_ON = "progan"
 
 
 class Parts(Store):
-    """The same store, whose rows are read as steps and chapters write them for each generator.
+    """The same store, read from the rows that steps and chapters write for each generator.
 
-    For what must not wait for other generators' rows: a page about some generators is then made from theirs
-    alone, and is not made again where another one was added.
+    For work that must not wait for other generators' rows: a page about some generators is then made from
+    theirs alone, and is not made again when another one is added.
     """
 
     def table(self, name: str) -> Path:
@@ -52,7 +52,7 @@ class Parts(Store):
 
 
 def _rows(store: Store, table: str, detector: str, generators: Sequence[str]) -> pd.DataFrame | None:
-    """A result table, or as much of it as a store of parts has of these generators; None without any."""
+    """A result table, or the part of it that a store of parts has for these generators; None without any."""
     paths = [store.table(table)]
     if isinstance(store, Parts):
         paths = [store.part(table, detector, generator) for generator in generators]
@@ -82,7 +82,7 @@ def read(store: Store, table: str, detector: str, generators: Sequence[str]) -> 
 
 
 def paper(arch: str) -> pd.DataFrame | None:
-    """The paper's sensitivity table of one network, its conditions called as they are here.
+    """The paper's sensitivity table of one network, with this project's names for the conditions.
 
     Its random-k is one AP of the mean probability of five dropped networks: `random-k-ensemble` in this
     project. None where the paper has no such network.
@@ -97,12 +97,12 @@ def summarize(sensitivity: pd.DataFrame, source: str = "validation") -> pd.DataF
 
     Within one seed, AP and the bounds of its interval over pictures are averaged over the draws; over seeds
     the AP is the mean and the interval reaches from the lowest lower bound to the highest upper bound. It
-    therefore covers what any one of the trained detectors showed.
+    therefore covers the result of every one of the trained detectors.
 
     Parameters
     ----------
     sensitivity: the sensitivity table (one row per generator, condition, seed, draw and threshold source).
-    source: whose threshold the accuracies are read at, "validation" or "test".
+    source: the threshold at which the accuracies are read, "validation" or "test".
 
     Returns ``generator, condition, ap, low, high, acc_real, acc_fake, seeds, draws, n_real, n_fake, points``;
     ``points`` lists the AP of every seed and draw. Raises ValueError where no row has that threshold source.
@@ -157,7 +157,7 @@ class Verdict:
 
 
 def verdict(contrast: pd.DataFrame, kind: str = MATCHED) -> Verdict:
-    """Read one comparison off the contrast table; only the rows pooled over seeds ("all") count.
+    """Read one comparison from the contrast table; only the rows pooled over seeds ("all") count.
 
     Raises ValueError where the table has no pooled row of that comparison.
     """
@@ -182,7 +182,7 @@ def side(
     """What each interval says: "for" the claim, "against" it, "open", or "missing" where it has no ends.
 
     ``wants`` is the side of the border on which the whole interval must lie, "above" or "below". ``seeds``
-    are the training seeds behind each interval: that of a single one covers pictures only and says nothing
+    are the training seeds behind each interval: one from a single seed covers pictures only and says nothing
     about another training, so it leaves the claim open.
     """
     above, below = low > border, high < border
@@ -195,8 +195,8 @@ def side(
 def parted(rows: pd.DataFrame, wants: str = "above") -> tuple[list[str], list[str], list[str]]:
     """Generators whose interval lies on the wanted side of zero, on the other side, and all others.
 
-    ``rows`` have ``generator``, ``low`` and ``high``, one row for each, and ``seeds`` where the intervals are
-    to speak of other trainings too; the rule is `side`. The last list holds those whose interval contains
+    ``rows`` have ``generator``, ``low`` and ``high``, one row for each, and ``seeds`` if the intervals should
+    cover other trainings too; the rule is `side`. The last list holds those whose interval contains
     zero, has no ends, or covers pictures only.
     """
     said = side(rows["low"], rows["high"], wants=wants, seeds=rows.get("seeds"))
@@ -205,15 +205,15 @@ def parted(rows: pd.DataFrame, wants: str = "above") -> tuple[list[str], list[st
 
 
 def word(speak_for: int, *, against: int, open_: int) -> str:
-    """The verdict that follows from how many generators speak for a claim, against it, or leave it open.
+    """The verdict from the numbers of generators that speak for a claim, against it, or leave it open.
 
     - "holds": all speak for it.
-    - "holds in part": at least `needed` do, more than luck would give on its own, and none speaks against it.
+    - "holds in part": at least `needed` do, more than chance alone would give, and none speaks against it.
     - "mixed": some speak for it and some against it.
     - "contradicted": some speak against it and none for it.
-    - "open": none speaks against it, and none for it, or no more than luck would give.
+    - "open": none speaks against it, and none for it, or no more than chance would give.
 
-    Raises ValueError where there is no generator at all.
+    Raises ValueError if there is no generator.
     """
     generators = speak_for + against + open_
     if not generators:
@@ -226,7 +226,7 @@ def word(speak_for: int, *, against: int, open_: int) -> str:
 
 
 def needed(generators: int, level: float = LUCK) -> int:
-    """The fewest of so many generators that luck alone gives with a probability of at most ``level``."""
+    """How many generators must agree for chance to give as many with probability at most ``level``."""
     return next((m for m in range(generators + 1) if luck(m, generators) <= level), generators)
 
 
@@ -236,7 +236,7 @@ def claim_is(word: str) -> str:
 
 
 def rule(generators: int | None = None) -> str:
-    """The rule of `word` in words, for a page; with the number that luck allows of so many generators."""
+    """The rule of `word` in words, for a page; with the number of generators that chance allows."""
     least = "" if generators is None else f": at least {needed(generators)} of {generators}"
     return (
         "*holds* if every generator speaks for the claim; *holds in part* if none speaks against it and more "
@@ -247,11 +247,11 @@ def rule(generators: int | None = None) -> str:
 
 
 def luck(speak_for: int, generators: int, level: float = 0.95) -> float:
-    """Probability that so many generators, or more, speak for a claim that is true on none of them.
+    """Probability that at least this many generators speak for a claim that is true on none of them.
 
-    The truth is put on the border of the rule on every generator, where an interval of this level lies wholly
-    beyond it on the claim's side with probability (1 - level) / 2. Generators count as independent, although
-    they share the trained detectors: a hint, not a p-value.
+    The true value is assumed to lie on the rule's border for every generator; an interval of this level then
+    lies wholly beyond it on the claim's side with probability (1 - level) / 2. Generators are treated as
+    independent, although they share the trained detectors: an indication, not a p-value.
     """
     return float(stats.binom.sf(speak_for - 1, generators, (1 - level) / 2))
 
@@ -261,7 +261,7 @@ def luck(speak_for: int, generators: int, level: float = 0.95) -> float:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper, and what of it is measured here.
+    """One claim of the paper, and how it is measured here.
 
     ``tag`` and ``title`` name it; ``measure`` says which number each generator has, ``rule`` when a
     generator speaks for the claim. ``chapter`` computes the number, ``unit`` is "share" (in [0, 1]),
@@ -290,7 +290,7 @@ class Claim:
 
 
 class _NotThereError(Exception):
-    """A table, a column or a row that a claim needs is not there; the message says which."""
+    """A table, column or row that a claim needs is missing; the message says which."""
 
 
 def _table(
@@ -506,17 +506,17 @@ _EVIDENCE = [
 
 
 def evidence(store: Store, detectors: Sequence[str], generators: Sequence[str]) -> pd.DataFrame:
-    """What every claim is judged by: one row per claim, detector, part and generator.
+    """The evidence on which every claim is judged: one row per claim, detector, part and generator.
 
     Columns claim, detector, part, unit (where it is not the claim's), generator, value, low, high, border, n,
     seeds, covers ("seeds and pictures" or "pictures only"), says, alone, reason. A claim of two parts has two
     rows per generator; the first part is the one that a verdict quotes. ``says`` is "for", "against", "open",
-    "aside" for what is told but judges nothing, or "missing" where the tables have no interval; the interval
-    of one training seed leaves it "open", and ``alone`` is what it says of these pictures.
-    ``reason`` tells what is not there, and elsewhere with what caution a number has to be read. C1 has no
-    row of the generator that the detectors were trained on.
+    "aside" for numbers reported but not judged, or "missing" where the tables have no interval; the interval
+    of a single training seed leaves it "open", and ``alone`` is what it says about these pictures.
+    ``reason`` names what is missing, or else the caution with which to read a number. C1 has no row for
+    the generator that the detectors were trained on.
 
-    Reads the tables below ``store`` and nothing else; a missing table, column or row is no error.
+    Reads only the tables below ``store``; a missing table, column or row is no error.
     """
     order = {g: i for i, g in enumerate(generators)}
     frames = []
@@ -529,7 +529,7 @@ def evidence(store: Store, detectors: Sequence[str], generators: Sequence[str]) 
             except _NotThereError as error:
                 rows, reason = pd.DataFrame({"generator": []}), str(error)
             asked = generators if claim.key != "C1" else [g for g in generators if g != _TRAINED_ON]
-            # a claim that no generator can test still has rows that say why
+            # a claim that no generator can test still gets rows saying why
             parts = rows.loc[rows["says"] != ASIDE, "part"].unique() if len(rows) else [""]
             there = set(zip(rows["part"], rows["generator"], strict=True)) if len(rows) else set()
             absent = [(p, g) for p in parts for g in asked or generators if (p, g) not in there]
@@ -544,8 +544,8 @@ def evidence(store: Store, detectors: Sequence[str], generators: Sequence[str]) 
 def by_generator(evidence: pd.DataFrame) -> pd.DataFrame:
     """One row per claim, detector and generator: what its parts say together.
 
-    "for" if all do; else "against" if any is, else "missing" if any is, else "open". Columns claim, detector,
-    generator, says.
+    "for" if all are; else "against" if any is, else "missing" if any is, else "open". Columns claim,
+    detector, generator, says.
     """
     keys = ["claim", "detector", "generator"]
     evidence = evidence[evidence["says"] != ASIDE]
@@ -557,9 +557,9 @@ def _together(said: pd.Series) -> str:
 
 
 def unfair(store: Store, detector: str, generators: Sequence[str]) -> str:
-    """What makes dropping the top-k hard to compare with dropping other maps, in words; empty: nothing does.
+    """Why dropping the top-k is hard to compare with dropping other maps, in words; empty if it is not.
 
-    Two things, seen in the sensitivity table: the layer-matched control drops fewer maps, because the top-k
+    Two reasons, seen in the sensitivity table: the layer-matched control drops fewer maps, because the top-k
     leave too few of a layer; the top-k hold a whole layer that everything must pass, so that without them the
     detector gives every picture the same logit, and every generator the same AP.
     """
@@ -594,8 +594,8 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
 
     Columns: claim, detector, verdict (by `word`, or "not testable here" where no generator has an interval);
     generators_for, generators_against, generators_open (names, separated by blanks); value, low, high (of the
-    claim's first part: mean over generators of the number and of both ends, as wide as if all errors went
-    together); n (behind each interval, the smallest); covers ("pictures only" where an interval is of one
+    claim's first part: mean over generators of the number and of both ends, as wide as with fully correlated
+    errors); n (the smallest behind any interval); covers ("pictures only" where an interval is of one
     training seed); rule; why, in words.
     """
     known = {claim.key: claim for claim in CLAIMS}
@@ -667,7 +667,7 @@ def _why(
 
 
 def _alone(own: pd.DataFrame, measured: int) -> str:
-    """That intervals of one training seed cover pictures only, and what they say of these pictures."""
+    """A note that intervals of one training seed cover pictures only, and what they say about these."""
     judging = own[~own["says"].isin([ASIDE, MISSING])]
     single = judging[judging["seeds"] < 2]
     if single.empty:
@@ -683,7 +683,7 @@ def _alone(own: pd.DataFrame, measured: int) -> str:
 
 
 def _maybe_luck(verdict: str, names: dict[str, list[str]], measured: int) -> str:
-    """That generators speak for a claim, or against it, but no more than luck would give."""
+    """A note that generators speak for a claim, or against it, but no more than chance would give."""
     side = {UNDECIDED: FOR, CONTRADICTED: AGAINST}.get(verdict)
     if side is None or not 0 < len(names[side]) < needed(measured):
         return ""
@@ -696,7 +696,7 @@ def _maybe_luck(verdict: str, names: dict[str, list[str]], measured: int) -> str
 
 
 def _blind(claim: Claim, detector: str, names: dict[str, list[str]], states: pd.DataFrame) -> str:
-    """On how many generators there was nothing to break: those on which C1 does not speak for transfer."""
+    """The number of generators with nothing to break: those on which C1 does not speak for transfer."""
     if claim.key not in ("C2", "C3"):
         return ""
     first = states[(states["claim"] == "C1") & (states["detector"] == detector)]
@@ -743,7 +743,7 @@ def _span(shares: pd.Series) -> str:
 
 
 def percent(value: float, low: float | None = None, high: float | None = None) -> str:
-    """A share in [0, 1] as percent, with its interval where one is given: ``97.1 % [95.0, 98.6]``."""
+    """A share in [0, 1] as a percentage, with its interval where one is given: ``97.1 % [95.0, 98.6]``."""
     text = f"{100 * value:.1f} %"
     return text if low is None or high is None else f"{text} [{100 * low:.1f}, {100 * high:.1f}]"
 
@@ -756,7 +756,7 @@ def points(value: float, low: float | None = None, high: float | None = None) ->
 
 def _signed(value: float, digits: int = 1) -> str:
     text = f"{value:+.{digits}f}"
-    return text if float(text) else text[1:]  # nothing has no sign
+    return text if float(text) else text[1:]  # zero has no sign
 
 
 def named(generators: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def surest(logits: ArrayLike, confidence: float = 0.9, least: int = 8) -> tuple[
 
 
 def controls(omega: Omega, level: Levels, k: int, draws: int) -> dict[str, list[list[FeatureMap]]]:
-    """Three controls for the top-k: other maps of the same layers, equally loud maps there, and anywhere."""
+    """Controls: other maps of the layers of the top-k; equally loud maps of these layers, and of any."""
     loud = level.magnitude
     return {
         "layer-matched": [list(omega.matched(k, draw)) for draw in range(draws)],

@@ -1,13 +1,13 @@
 """Plotly figures from tidy tables: layout, colour, captions and alternative text; nothing is computed here.
 
-Every function takes tables (or plain arrays) that other rooms made and returns a ``plotly`` figure that a
-reader can hover, switch and slide without a kernel. The caption and the text alternative travel with the
-figure, in ``layout.meta``; `show` displays a figure with its caption below it. Data hold probabilities and
-average precisions in [0, 1]; the axes show percent.
+Every function takes tables (or plain arrays) made by other modules and returns a ``plotly`` figure whose
+hover texts, switches and sliders work without a kernel. The caption and the text alternative are stored in
+``layout.meta``; `show` displays a figure with its caption below it. Data hold probabilities and average
+precisions in [0, 1]; the axes show percent.
 
-Colours are those of Okabe and Ito (2008), told apart also by symbol, so that a figure survives colour
-blindness and a grey print. Backgrounds are transparent and the ink is a middle grey: the same figure is read
-on a light and on a dark page.
+Colours are those of Okabe and Ito (2008), backed up by symbols, so that figures work for colour-blind readers
+and in greyscale print. Backgrounds are transparent and the ink is a middle grey, so the same figure can be
+read on a light and on a dark page.
 """
 
 from __future__ import annotations

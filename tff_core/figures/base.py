@@ -1,4 +1,4 @@
-"""What all figures share: ink, names, captions, axes, menus and sliders."""
+"""Helpers shared by all figures: ink, names, captions, axes, menus and sliders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONDITIONS: dict[str, tuple[str, str, str]] = {
     "matched-k": ("layer-matched random dropped", "#0072B2", "square"),
     "top-k": ("top-k dropped", "#D55E00", "x"),
 }
-"""What each condition is called in a figure, its colour and its symbol, in the order of a legend."""
+"""Each condition's name in a figure, its colour and its symbol, in legend order."""
 
 GENERATORS = {
     "progan": "ProGAN",
@@ -37,7 +37,7 @@ GENERATORS = {
     "stargan": "StarGAN",
     "gaugan": "GauGAN",
 }
-"""How the paper writes each family's name, in the paper's order."""
+"""Each family's name as the paper writes it, in the paper's order."""
 
 
 def generator_name(generator: str) -> str:
@@ -98,7 +98,7 @@ def add_menu(
     dropdown: bool = False,
     relayout: Mapping[str, dict[str, Any]] | None = None,
 ) -> None:
-    # a page without a kernel switches by showing and hiding traces; the first entry is the one drawn at first
+    # a page without a kernel switches by showing and hiding traces; the first entry is shown initially
     buttons = [
         {"label": label, "method": "update", "args": [{"visible": shown}, (relayout or {}).get(label, {})]}
         for label, shown in visible.items()
@@ -128,7 +128,7 @@ def add_menu(
 
 
 def add_slider(figure: go.Figure, steps: list[dict[str, Any]], prefix: str, active: int = 0) -> None:
-    """A slider below the whole width of the figure; ``prefix`` names what it chooses."""
+    """A slider below the figure, over its full width; ``prefix`` names what it chooses."""
     figure.update_layout(
         sliders=[
             {
@@ -247,7 +247,7 @@ def counts_text(table: pd.DataFrame) -> str:
 
 
 def chance_of(table: pd.DataFrame) -> float:
-    """AP of a random order of so many reals and fakes, mean over the rows: where a figure marks chance."""
+    """Expected AP of a random order, mean over the rows: where a figure marks chance."""
     counts = zip(table["n_real"], table["n_fake"], strict=True)
     return float(np.mean([metrics.chance(int(real), int(fake)) for real, fake in counts]))
 

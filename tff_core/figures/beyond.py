@@ -67,7 +67,7 @@ def dose_curves(table: pd.DataFrame, whole: str = "whole detector") -> go.Figure
     """AP against the number of dropped maps, one curve for each ranking; a menu chooses the generator.
 
     ``table`` has ``generator`` ("mean": over all), ``ranking``, ``k``, ``ap, low, high`` in [0, 1],
-    ``n_real`` and ``n_fake``; the ranking called ``whole`` is the detector as it is, drawn as a line.
+    ``n_real`` and ``n_fake``; the ranking called ``whole`` is the unchanged detector, drawn as a line.
     """
     curves = table[table["ranking"] != whole]
     names = _known(curves["ranking"])
@@ -91,7 +91,7 @@ def dose_curves(table: pd.DataFrame, whole: str = "whole detector") -> go.Figure
             colour, symbol = RANKINGS[name]
             rows = own[own["ranking"] == name].sort_values("k")
             figure.add_scatter(
-                x=rows["k"] * np.exp(0.04 * (i - (len(names) - 1) / 2)),  # side by side, not on each other
+                x=rows["k"] * np.exp(0.04 * (i - (len(names) - 1) / 2)),  # side by side, not overlapping
                 y=100 * rows["ap"],
                 mode="lines+markers",
                 name=name,
@@ -184,7 +184,7 @@ def ranking_areas(table: pd.DataFrame) -> go.Figure:
 
 
 def _span(rows: pd.DataFrame, *more: float) -> list[float]:
-    """An axis in percent that holds all intervals: a line at zero must not stretch it."""
+    """A percent axis that contains all intervals: a line at zero must not stretch it."""
     low, high = 100 * min([*rows["low"], *more]), 100 * max([*rows["high"], *more])
     return [low - 0.06 * (high - low + 1), high + 0.06 * (high - low + 1)]
 
@@ -193,7 +193,7 @@ def contrasts(table: pd.DataFrame, names: Mapping[str, str], text: str) -> go.Fi
     """Differences of AP with their intervals, a row for each generator and one for their mean.
 
     ``table`` has ``generator``, ``contrast``, ``delta_ap, low, high`` in [-1, 1], ``n_real`` and ``n_fake``;
-    ``names`` says what each contrast is called in the legend, in order. Left of zero: the top-k matter more.
+    ``names`` gives each contrast's name in the legend, in order. Left of zero: the top-k matter more.
     ``text`` begins the caption.
     """
     generators = in_order(table["generator"])

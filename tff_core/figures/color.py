@@ -44,7 +44,7 @@ _EXCHANGES: dict[str, tuple[str, str]] = {
     "fake luma, other fake's chroma": (FAKE, "x-open"),
     "fake": (FAKE, "x"),
 }
-"""Pictures whose luma and chroma come from different ones: colour and symbol, from real to fake."""
+"""Pictures with luma and chroma from different pictures: colour and symbol, from real to fake."""
 
 
 def gray_boxes(table: pd.DataFrame) -> go.Figure:
@@ -78,7 +78,7 @@ def gray_boxes(table: pd.DataFrame) -> go.Figure:
             owner.append(key)
     add_menu(figure, {words: [o == key for o in owner] for key, words in _PICTURES.items()}, dropdown=True)
     generator_axis(figure, generators)
-    # boxes drawn from their quartiles carry no values by which plotly could tell an axis of numbers
+    # boxes drawn from quartiles have no values from which plotly could infer a numeric axis
     figure.update_yaxes(type="linear")
     figure.update_xaxes(title="probability of being fake, %", range=[-2, 102], type="linear")
     text = (
@@ -272,7 +272,7 @@ def slides(
     """One row of pictures at a time; a slider walks through the rows.
 
     ``frames`` maps a name to uint8 (N, H, W, 3), equal shapes; ``labels`` gives a short text below each
-    picture; ``prefix`` stands before the name that the slider shows, and ``start`` is the first one shown.
+    picture; ``prefix`` precedes the name that the slider shows, and ``start`` is the one shown first.
     """
     if not frames or len({f.shape for f in frames.values()}) > 1:
         raise ValueError(f"frames of shapes {[f.shape for f in frames.values()]}: expected one shape")

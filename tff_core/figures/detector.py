@@ -29,7 +29,7 @@ from tff_core.figures.base import (
 
 
 def training_curves(history: pd.DataFrame, measures: Mapping[str, str]) -> go.Figure:
-    """How training went: one line per detector seed; a menu chooses the measure.
+    """Training curves: one line per detector seed; a menu chooses the measure.
 
     ``history`` has ``seed``, ``step`` and one column per measure; ``measures`` maps a column to its axis
     title.
@@ -191,7 +191,7 @@ def histograms(
     ----------
     scores: tidy scores with ``label`` (1 = fake), ``logit`` and the column ``by`` (generator, ...).
     cuts: thresholds on the logit axis, by name; drawn as vertical lines.
-    names: how to write the values of ``by``, in the order of the menu; a value left out is not drawn.
+    names: display names of the values of ``by``, in menu order; a value left out is not drawn.
     """
     names = dict(names) if names is not None else {value: str(value) for value in dict.fromkeys(scores[by])}
     groups = {value: scores[scores[by] == value] for value in names}
@@ -241,7 +241,7 @@ def histograms(
     figure.update_xaxes(title="logit (right: fake)")
     figure.update_yaxes(title="share of the pictures, %", range=[0, 107 * top], rangemode="tozero")
     scored = {label: [rows[rows["label"] == label] for rows in groups.values()] for label in (0, 1)}
-    # without names every score is that of another picture
+    # without names, every score counts as a different picture
     counts = {
         label: [rows["image"].nunique() if "image" in rows else len(rows) for rows in some]
         for label, some in scored.items()

@@ -33,7 +33,7 @@ def pictures(
     """Rows of small pictures, each row named; hovering a picture shows its label.
 
     ``rows`` maps a name to uint8 (N, H, W, 3), the same H and W everywhere; ``labels`` gives one text per
-    picture. After ``columns`` pictures (where given) a row goes on in the next line.
+    picture. After ``columns`` pictures (if given) a row continues on the next line.
     """
     if not rows:
         raise ValueError("no pictures to show: expected at least one row of uint8 (N, H, W, 3)")
@@ -99,12 +99,12 @@ def collage(
 
     Parameters
     ----------
-    frames: uint8 (R, C, h, w, 3) by name, of one shape; a cell of zeros throughout is left empty.
-    hover: for every frame R rows of C texts.
-    rows: for every frame the names of its rows.
+    frames: uint8 (R, C, h, w, 3) by name, all of one shape; an all-zero cell is left empty.
+    hover: for every frame, R rows of C texts.
+    rows: for every frame, the names of its rows.
     columns: names of the columns.
     text: the caption.
-    prefix: what stands before the name that the slider shows; empty for a menu.
+    prefix: text before the name that the slider shows; empty for a menu.
     """
     if not frames or len({f.shape for f in frames.values()}) > 1:
         raise ValueError(f"frames of shapes {[f.shape for f in frames.values()]}: expected one shape")
@@ -160,7 +160,7 @@ def collage(
         f"rows ({', '.join(rows[names[0]])}) and the columns {', '.join(columns)}."
     )
     finished = finish(figure, 120 + 76 * count, text, described, menu=not prefix)
-    # the names of the columns stand where other figures have a margin; the menu above them
+    # column names go where other figures have a margin, with the menu above them
     finished.update_layout(margin_t=(80 if not prefix else 34))
     for menu in finished.layout.updatemenus:
         menu.pad.b = 34
@@ -179,7 +179,7 @@ _CHROMA = {
 
 
 def patch_chroma(table: pd.DataFrame, seeds: int = 1) -> go.Figure:
-    """How colourful patches are beside their controls, by generator; a switch shows the differences.
+    """How colourful patches are compared with their controls, by generator; a switch shows the differences.
 
     ``table`` has rows ``generator, group, value, low, high, n_maps``, one for each generator and group, where
     a group is one of `tff_core.features.patches.chroma_table`; a missing number is left out. ``seeds``: how
@@ -216,7 +216,7 @@ def patch_chroma(table: pd.DataFrame, seeds: int = 1) -> go.Figure:
         for name, (_, words, x) in titles.items()
     }
     shapes = list(figure.layout.shapes)
-    figure.layout.shapes = [shapes[-1], *shapes[:-1]]  # the line is the one that moves
+    figure.layout.shapes = [shapes[-1], *shapes[:-1]]  # the line that moves
     add_menu(figure, {name: shown for name, (shown, _, _) in titles.items()}, relayout=relayout)
     figure.update_xaxes(title="chroma of the patch / of its picture")
     tops = table[table["group"] == "top-k"].set_index("generator")["value"]

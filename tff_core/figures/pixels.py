@@ -25,7 +25,7 @@ from tff_core.figures.base import (
 )
 
 METHODS = {"guided_gradcam": "Guided Grad-CAM", "lrp": "LRP"}
-"""What each method of explanation is called."""
+"""The display name of each method of explanation."""
 _MODELS = {
     "detector": ("detector", FAKE, "x"),
     "classifier": ("classifier of scenes", REAL, "circle"),
@@ -41,7 +41,7 @@ def object_shares(table: pd.DataFrame) -> go.Figure:
 
     ``table`` has ``generator, method, model, seed, value, low, high, n``, as from
     `tff_core.features.pixels.focus`; ``method`` is "guided_gradcam", "lrp", or "edges" where no network is
-    asked. Large marks are the rows over all seeds, small dots the single seeds. Rows without an
+    used. Large marks are the rows over all seeds, small dots the single seeds. Rows without an
     interval are left out.
     """
     table = table[table["low"].notna() & table["model"].isin(list(_MODELS))]

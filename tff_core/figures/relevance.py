@@ -149,14 +149,14 @@ def relevance_maps(picture: np.ndarray, maps: Mapping[str, np.ndarray]) -> go.Fi
 def omega_ranks(omegas: Mapping[str, Sequence[float]], k: int, paper_at_k: float | None = None) -> go.Figure:
     """Omega against rank, both on logarithmic axes, one line per detector seed.
 
-    ``omegas`` maps a name (``seed 0``) to omega in descending order; zeros are left out, as a logarithm must.
+    ``omegas`` maps a name (``seed 0``) to omega in descending order; zeros (no logarithm) are left out.
     ``paper_at_k`` is the published omega at rank k.
     """
     figure = go.Figure()
     for i, (name, values) in enumerate(omegas.items()):
         kept = np.asarray(values, dtype=float)
         kept = kept[kept > 0]
-        # a line on a logarithmic axis needs few points: hundreds, not tens of thousands, keep the page small
+        # a line on a logarithmic axis needs hundreds of points, not tens of thousands: the page stays small
         ranks = np.unique(np.round(np.geomspace(1, len(kept), 300)).astype(int))
         figure.add_scatter(
             x=ranks,
@@ -228,7 +228,7 @@ def layer_mix(counts: pd.DataFrame) -> go.Figure:
 
 
 def layer_sums(table: pd.DataFrame) -> go.Figure:
-    """Sum of omega over each layer beside the size of an average map's omega; a switch between the two.
+    """Sum of omega over each layer, or the omega of its average map; a switch chooses between the two.
 
     ``table`` has ``layer`` in forward order, ``channels``, ``fake`` and ``real`` (sum of omega over the
     layer) and ``top`` (how many of the top-k the layer holds).
@@ -295,7 +295,7 @@ def overlap(matrix: np.ndarray, names: Sequence[str], k: int) -> go.Figure:
 
 
 def shifts(table: pd.DataFrame) -> go.Figure:
-    """How far a dropped map is moved from its usual mean, in its own standard deviations; two sets of maps.
+    """The shift of each dropped map from its usual mean, in its own standard deviations; two sets of maps.
 
     ``table`` has ``map``, ``group`` (part of the network, in forward order), ``set`` (a condition) and
     ``shift`` (>= 0).

@@ -1,4 +1,4 @@
-"""Colour-robust detectors beside the universal ones."""
+"""Colour-robust detectors compared with the universal ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CASES: dict[tuple[str, str], tuple[str, str, str]] = {
     ("color-robust", "color"): ("colour-robust, colour", ROBUST, "square"),
     ("color-robust", "gray"): ("colour-robust, gray", ROBUST, "square-open"),
 }
-"""Detector and pictures: what they are called, colour, symbol; gray pictures are open."""
+"""Name, colour and symbol for each detector and input; gray pictures have open symbols."""
 _DIFFERENCES: dict[tuple[str, str], tuple[str, str, str]] = {
     ("difference", "gray"): ("gray pictures", "#777777", "square-open"),
     ("difference", "color"): ("pictures in colour", "#009E73", "square"),
@@ -148,7 +148,7 @@ def robust_ap(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> go.Figu
 
 
 def robust_differences(table: pd.DataFrame) -> go.Figure:
-    """What colour-robust training changes in AP, and what gray takes from each detector.
+    """How colour-robust training changes AP, and how much AP each detector loses on gray pictures.
 
     ``table`` as for `robust_ap`, with the rows of model "difference" and of input "color - gray".
     """
@@ -198,7 +198,7 @@ def robust_differences(table: pd.DataFrame) -> go.Figure:
 
 
 def robust_shares(table: pd.DataFrame, paper: Mapping[str, Mapping[str, float]] | None = None) -> go.Figure:
-    """Share of colour-conditional maps before and after colour-robust training, beside controls.
+    """Share of colour-conditional maps before and after colour-robust training, with controls.
 
     ``table`` has one row per ``generator``, ``model`` and ``group`` with ``share, low, high`` in [0, 1] and
     ``n``, as from `tff_core.features.color_robust.before_after`; ``paper`` maps a model to the published
@@ -271,7 +271,7 @@ def robust_shares(table: pd.DataFrame, paper: Mapping[str, Mapping[str, float]] 
 
 
 def chroma_ratios(table: pd.DataFrame, means: pd.DataFrame) -> go.Figure:
-    """How colourful the patches of each map are: chroma of the patch over that of its picture.
+    """How colourful the patches of each map are: chroma of the patch divided by that of its picture.
 
     ``table`` has one row per ``model``, ``group`` ("top-k", "matched-k") and ``map`` with ``ratio``, at least
     0; ``means`` one per model and group with ``value, low, high``.

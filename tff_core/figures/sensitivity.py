@@ -39,8 +39,8 @@ def finding(summary: pd.DataFrame, paper: pd.DataFrame | None = None, k: int | N
     summary: one row per generator and condition with ``ap``, ``low``, ``high`` in [0, 1], ``seeds``,
         ``draws``, ``n_real`` and ``n_fake``; optionally ``points``, the AP of every seed and draw, drawn
         faintly.
-    paper: the published table, with ``generator``, ``condition`` and ``ap`` in [0, 1]; none leaves the
-        switch out.
+    paper: the published table, with ``generator``, ``condition`` and ``ap`` in [0, 1]; without it there is
+        no switch.
     k: how many maps are dropped; named in the caption.
     """
     summary = known_conditions(summary)

@@ -28,18 +28,18 @@ STATES: dict[str, tuple[str, str, str]] = {
     "against": ("against the claim", "\u2212", FAKE),
     "missing": ("not measured", "", "rgba(128,128,128,0.12)"),
 }
-"""What a tile is called, its sign and its colour."""
+"""The name, sign and colour of a tile."""
 _PARTS = ("diamond", "circle-open")
 
 
 def verdict_tiles(states: pd.DataFrame, told: Mapping[tuple[str, str, str], str]) -> go.Figure:
-    """Claims by generators: what every single one says. A menu chooses the detector, where there are several.
+    """Claims by generators: what each one says. A menu chooses the detector if there are several.
 
     Parameters
     ----------
-    states: columns ``claim`` (its name as it stands at the axis), ``detector`` (its title), ``generator`` and
-        ``says`` ("for", "open", "against", "missing"). A generator that a claim does not ask has no row.
-    told: for (claim, detector, generator) the numbers that appear on hovering.
+    states: columns ``claim`` (its name on the axis), ``detector`` (its title), ``generator`` and
+        ``says`` ("for", "open", "against", "missing"). A generator that a claim does not use has no row.
+    told: for (claim, detector, generator), the numbers that appear on hovering.
     """
     unknown = set(states["says"]) - set(STATES)
     if unknown:
@@ -93,7 +93,7 @@ def verdict_tiles(states: pd.DataFrame, told: Mapping[tuple[str, str, str], str]
     height = 150 + 40 * len(claims) + 40 * several
     finish(figure, height, text, f"Claims by generators. {described}.", several)
     figure.update_layout(margin_t=120 if several else 80)
-    if several:  # above the names of the generators, which stand above the tiles
+    if several:  # above the generator names, which are above the tiles
         figure.update_layout(updatemenus=[{"pad": {"b": 78, "l": 0, "t": 0}}])
     return figure
 
@@ -115,7 +115,7 @@ def verdict_intervals(evidence: pd.DataFrame, axes: Mapping[str, tuple[str, floa
     evidence: columns ``claim`` (its name in the menu), ``detector`` (its title), ``part``, ``generator``,
         ``value``, ``low``, ``high``, ``border`` and ``n``. Rows without an interval are left out, and so are
         claims that have none.
-    axes: for each claim what its axis is called, and by what its numbers are multiplied there (100 for
+    axes: for each claim its axis title and the factor by which its numbers are multiplied there (100 for
         percent).
     """
     table = evidence.dropna(subset=["low", "high"]).copy()

@@ -6,7 +6,7 @@ from __future__ import annotations
 def legend(
     title: str, seed: int, k: int, patches: int, n: int, fakes: int, ranked: int, counts: tuple[int, int]
 ) -> str:
-    """What stands on a card: its pictures and numbers, and how many pictures are behind each.
+    """The contents of a card: its pictures and numbers, and how many pictures are behind each.
 
     ``patches`` for each generator, the strongest of ``n`` fakes; histograms of ``fakes``; ``ranked`` fakes
     behind omega; ``counts`` of reals and fakes behind the effect of one map.

@@ -1,4 +1,4 @@
-"""What the texts of all chapters share: tables, admonitions, lists of names, counted nouns, numbers."""
+"""Helpers shared by the texts of all chapters: tables, admonitions, lists, counted nouns, numbers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def admonition(title: str, text: str, kind: str = "important") -> str:
 
 
 def folded(title: str, text: str) -> str:
-    """Text that a reader unfolds; it may hold other boxes."""
+    """A box that the reader unfolds; it may contain other boxes."""
     return f"::::{{admonition}} {title}\n:class: dropdown\n\n{text}\n::::"
 
 
@@ -63,7 +63,7 @@ def span(values: Iterable[float]) -> str:
 
 
 def interval(value: float, low: float, high: float, digits: int = 2, sign: bool = False) -> str:
-    """``0.31 [0.25, 0.40]``, with signs where asked for; "none" for a number that there is not."""
+    """``0.31 [0.25, 0.40]``, with signs on request; "none" for a missing number."""
     if math.isnan(value):
         return "none"
     form = f"{'+' if sign else ''}.{digits}f"

@@ -1,6 +1,6 @@
 """What the chapter beyond the paper says about its numbers.
 
-All intervals of this chapter but those of the threshold are of one training seed, and so are its verdicts.
+All intervals of this chapter except those of the threshold are of one training seed, and so are its verdicts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def listed(names: Iterable[object]) -> str:
 
 
 def _said(found: sides.Sides) -> str:
-    """What the claim does where all intervals are of one training seed."""
+    """The verdict's predicate where all intervals are of one training seed."""
     return f"{found.claim} for this training seed" if found.total else found.claim
 
 
@@ -51,7 +51,7 @@ def rivals(
     maps: int,
     k: int,
 ) -> str:
-    """How the rival rankings were made, and what they have in common with the top k by omega.
+    """How the rival rankings were made, and their overlap with the top k by omega.
 
     ``counts``: fakes that were ranked by ("fakes"), of how many ("pool"), how many the detector is sure of
     ("confident"), fakes behind omega itself ("validation") and behind the ablation ("few"). ``first`` has the
@@ -86,7 +86,7 @@ def controls(
     spread: float,
     seed: int,
 ) -> str:
-    """Do the top-k matter more than maps as loud as they are?
+    """Do the top-k matter more than equally loud maps?
 
     ``table`` has the differences "top-k - NAME" by generator; ``sizes`` the mean number of maps of each
     control, ``louder`` its median magnitude over that of the top-k; ``whole_layer`` as from
@@ -123,7 +123,7 @@ def controls(
 
 
 def trivially(whole_layer: tuple[int, str] | None, spread: float) -> str:
-    """What follows a verdict where the top-k cut the network through; else nothing."""
+    """The addition to a verdict where the top-k sever the network; else empty."""
     severed = whole_layer is not None and spread < 1e-3
     return ", but trivially: the network is cut through" if severed else ""
 
@@ -200,8 +200,8 @@ def areas(
 ) -> str:
     """Is LRP needed to find these maps?
 
-    ``table`` as from `rankings.Curves.areas`; ``gone`` tells for some rankings from which k a whole layer is
-    gone, and which.
+    ``table`` as from `rankings.Curves.areas`; ``gone`` says for some rankings from which k on a whole layer
+    is gone, and which.
     """
     mean = _mean(table, "ranking")
     rows = []
@@ -236,7 +236,7 @@ def areas(
 
 
 def stability(table: pd.DataFrame, compared: pd.DataFrame, k: int, seeds: int) -> str:
-    """Is the ranking the detector's own, or that of the pictures and of the training?
+    """Does the ranking belong to the detector, or to the pictures and the training run?
 
     ``table`` has rows ``kind, k, value, low, high, n``: "halves" and "bootstrap" over pictures, and the kinds
     of `beyond.between_seeds`, summed up; ``compared`` has these pair by pair.

@@ -13,9 +13,9 @@ from tff_core.figures import generator_name
 PAPER = "p >= 0.2"
 """The paper's filter: fakes to which the detector gives at least this probability in colour."""
 GROWS = 0.1
-"""A share of reals called fake that grows by more than this is named."""
+"""A share of reals called fake that grows by more than this is mentioned."""
 LITTLE = 0.25
-"""Where fewer of the unmixed fakes than this are called fake, little evidence is there to move."""
+"""If fewer of the unmixed fakes than this are called fake, there is little evidence to move."""
 
 
 def pairs(ablation: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def medians(ablation: pd.DataFrame, generators: Sequence[str], seeds: int) -> st
 
 
 def verdict(ablation: pd.DataFrame, seeds: int) -> str:
-    """Does gray lower the fake probability, and what does it do to reals?"""
+    """Do gray pictures lower the fake probability of fakes, and what happens to reals?"""
     table = pairs(ablation)
     fakes = table[(table["label"] == "fake") & (table["filter"] == PAPER)]
     every = table[(table["label"] == "fake") & (table["filter"] == "all")]

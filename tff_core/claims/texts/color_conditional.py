@@ -36,7 +36,7 @@ def means(shares: pd.DataFrame) -> Any:
 def table(
     shares: pd.DataFrame, generators: Sequence[str], k: int, seeds: Sequence[int], paper: Mapping[str, float]
 ) -> str:
-    """The shares of every generator beside their controls, and the paper's where it has some.
+    """The shares of every generator with their controls, and the paper's where available.
 
     ``shares`` as from `color_conditional.shares`, with columns ``generator`` and ``seed``; ``paper`` maps a
     generator to the published share of the top-k.

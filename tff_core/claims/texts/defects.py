@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from tff_core.claims.texts import base
 
 KEPT = 0.9
-"""The ranking is kept where at least this share of the top k stays among them."""
+"""A ranking counts as kept if at least this share of its top k remains in the top k."""
 
 
 def distances(rows: Sequence[tuple[str, float, int, int]]) -> str:
-    """How far two omegas lie apart: network, relative L1 distance, shared maps of the top k, k."""
+    """The distance between two omegas: network, relative L1 distance, shared maps of the top k, k."""
     heads = ["network", "L1 distance of omega", "top-k shared"]
     return base.table(heads, [[name, f"{far:.2g}", f"{shared} of {k}"] for name, far, shared, k in rows])
 
@@ -31,7 +31,7 @@ def sums(rows: Sequence[tuple[str, str, float, float]]) -> str:
 
 
 def gates(lender: str) -> str:
-    """Whose gates stand in: "seed" of another training seed (nothing to say), "imagenet", "" of nobody.
+    """Whose gates are used instead: "seed" another training seed's (no text), "imagenet", "" nobody's.
 
     "none" where no EfficientNet is part of the build.
     """

@@ -1,4 +1,4 @@
-"""What the chapter on universal detectors says of their training, their reach and their thresholds."""
+"""What the chapter on universal detectors says about their training, transfer and thresholds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _TRAINED_ON = "progan"
 
 
 def training(spec: Spec, infos: Mapping[int, Mapping[str, Any]]) -> str:
-    """How the detector was trained and what it reaches on validation pictures.
+    """How the detector was trained and how well it does on validation pictures.
 
-    ``infos``: for each seed what lies beside its weights. Of a detector that was trained elsewhere it says
-    where the weights come from, and what is not known.
+    ``infos``: the record beside the weights of each seed. For a detector trained elsewhere, the text says
+    where the weights come from and what is not known.
     """
     info = next(iter(infos.values()))
     judged = {seed: one["validation"] for seed, one in infos.items()}
@@ -68,7 +68,7 @@ def _cut(chosen: Preprocessing) -> str:
 
 
 def transfer(rows: pd.DataFrame) -> str:
-    """On how many unseen families the detector is better than chance, and its best and worst.
+    """The number of unseen families on which the detector beats chance, and its best and worst.
 
     ``rows``: the transfer table of one detector; only those pooled over seeds ("all") are read.
     """
@@ -97,11 +97,11 @@ def transfer(rows: pd.DataFrame) -> str:
 def thresholds(
     accuracies: pd.DataFrame, validation: Mapping[int, float], on_test: pd.Series, paper: pd.DataFrame | None
 ) -> str:
-    """What tuning the threshold on the test pictures is worth, and how far thresholds lie apart.
+    """The gain from tuning the threshold on the test pictures, and how far apart thresholds lie.
 
     ``accuracies``: source ("at 0.5", "validation", "on test"), generator, acc_real, acc_fake.
     ``validation``: the threshold of each seed, as a logit. ``on_test``: those that test sets would choose.
-    ``paper``: its table for this network, None where there is none.
+    ``paper``: the paper's table for this network, or None.
     """
     both = accuracies.assign(mean=accuracies[["acc_real", "acc_fake"]].mean(axis=1))
     mean = both.groupby("source")["mean"].mean()

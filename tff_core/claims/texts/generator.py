@@ -21,8 +21,8 @@ def short(
     """The page in two sentences.
 
     ``transfer`` and ``contrast`` are the rows pooled over seeds, of the whole detector and of top-k minus
-    layer-matched; ``title`` names the detector, ``pictures`` the generator, ``trained`` says on what the
-    detector was trained; ``dropped`` is the number of maps of the layer-matched control.
+    layer-matched; ``title`` names the detector, ``pictures`` the generator, ``trained`` what the
+    detector was trained on; ``dropped`` is the number of maps of the layer-matched control.
     """
     instead = "as many" if dropped == k else f"only {dropped}"  # where a layer has too few others
     return (
@@ -39,7 +39,7 @@ def short(
 def conditions(summary: pd.DataFrame, paper: pd.DataFrame | None) -> str:
     """AP and accuracies under each condition; ``summary`` as from `verdicts.summarize`, of one generator.
 
-    ``paper`` has the published AP by condition, of the same generator; None or empty without any.
+    ``paper`` has the published AP of the same generator by condition; None or empty if there is none.
     """
     other = {} if paper is None else dict(zip(paper["condition"], paper["ap"], strict=True))
     by_condition: Any = summary.set_index("condition")

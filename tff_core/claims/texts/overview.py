@@ -1,4 +1,4 @@
-"""What the first page says about its own numbers."""
+"""What the front page says about its numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tff_core.claims.texts import base
 
 
 def finding(contrast: pd.DataFrame, caution: str = "") -> str:
-    """The verdict on the finding against both controls, from the contrast table; then a caution, if any."""
+    """The verdict on the finding against both controls, from the contrast table, and a caution, if any."""
     strict, usual = verdicts.verdict(contrast), verdicts.verdict(contrast, "top-k - random-k")
     told = [
         f"**Against random feature maps of the same layers.** {strict.sentence()}",
@@ -23,7 +23,7 @@ def finding(contrast: pd.DataFrame, caution: str = "") -> str:
 
 
 def other_pictures(dataset: str, external: bool) -> str:
-    """That a book was made with pictures from elsewhere, and what follows; empty for the miniature."""
+    """A note that a book was made with other pictures, and what follows; empty for the miniature."""
     if dataset == "miniature":
         return ""
     trained = ", and with a detector that was trained elsewhere" if external else ""
@@ -37,8 +37,8 @@ def other_pictures(dataset: str, external: bool) -> str:
 def claims(table: pd.DataFrame | None, titles: Mapping[str, str]) -> str:
     """Every claim with the word of every detector, as a table.
 
-    ``table``: the verdicts, None where they have not been made yet. ``titles``: detectors to be shown, the
-    one that the page is about first, and what they are called.
+    ``table``: the verdicts, None if they have not been made yet. ``titles``: the detectors to show, the one
+    that the page is about first, with their titles.
     """
     if table is None:
         return "**Not there yet:** the table of verdicts is made after all chapters; `make` makes it."

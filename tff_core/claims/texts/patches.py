@@ -20,7 +20,7 @@ _GROUPS = {
 
 
 def cards(k: int, links: Sequence[str]) -> str:
-    """Where the maps that are shown can be looked up. ``links``: HTML, one for each of them."""
+    """Where to look up the maps that are shown. ``links``: HTML, one for each of them."""
     return (
         f'Each of the top {k} has a card in the <a href="atlas.html">atlas</a>: its patches, how it responds '
         f"to colour, what is lost without it. Those above: {', '.join(links)}."
@@ -30,10 +30,10 @@ def cards(k: int, links: Sequence[str]) -> str:
 def chroma(
     pooled: pd.DataFrame, seeds: Sequence[int], k: int, ranks: int, positions: int, patchless: int
 ) -> str:
-    """How colourful patches are beside their controls, as a table, and what is behind its numbers.
+    """How colourful patches are compared with their controls, as a table, and what its numbers rest on.
 
     ``pooled``: generator, group, value, low, high, n_maps over all seeds, see `patches.chroma_table`.
-    ``ranks``: patches of each map; ``positions``: how many were looked at, ``patchless`` of them had none.
+    ``ranks``: patches of each map; ``positions``: how many were examined, ``patchless`` of them had none.
     """
     found = {(row["generator"], row["group"]): row for row in pooled.to_dict("records")}
     rows = []

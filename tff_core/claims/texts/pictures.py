@@ -12,7 +12,7 @@ from tff_core.figures import generator_name
 
 
 def folders(rows: Sequence[Mapping[str, Any]], sample: int) -> str:
-    """What lies in each folder; ``rows`` as `data_card.folders` makes them, ``sample`` pictures opened."""
+    """The contents of each folder; ``rows`` as from `data_card.folders`, with ``sample`` pictures opened."""
     heads = ["folder", "reals", "fakes", "classes", "width x height", "formats", "other files", "unreadable"]
     cells = [
         [
@@ -40,13 +40,13 @@ def separation(table: pd.DataFrame, limit: float) -> str:
 
 
 def sampled(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many pictures were sampled for each part and generator, and from how many models."""
+    """The number of pictures sampled for each part and generator, and the number of models."""
     heads = ["part", "generator", "reals", "fakes", "models"]
     return base.table(heads, [[row[name] for name in heads] for row in rows])
 
 
 def models(table: pd.DataFrame) -> str:
-    """The trained generators, one row for each file of weights; and how large they are in all."""
+    """The trained generators, one row for each file of weights, and their total size."""
     heads = ["generator", "model", "parts", "upsampling", "seed", "steps", "weights"]
     rows = [
         [generator_name(r["generator"]), *(r[name] for name in heads[1:-1]), f"{r['parameters']:,}"]
@@ -57,7 +57,7 @@ def models(table: pd.DataFrame) -> str:
 
 
 def statistics(table: pd.DataFrame) -> str:
-    """AUC of single numbers per picture. ``table``: generator, statistic, auc, real, fake, n_real, n_fake."""
+    """AUC of single picture statistics. ``table``: generator, statistic, auc, real, fake, n_real, n_fake."""
     order = list(dict.fromkeys(table["generator"]))
     wide = table.pivot(index="generator", columns="statistic", values="auc").loc[order]
     rows = [[generator_name(g), *(f"{100 * x:.0f} %" for x in wide.loc[g])] for g in order]

@@ -16,10 +16,10 @@ _SEED, _BLANK = "another training seed", "untrained network"
 
 
 def control(name: str, validation: Mapping[str, Any] | None, classes: int, absent: str) -> str:
-    """Which classifier stands beside the detector.
+    """Which classifier the detector is compared with.
 
-    ``validation``: of a classifier of scenes what it reached, None for ImageNet's; ``classes`` how many it
-    tells apart; ``absent`` why there is none, else empty.
+    ``validation``: the validation result of a scene classifier, None for ImageNet's; ``classes`` its number
+    of classes; ``absent`` why there is none, else empty.
     """
     if absent:
         return (
@@ -40,7 +40,7 @@ def _pooled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def means(table: pd.DataFrame, seeds: int, absent: bool) -> str:
-    """The mean of q by method and network, of which pictures, and what was left out.
+    """The mean of q by method and network, over which pictures, and what was left out.
 
     ``table``: generator, label, method, model, seed, value, low, high, n, empty, see `heatmaps.focus`.
     """
@@ -132,7 +132,7 @@ def scenes(table: pd.DataFrame, models: Sequence[str]) -> str:
 
 
 def likeness(table: pd.DataFrame, seed: int) -> str:
-    """How alike heatmaps are, and which method passes the sanity check.
+    """How similar heatmaps are, and which method passes the sanity check.
 
     ``table``: method, other, value, low, high, n over all generators. A method passes if the whole interval
     of the likeness to another training seed lies above that of the likeness to the untrained network; with

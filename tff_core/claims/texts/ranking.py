@@ -10,8 +10,8 @@ from tff_core.claims.texts import base
 def conservation(pictures: int, logit: float, shares: Mapping[str, float]) -> str:
     """How much of a logit arrives at the places that all relevance must pass.
 
-    ``pictures``: of how many the explained one has the largest ``logit``. ``shares``: for each place what
-    arrives there, divided by the logit.
+    ``pictures``: the number among which the explained one has the largest ``logit``. ``shares``: the
+    relevance arriving at each place, divided by the logit.
     """
     low, high = (f"{end:.3f}" for end in (min(shares.values()), max(shares.values())))
     text = (
@@ -30,7 +30,7 @@ def conservation(pictures: int, logit: float, shares: Mapping[str, float]) -> st
 
 
 def concentration(title: str, layers: int, ranked: Sequence[float], k: int, seed: int) -> str:
-    """What share of all omega the top k hold. ``ranked``: omega of every map of one seed, descending."""
+    """The share of all omega that the top k hold. ``ranked``: omega of every map of one seed, descending."""
     total = len(ranked)
     share, empty = sum(ranked[:k]) / sum(ranked), sum(value == 0 for value in ranked)
     return (
@@ -57,7 +57,7 @@ def narrowness(layers: int, seed: int, k: int, correlation: float) -> str:
 def stability(
     pairs: Mapping[tuple[int, int], tuple[int, float, float]], k: int, seed: int, shared_with_reals: int
 ) -> str:
-    """How far rankings of different training seeds agree, and that of fakes with that of reals.
+    """How far the rankings of different training seeds agree, and those of fakes and reals.
 
     ``pairs``: for two seeds the number of shared maps, the number expected by chance, and the correlation of
     layers. ``shared_with_reals``: of the top k of one ``seed``, on fakes and on reals.

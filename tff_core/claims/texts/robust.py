@@ -52,7 +52,7 @@ def _sides(rows: pd.DataFrame) -> sides.Sides:
 
 
 def verdict(measured: pd.DataFrame, seeds: Sequence[int], robust_seeds: Sequence[int]) -> str:
-    """Is the colour-robust detector better in gray, and what does it cost in colour?
+    """Is the colour-robust detector better on gray pictures, and what does that cost in colour?
 
     ``measured`` as from `color_robust.robustness`, with a column ``generator``; ``seeds`` are those of the
     universal detector, ``robust_seeds`` those of its twin.
@@ -60,7 +60,7 @@ def verdict(measured: pd.DataFrame, seeds: Sequence[int], robust_seeds: Sequence
     pooled = _pooled(measured)
     gain, cost = pooled["difference", "gray"], pooled["difference", "color"]
     ap = {case: percent(pooled[case]["ap"].mean()) for case in CASES}
-    several = len(seeds) + len(robust_seeds) > 2  # then the means are of other seeds than the differences
+    several = len(seeds) + len(robust_seeds) > 2  # then the means are over other seeds than the differences
     found, paid = _sides(gain), _sides(cost)
     text = (
         f"The claim {found.claim} here. On gray pictures the interval of the colour-robust detector's AP "
@@ -100,7 +100,7 @@ def _care(
 
 
 def _blind(whole: Any) -> str:
-    """On how many generators the universal detector is no better than chance, in colour."""
+    """The number of generators on which the universal detector is no better than chance, in colour."""
     blind = [
         str(generator)
         for generator, row in whole.iterrows()
@@ -227,7 +227,7 @@ def shares(
 
 
 def patch(row: Any) -> str:
-    """What the figure says of one patch: a row of `patches.measure` with its ``generator``."""
+    """What the figure says about one patch: a row of `patches.measure` with its ``generator``."""
     what = f"chroma of the patch / of its picture {row.ratio:.2f}"
     if row.box is None:
         what = "not active"
@@ -251,7 +251,7 @@ def chroma(means: pd.DataFrame, found: pd.DataFrame, seed: int) -> str:
     """
     lines = []
     for row in base.tuples(means):
-        span = f" [{row.low:.2f}, {row.high:.2f}]" if row.maps > 1 else ""  # one map has no spread
+        span = f" [{row.low:.2f}, {row.high:.2f}]" if row.maps > 1 else ""  # a single map has no spread
         own = f"{spoken(row.model)}, {spoken(row.group)}: {row.value:.2f}{span}"
         lines.append(f"{own} (maps: {row.maps}, patches: {row.patches})")
     tops: Any = means[means["group"] == "top-k"].set_index("model")

@@ -1,4 +1,4 @@
-"""What the chapter on sensitivity says about detectors without their top maps."""
+"""What the chapter on sensitivity says about detectors without their top feature maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tff_core.claims.texts import base
 from tff_core.figures import CONDITIONS
 
 _SAME = 1e-3
-"""Logits that differ by less are the same: rounding of another batch or network."""
+"""Logits that differ by less are equal: rounding differs between batches and networks."""
 
 
 def dropout(
@@ -23,7 +23,7 @@ def dropout(
     k: int,
     seed: int,
 ) -> str:
-    """What dropout does to a few pictures, and that both implementations agree.
+    """The effect of dropout on a few pictures, and whether both implementations agree.
 
     ``whole``, ``dropped``, ``folded``: logits of the same pictures by the whole detector, by the one whose
     top ``k`` are dropped, and by its folded copy. ``gone``: layers all of whose maps are dropped, and how
@@ -112,7 +112,7 @@ def verdict(contrast: pd.DataFrame, shortfall: Mapping[str, int], k: int, seed: 
 
 
 def drift(summary: pd.DataFrame, paper: pd.DataFrame | None, seeds: int) -> str:
-    """On which generators the detector without its top-k calls everything real, or everything fake."""
+    """The generators on which the detector without its top-k calls everything real, or everything fake."""
     gone = summary[summary["condition"] == "top-k"]
     real = gone[(gone["acc_real"] > 0.9) & (gone["acc_fake"] < 0.3)]
     fake = gone[(gone["acc_real"] < 0.3) & (gone["acc_fake"] > 0.9)]

@@ -22,12 +22,12 @@ class Sides:
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """Their total number."""
         return len(self.speak_for) + len(self.against) + len(self.undecided)
 
     @property
     def word(self) -> str:
-        """The verdict, by the rule of `verdicts.word`; not testable where there is none to ask."""
+        """The verdict, by the rule of `verdicts.word`; not testable if there are none."""
         if not self.total:
             return verdicts.UNTESTED
         return verdicts.word(len(self.speak_for), against=len(self.against), open_=len(self.undecided))
@@ -39,7 +39,7 @@ class Sides:
 
 
 def of(rows: pd.DataFrame, wants: str = "above") -> Sides:
-    """Read the sides off rows with ``generator``, ``low`` and ``high``; ``wants`` as in `verdicts.side`."""
+    """Read the sides from rows with ``generator``, ``low`` and ``high``; ``wants`` as in `verdicts.side`."""
     return Sides(*map(tuple, verdicts.parted(rows, wants)))
 
 

@@ -1,4 +1,4 @@
-"""What the page of verdicts says: the claims, their verdicts, measured beside published, and luck."""
+"""The texts of the page of verdicts: the claims, their verdicts, measured against published, and chance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tff_core.claims.verdicts import CLAIMS, percent, points
 from tff_core.figures import CONDITIONS, generator_name
 
 UNITS = {"share": ("AP, %", 100), "points": ("difference, points", 100), "number": ("difference", 1)}
-"""By the unit of a claim what the axis of its intervals says, and the factor to its numbers."""
+"""For each unit of a claim, the axis title of its intervals and the factor applied to its numbers."""
 NAMES = {claim.key: f"{claim.key} {claim.tag}" for claim in CLAIMS}
 """Claims as figures name them: ``C1 transfer``."""
 TEXTS = {
@@ -30,7 +30,7 @@ TEXTS = {
 
 
 def titles(networks: Mapping[str, str]) -> dict[str, str]:
-    """By detector what a table calls it: its network, or its own name where two have one network."""
+    """The name of each detector in a table: its network, or its own name where two share a network."""
     return dict(networks) if len(set(networks.values())) == len(networks) else {n: n for n in networks}
 
 
@@ -43,8 +43,8 @@ def rules() -> str:
 def table(judged: pd.DataFrame, titles: Mapping[str, str], archs: Mapping[str, str], main: str) -> str:
     """Every verdict, with a link to the chapter that computed its numbers, beside what the paper reports.
 
-    ``judged`` as from `verdicts.judge`; ``titles`` and ``archs`` by detector, ``main`` is the one that the
-    main chapters are about.
+    ``judged`` as from `verdicts.judge`; ``titles`` and ``archs`` by detector, ``main`` is the one of the
+    main chapters.
     """
     rows = []
     for claim in CLAIMS:
@@ -71,7 +71,7 @@ def _verdict(judged: pd.DataFrame, claim: str, detector: str) -> Any:
 
 
 def _counted(row: Any) -> tuple[int, int]:
-    """How many generators speak for the claim, and of how many there is an interval."""
+    """How many generators speak for the claim, and how many have an interval."""
     many = [len(row[f"generators_{side}"].split()) for side in ("for", "against", "open")]
     return many[0], sum(many)
 
@@ -84,7 +84,7 @@ def _reported(claim: str, titles: Mapping[str, str], archs: Mapping[str, str]) -
 
 
 def hover(evidence: pd.DataFrame, titles: Mapping[str, str]) -> dict[tuple[str, str, str], str]:
-    """What the tiles tell: by claim (as in `NAMES`), title and generator the numbers, or what is missing."""
+    """The hover texts of the tiles (numbers, or what is missing) by claim (see `NAMES`), title, generator."""
     claims = {claim.key: claim for claim in CLAIMS}
     told: dict[tuple[str, str, str], str] = {}
     for row in base.tuples(evidence):
@@ -97,7 +97,7 @@ def hover(evidence: pd.DataFrame, titles: Mapping[str, str]) -> dict[tuple[str, 
 
 
 def reasons(judged: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """Claim by claim, why each verdict is what it is, and what its intervals rest on."""
+    """The reason for each verdict, claim by claim, and what its intervals rest on."""
     blocks = []
     for claim in CLAIMS:
         lines = []
@@ -110,12 +110,12 @@ def reasons(judged: pd.DataFrame, titles: Mapping[str, str]) -> str:
 
 
 def asked(evidence: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the evidence that have an interval which is judged."""
+    """The rows of the evidence whose interval is judged."""
     return evidence[~evidence["says"].isin([verdicts.MISSING, verdicts.ASIDE])]
 
 
 def luck(judged: pd.DataFrame, evidence: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """With which probability so many generators, or more, would speak for each claim by luck alone."""
+    """The probability that at least this many generators would speak for each claim by chance alone."""
     rows = []
     for claim in CLAIMS:
         cells = []
@@ -140,7 +140,7 @@ def luck(judged: pd.DataFrame, evidence: pd.DataFrame, titles: Mapping[str, str]
 
 
 def beside_paper(compared: pd.DataFrame, anyone: bool) -> str:
-    """Measured beside published; ``compared`` as from `reproduction.compare`.
+    """Measured against published; ``compared`` as from `reproduction.compare`.
 
     ``anyone``: whether any detector claims to be one of the paper's.
     """
