@@ -3,12 +3,12 @@
 #
 # Train a network to tell photographs from the pictures of **one** generator, and it recognises the pictures
 # of generators that it has never seen. Such a network is called a *universal detector* {cite}`wang2020`.
-# What does it look at? {cite:t}`chandrasegaran2022` answer: at a handful of its feature maps, found by
-# asking how much *relevance* each of them carries. Hold those few constant and the detector goes blind;
-# hold as many others constant and nothing happens. They call what these maps respond to *transferable
+# What does it look at? The answer of {cite:t}`chandrasegaran2022` is a handful of feature maps, found by
+# asking how much *relevance* each of them carries. Hold those few constant and the detector goes blind; hold
+# an equal number of others constant and nothing happens. They call what these maps respond to *transferable
 # forensic features*.
 #
-# This book rebuilds that finding from nothing, in front of the reader, and adds a stricter control.
+# This book reproduces that finding from scratch, step by step, and adds a stricter control.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -37,10 +37,10 @@ summary = verdicts.summarize(sensitivity[sensitivity["seed"].isin(seeds)])
 # %% [markdown]
 # ## The finding in one figure
 #
-# Average precision (AP) says how well a detector sorts fakes above reals, whatever the threshold: 100 % is
+# Average precision (AP) says how well a detector ranks fakes above reals, whatever the threshold: 100 % is
 # perfect, chance is about the share of fakes. The figure shows it for the whole detector and with *k* feature
 # maps held constant: the *k* with the most relevance (**top-k**), the *k* with the least (**low-k**), *k*
-# drawn at random from all the others (**random-k**), and, this book's addition, *k* drawn at random **in
+# drawn at random from all the others (**random-k**), and, as this book's addition, *k* drawn at random **in
 # the same layers** as the top-k (**layer-matched**).
 
 # %% tags=["remove-input"]
@@ -48,9 +48,9 @@ paper = verdicts.paper(spec.arch)
 figures.show(figures.finding(summary, paper, chapter.k))
 
 # %% [markdown]
-# A marker is a mean over the trained detectors, and over the draws of a random set. Switch to the published
-# numbers with the buttons (where the paper has this network), hover a marker for its numbers, click a legend
-# entry to hide it.
+# Each marker is a mean over the trained detectors and, for a random set, over its draws. The buttons switch
+# to the published numbers (where the paper has this network); hover over a marker for its numbers, click a
+# legend entry to hide it.
 
 # %% tags=["remove-input"]
 say(texts.finding(contrast, verdicts.unfair(store, detector, generators)))
@@ -59,8 +59,8 @@ say(texts.finding(contrast, verdicts.unfair(store, detector, generators)))
 # The rule behind these sentences: the difference of AP, top-k minus control, is pooled over the detectors
 # trained from different seeds (where there are several), with a 95 % bootstrap interval over pictures and
 # over draws of the control. A generator speaks for the claim if that whole interval lies below zero; how a
-# word follows from all of them stands at {doc}`the verdicts </notebooks/10_verdicts>`.
-# {doc}`The third chapter </notebooks/03_sensitivity>` shows the intervals.
+# verdict follows from all of them is explained in {doc}`the verdicts </notebooks/10_verdicts>`. {doc}`The
+# third chapter </notebooks/03_sensitivity>` shows the intervals.
 
 # %% [markdown]
 # ```{admonition} What these pictures are, and are not
@@ -71,8 +71,8 @@ say(texts.finding(contrast, verdicts.unfair(store, detector, generators)))
 # adversarially on such scenes for minutes. The names ProGAN, StyleGAN2 and so on stand for the *way each
 # family draws*, above all its way of upsampling, not for the published models. So the switch above compares
 # two experiments of the same design on different pictures: agreement supports the finding, disagreement
-# does not refute it. The {doc}`data card </notebooks/data_card>` shows the pictures and tells what was put
-# in by construction.
+# does not refute it. The {doc}`data card </notebooks/data_card>` shows the pictures and says what was put in
+# by construction.
 # ```
 
 # %% tags=["remove-input"]
@@ -81,10 +81,10 @@ say(texts.other_pictures(spec.dataset, spec.external))
 # %% [markdown]
 # ## Every claim of the paper, and its verdict
 #
-# The figure is about two of the paper's claims. It makes eight, each has a chapter here, and each gets a
-# word by the same rule. *Holds*: on every generator the whole interval lies on the claim's side. *Holds in
-# part*: on more than luck would give, and on none on the other side. *Mixed*: on some for the claim, on some
-# against it. *Contradicted*: on some against it, on none for it. *Open*: everything else.
+# The figure is about two of the paper's claims. It makes eight; each has a chapter here, and each gets a
+# verdict by the same rule. *Holds*: on every generator the whole interval lies on the claim's side. *Holds in
+# part*: on more generators than luck would give, and on none against it. *Mixed*: on some for the claim, on
+# some against it. *Contradicted*: on some against it, on none for it. *Open*: everything else.
 
 # %% tags=["remove-input"]
 judged = verdicts.load(store)
@@ -101,7 +101,7 @@ say(texts.claims(judged, titles))
 # picture and hands it back, layer by layer, to the feature maps that produced it, keeping the total. The
 # *forensic feature relevance statistic* **omega** ($\omega$) of a feature map is the share of its layer's
 # relevance that speaks for "fake" and sits in that map, averaged over many fakes that the detector is sure
-# of. Sort all feature maps of all layers by $\omega$: the first *k* are the top-k of the figure.
+# about. Sort all feature maps of all layers by $\omega$: the first *k* are the top-k of the figure.
 
 # %% tags=["remove-input"]
 say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
@@ -109,32 +109,32 @@ say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
 # %% [markdown]
 # ## How to read this book
 #
-# - {doc}`Universal detectors </notebooks/01_universal_detectors>`: does a detector of one generator
-#   recognise the others, and at which threshold?
+# - {doc}`Universal detectors </notebooks/01_universal_detectors>`: does a detector trained on one generator
+#   recognise the others, and at what threshold?
 # - {doc}`Relevance and omega </notebooks/02_ff_rs>`: how is a logit handed back to feature maps, and what
 #   does $\omega$ measure?
-# - {doc}`Sensitivity </notebooks/03_sensitivity>`: what is lost when the top-k are held constant, and
-#   compared with what?
+# - {doc}`Sensitivity </notebooks/03_sensitivity>`: what is lost when the top-k are held constant, compared
+#   with other maps?
 # - {doc}`Pixels </notebooks/04_pixel_attribution>`: do heatmaps on the picture show what the detector looks
 #   at, more than those of a classifier, an untrained network or the picture's edges?
 # - {doc}`Patches </notebooks/05_lrp_max>`: what excites a feature map most? {doc}`The atlas
 #   </notebooks/atlas>` has a card for each of the top-k.
-# - {doc}`Without colour </notebooks/06_color_ablation>`: what does the detector say of gray pictures, and of
+# - {doc}`Without colour </notebooks/06_color_ablation>`: what does the detector make of gray pictures, and of
 #   pictures with the colours of others?
 # - {doc}`Maps that respond to colour </notebooks/07_color_conditional>`: how many of the top-k, and how many
-#   of other maps?
+#   of the other maps?
 # - {doc}`Colour-robust detectors </notebooks/08_color_robust>`: does training with gray pictures help?
 # - {doc}`What the paper did not ask </notebooks/09_beyond>`: other rankings, harder controls, more and fewer
 #   maps, other ways of dropping them.
-# - {doc}`Verdicts </notebooks/10_verdicts>`: every claim, its intervals and its word.
+# - {doc}`Verdicts </notebooks/10_verdicts>`: every claim, its intervals and its verdict.
 # - {doc}`Every generator </book/generators>`: one page for each, with pictures, scores, accuracies and
 #   differences.
 # - {doc}`Data card </notebooks/data_card>`: what the pictures are, how they were made, what was tried.
 #
 # Every chapter goes from an idea to an equation, to a few lines of code, to a figure, to what it means, and
-# to **what it does not mean**. Numbers in sentences are computed, never typed. Figures respond without a
-# running kernel. Every page is a notebook, which the button at its top downloads, with the code that only
-# loads, draws or writes sentences; the page leaves that out. `chapter`, in the code, stands for the detector
-# with its pictures, rankings and results. Open a notebook in JupyterLab (`make lab`), change the cell of
-# parameters, and run it again. At the foot of each page stand the commit, the versions, the parameters and
-# the data that made it.
+# to **what it does not mean**. Numbers in sentences are computed, never typed. Figures are interactive
+# without a running kernel. Every page is a notebook, which the button at the top downloads; it includes the
+# code that only loads, draws or writes sentences, which the page leaves out. In the code, `chapter` stands
+# for the detector with its pictures, rankings and results. Open a notebook in JupyterLab (`make lab`), change
+# the parameter cell, and run it again. The foot of each page gives the commit, the versions, the parameters
+# and the data behind it.

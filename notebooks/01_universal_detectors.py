@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Universal detectors
 #
-# A detector of generated pictures is easy to train if one has pictures of the generator. The surprise of
-# {cite:t}`wang2020` was that a plain classifier, trained on the fakes of *one* generator, recognises those
-# of many others: a **universal detector**. This chapter trains such detectors, asks how far they reach, and
-# looks at the one number that every accuracy hides: the threshold.
+# A detector of generated pictures is easy to train if you have pictures from the generator. The surprise of
+# {cite:t}`wang2020` was that a plain classifier, trained on the fakes of *one* generator, recognises those of
+# many others: it is a **universal detector**. This chapter trains such detectors, asks how far they
+# generalise, and looks at the one number hidden in every accuracy: the threshold.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -35,9 +35,9 @@ paper = verdicts.paper(spec.arch)
 # %% [markdown]
 # ## Training
 #
-# **Idea.** Show the network as many reals as fakes of one generator, ProGAN, and let it find its own
-# features. Blur and JPEG compression, each on some of the pictures, keep it from relying on traces that
-# would not survive a re-save.
+# **Idea.** Show the network equal numbers of reals and of fakes from one generator, ProGAN, and let it find
+# its own features. Blur and JPEG compression, each on some of the pictures, keep it from relying on traces
+# that would not survive re-saving.
 #
 # **Equation.** With label $y = 1$ for a fake and logit $f(x)$, training minimises the binary cross-entropy
 #
@@ -49,7 +49,7 @@ paper = verdicts.paper(spec.arch)
 # real.
 #
 # **Code.** `python -m tff_core.detectors.training --detector NAME --seed 0`, once for each seed. A detector
-# that was trained elsewhere is checked and calibrated instead. What was written down beside the weights:
+# trained elsewhere is checked and calibrated instead. The record saved with the weights:
 
 # %%
 info = {seed: chapter.info(seed) for seed in seeds}
@@ -87,37 +87,39 @@ say(texts.training(spec, info))
 # %% [markdown]
 # ## Transfer
 #
-# **Idea.** Rank all reals and fakes of a generator by their logit. If every fake stands above every real,
-# the average precision is 100 %.
+# **Idea.** Rank all reals and fakes of a generator by their logit. If every fake ranks above every real, the
+# average precision is 100 %.
 #
-# **Equation.** With precision $P_i$ and recall $C_i$ among the $i$ pictures of largest logit,
+# **Equation.** With precision $P_i$ and recall $C_i$ among the $i$ pictures with the largest logits,
 #
 # $$
 # \mathrm{AP} = \sum_i (C_i - C_{i-1})\, P_i .
 # $$
 #
 # AP needs no threshold. A detector that ranks at random reaches, on average, the share of fakes (one half if
-# there are as many of them as reals), and a little more where the pictures are few: the border used below.
+# there are as many fakes as reals), and a little more if there are few pictures: this is the border used
+# below.
 #
-# **Intervals.** Other pictures of the same kind would give another AP. The *bootstrap* shows how far off it
-# might be: draw as many pictures from the same ones, with replacement, compute AP again, and repeat this some
-# thousand times; the middle 95 % of the results are the interval. For the mean over several detector seeds
-# the seeds are drawn too.
+# **Intervals.** Other pictures of the same kind would give another AP. The *bootstrap* shows how different it
+# might be: resample the pictures with replacement, as many as there are, compute AP again, and repeat this a
+# few thousand times; the middle 95 % of the results are the interval. For the mean over several detector
+# seeds, the seeds are resampled too.
 
 # %% tags=["remove-input"]
 figures.show(figures.transfer(transfer, paper))
 say(texts.transfer(transfer))
 
 # %% [markdown]
-# **What it means.** Where the interval lies above chance, something that ProGAN's fakes have in common
-# with that family was learnt, without being asked for. **What it does not mean.** Not that the detector
-# recognises "fakeness". It recognises whatever separates *these* reals from *these* fakes; if our reals
-# shared a trait that no generator copies, it would use that.
+# **What it means.** Where the interval lies above chance, the detector has learnt, without being asked to,
+# something that ProGAN's fakes have in common with that family. **What it does not mean.** It does not mean
+# that the detector recognises "fakeness". It recognises whatever separates *these* reals from *these* fakes;
+# if our reals shared a trait that no generator copies, it would use that.
 
 # %% [markdown]
 # ## The threshold
 #
-# To say "fake" one must cut the logit somewhere. There are three ways, and they give three accuracies:
+# To call a picture fake, the logit must be cut somewhere. There are three ways to choose the cut, and they
+# give three accuracies:
 #
 # | threshold | how | what it needs |
 # |---|---|---|
@@ -125,10 +127,10 @@ say(texts.transfer(transfer))
 # | validation | best balance on held-out pictures of ProGAN | labels of the *known* generator |
 # | on test | best balance on the test pictures of each generator | labels of the *unknown* generator |
 #
-# The third is the paper's, and its code's (for all but ProGAN). It measures how well the two groups *could*
-# be separated, but nobody who meets an unknown generator has its labels. This book uses the second, and
-# shows the third beside it. "Best balance" is the largest $\sqrt{r\, f}$, with $r$ the share of reals and
-# $f$ the share of fakes that are called right.
+# The third is what the paper and its code use (for all but ProGAN). It measures how well the two groups
+# *could* be separated, but for an unknown generator nobody has the labels. This book uses the second, and
+# shows the third beside it. "Best balance" is the largest $\sqrt{r\, f}$, with $r$ the share of reals and $f$
+# the share of fakes that are classified correctly.
 
 # %%
 parts = {g: chapter.scores(g) for g in generators}
@@ -165,8 +167,8 @@ validation = {seed: info[seed]["threshold"] for seed in seeds}
 say(texts.thresholds(accuracies, validation, on_test, paper))
 
 # %% [markdown]
-# **What it means.** AP can be high while an accuracy is poor: then the ranking transfers and the scale does
-# not. That is why AP is the primary number of this book, and why real and fake accuracy are always printed
+# **What it means.** AP can be high while an accuracy is poor: then the ranking transfers, but the scale does
+# not. That is why AP is the primary measure in this book, and why real and fake accuracy are always printed
 # together.
 
 # %% [markdown]
@@ -177,14 +179,14 @@ say(texts.thresholds(accuracies, validation, on_test, paper))
 #
 # ```{admonition} Solution
 # :class: dropdown
-# Reals at $-9, -8, -7$ and fakes at $-3, -2, -1$: perfectly ranked, all called real. Calibrated on test,
-# the threshold moves to $-3$ and both accuracies become 100 %.
+# Reals at $-9, -8, -7$ and fakes at $-3, -2, -1$: perfectly ranked, but all called real. Calibration on test
+# moves the threshold to $-3$, and both accuracies become 100 %.
 # ```
 #
 # ```{exercise} What tuning on test is worth
 # Choose the threshold on half of the pictures of a generator and measure the accuracies on the other half.
-# How much of the advantage of on-test calibration is left, and which part of it was over-fitting? Start
-# from `whole` and `metrics.gmean_threshold`.
+# How much of the advantage of on-test calibration is left, and how much of it was over-fitting? Start from
+# `whole` and `metrics.gmean_threshold`.
 # ```
 #
 # ```{admonition} Solution
@@ -197,7 +199,7 @@ say(texts.thresholds(accuracies, validation, on_test, paper))
 # cut = metrics.gmean_threshold(a["label"], a["logit"])
 # [metrics.accuracies(one["label"], one["logit"], cut) for one in (b, a)]
 # ~~~
-# The difference between the two pairs is over-fitting to the half that chose the cut. What remains against
-# the validation threshold is real: knowing the generator's scale. It is an advantage that a detector of
+# The difference between the two pairs is over-fitting to the half that chose the cut. What remains over the
+# validation threshold is real: it comes from knowing the generator's scale, an advantage that a detector of
 # *unknown* generators does not have.
 # ```

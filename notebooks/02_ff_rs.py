@@ -35,7 +35,7 @@ spec, k, seed = chapter.spec, chapter.k, chapter.seed
 # %% [markdown]
 # ## Relevance: handing the logit back
 #
-# **Idea.** Every unit of a layer got its value from units of the layer below. Give each of them a part of
+# **Idea.** Every unit of a layer gets its value from units in the layer below. Give each of these a share of
 # the relevance in proportion to its contribution, and repeat down to the pixels. That is *layer-wise
 # relevance propagation* (LRP) {cite}`bach2015,montavon2019`.
 #
@@ -46,13 +46,13 @@ spec, k, seed = chapter.spec, chapter.k, chapter.seed
 # R_j = \sum_i \frac{a_j w_{ij}^+}{\sum_{j'} a_{j'} w_{ij'}^+}\, R_i , \qquad w^+ = \max(w, 0),
 # $$
 #
-# so that $\sum_j R_j = \sum_i R_i$: relevance is neither made nor lost. Where inputs can be negative, as in
-# EfficientNet, negative inputs take part with negative weights. Batch normalisation is first folded into
-# the convolution before it. Where a residual branch meets its shortcut, relevance splits in proportion to
-# the two summands.
+# so that $\sum_j R_j = \sum_i R_i$: relevance is neither created nor lost. Where inputs can be negative, as
+# in EfficientNet, negative inputs take part with negative weights. Batch normalisation is first folded into
+# the convolution before it. Where a residual branch meets its shortcut, relevance splits in proportion to the
+# two summands.
 
 # %% [markdown]
-# **Code.** Load a trained detector, make it readable for LRP, and explain the fake of which it is surest.
+# **Code.** Load a trained detector, convert it for LRP, and explain the fake it is surest about.
 
 # %%
 trained = chapter.trained()
@@ -65,8 +65,8 @@ x = data.normalize(pixels, spec.preprocessing).to(chapter.device)
 explained = lrp.relevance(net, x, pixels=True)
 
 # %% [markdown]
-# `explained.maps` holds one tensor of relevance for each of the network's convolutions. How much of the
-# logit arrives? A place that *all* paths lead through must receive all of it.
+# `explained.maps` holds one tensor of relevance for each of the network's convolutions. How much of the logit
+# arrives? A layer that *all* paths pass through must receive all of it.
 
 # %%
 logit = float(explained.logit)
@@ -80,8 +80,8 @@ figures.show(figures.conservation(arriving, cuts))
 say(texts.conservation(len(fakes), logit, cuts))
 
 # %% [markdown]
-# **Figure.** The same relevance, seen as pictures: summed over the channels of a layer, from the pixels to
-# the last convolutions. Move the slider.
+# **Figure.** The same relevance as pictures, summed over the channels of a layer, from the pixels to the last
+# convolutions. Move the slider.
 
 # %% tags=["remove-input"]
 drawn = {"the pixels": explained.pixels}
@@ -92,10 +92,10 @@ figures.show(figures.relevance_maps(picture, drawn))
 
 # %% [markdown]
 # **What it means.** Relevance is an account of *this* logit: which units it was made of, given what the
-# network computed. **What it does not mean.** It is no experiment. A unit may carry much relevance and yet
-# be replaceable, because others would say the same; that needs the intervention of the {doc}`next chapter
-# </notebooks/03_sensitivity>`. Nor are bright pixels "where the forgery is": every pixel of these pictures
-# was generated.
+# network computed. **What it does not mean.** It is not an experiment. A unit may carry much relevance and
+# yet be replaceable, because others would say the same; to find out takes the intervention of the {doc}`next
+# chapter </notebooks/03_sensitivity>`. Nor are bright pixels "where the forgery is": every pixel of these
+# pictures was generated.
 
 # %% [markdown]
 # ## Omega: from one picture to a statistic
@@ -105,7 +105,7 @@ figures.show(figures.relevance_maps(picture, drawn))
 # in each layer.
 #
 # **Equation.** For picture $x$ and layer $l$ let $R_{c,h,w}$ be the relevance at channel $c$ and position
-# $(h, w)$. Over the set $X$ of fakes that the detector calls fake with probability at least 0.9,
+# $(h, w)$. Over the set $X$ of fakes to which the detector gives a probability of at least 0.9,
 #
 # $$
 # \omega^{(l)}_c = \frac{1}{|X|} \sum_{x \in X}
@@ -113,9 +113,9 @@ figures.show(figures.relevance_maps(picture, drawn))
 # \in [0, 1].
 # $$
 #
-# **Code.** One line, `ffrs.ff_rs(net, batches, label="fake")`; it needs memory for one number per feature
-# map, however many pictures there are. The pipeline ran it on ProGAN's validation pictures for every
-# detector seed. A map's name says its layer, its number there (`#`), and how many maps the layer has (`T`).
+# **Code.** One line, `ffrs.ff_rs(net, batches, label="fake")`; it keeps one number per feature map in memory,
+# however many pictures there are. The pipeline ran it on ProGAN's validation pictures for every detector
+# seed. A map's name gives its layer, its number there (`#`), and the number of maps in the layer (`T`).
 
 # %%
 omega = {s: chapter.omega(s) for s in seeds}
@@ -156,10 +156,10 @@ rows = [
 figures.show(figures.layer_mix(pd.DataFrame(rows)))
 
 # %% [markdown]
-# The last bar is what a uniform sample of the network would look like. Where the others differ from it, is
-# that a discovery about forgeries, or a property of the statistic? Sum $\omega$ over a layer: the result is
+# The last bar shows what a uniform sample of the network would look like. Where the others differ from it, is
+# that a discovery about forgeries or a property of the statistic? Sum $\omega$ over a layer: the result is
 # the *positive share* of that layer's relevance, a number between 0 and 1 whatever the layer's width. If a
-# layer of 64 maps and one of 2,048 share out the same amount, a typical map of the narrow one gets 32 times
+# layer of 64 maps and one of 2,048 divide up the same amount, a typical map of the narrow one gets 32 times
 # as much.
 
 # %%
@@ -173,11 +173,10 @@ say(texts.narrowness(len(per_layer), seed, k, narrow))
 # %% [markdown]
 # ## How stable is the ranking?
 #
-# Train the same network again from another seed. Are the same maps on top? Two networks trained from
-# different random weights have no common numbering of channels: map 63 of one has nothing to do with map 63
-# of the other. So the *names* should agree no more often than chance allows, given how many each layer
-# holds; it is the *layers* that can agree. (Networks fine-tuned from the same pre-trained weights do share
-# a numbering.)
+# Train the same network again from another seed. Do the same maps come out on top? Two networks trained from
+# different random weights share no numbering of channels: map 63 of one has nothing to do with map 63 of the
+# other. So the *names* should agree no more often than chance, given how many of the top-k each layer holds;
+# only the *layers* can agree. (Networks fine-tuned from the same pre-trained weights do share a numbering.)
 
 # %%
 rankings = {f"seed {s}, fakes": o.top(k) for s, o in omega.items()}
@@ -197,11 +196,11 @@ say(texts.stability(pairs, k, seed, int(common[0, -1])))
 # ## What omega does not mean
 #
 # - **Not importance.** It is an account, not an experiment; the next chapter intervenes.
-# - **Not comparable across layers**, as shown above: each layer shares out its own total.
+# - **Not comparable across layers**, as shown above: each layer divides up its own total.
 # - **Not a named artefact.** $\omega$ says which map, not what the map sees. The paper goes on to find
 #   colour.
-# - **Not a property of fakes alone.** It belongs to this detector, these weights and these pictures, of
-#   which it used only those that the detector is already sure of.
+# - **Not a property of fakes alone.** It belongs to this detector, these weights and these pictures, and of
+#   the pictures it uses only those that the detector is already sure about.
 
 # %% [markdown]
 # ```{exercise} The sum over a layer
@@ -213,9 +212,8 @@ say(texts.stability(pairs, k, seed, int(common[0, -1])))
 # :class: dropdown
 # For one picture the sum over channels is $P / (P + N)$, where $P$ is the sum of the positive and $N$ the
 # absolute sum of the negative relevance of the layer. It is 1 if nothing in the layer is negative. With the
-# rule above and inputs that are not negative, relevance stays positive; negative relevance comes in where
-# residual branches are added, because a branch can pull against the sum. A mean of numbers in $[0, 1]$ is
-# in $[0, 1]$.
+# rule above and non-negative inputs, relevance stays positive; negative relevance enters where residual
+# branches are added, because a branch can pull against the sum. A mean of numbers in $[0, 1]$ is in $[0, 1]$.
 # ```
 #
 # ```{exercise} A ranking without the advantage of narrow layers
@@ -235,7 +233,7 @@ say(texts.stability(pairs, k, seed, int(common[0, -1])))
 # parts = [layers.part(layer, spec.arch) for layer, _ in best]
 # pd.Series(parts).value_counts()
 # ~~~
-# The scaled value compares a map with the *average map of its own layer*. Maps of wide layers can now win,
-# if relevance there is concentrated in few of them. Neither ranking is the right one: they answer different
-# questions.
+# The scaled value compares a map with the *average map of its own layer*. Maps of wide layers can now win if
+# the relevance there is concentrated in a few of them. Neither ranking is the right one: they answer
+# different questions.
 # ```

@@ -1,9 +1,8 @@
 # %% [markdown]
 # # Sensitivity: what is lost without the top-k
 #
-# Omega says which feature maps *carry* the decision. Does the decision *need* them? This chapter takes them
-# away and looks at what is left, on the generator that the detector was trained on and on those that it has
-# never seen.
+# Omega says which feature maps *carry* the decision. Does the decision *need* them? This chapter removes them
+# and looks at what is left, on the generator that the detector was trained on and on those it has never seen.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -36,13 +35,13 @@ paper = verdicts.paper(spec.arch)
 # %% [markdown]
 # ## Feature-map dropout
 #
-# **Idea.** Set a feature map to zero at the output of its convolution, for every picture alike, and let the
-# network go on {cite}`chandrasegaran2022`. Whatever that map told the later layers about *this* picture is
-# gone.
+# **Idea.** Set a feature map to zero at the output of its convolution, for every picture alike, and run the
+# rest of the network as usual {cite}`chandrasegaran2022`. Whatever that map told the later layers about
+# *this* picture is gone.
 #
-# **Equation.** After the convolution comes batch normalisation, with trained scale $\gamma$ and shift
-# $\beta$ and with the mean $\mu$ and variance $\sigma^2$ of training. A map that is zero before it is not
-# zero after it, but the constant
+# **Equation.** After the convolution comes batch normalisation, with trained scale $\gamma$ and shift $\beta$
+# and with the mean $\mu$ and variance $\sigma^2$ from training. A map that is zero before it is not zero
+# after it, but a constant:
 #
 # $$
 # \mathrm{BN}(0) = \beta - \frac{\gamma\, \mu}{\sqrt{\sigma^2 + \epsilon}} ,
@@ -50,10 +49,10 @@ paper = verdicts.paper(spec.arch)
 #
 # whereas its usual mean is $\beta$. Feature-map dropout thus does two things: it silences the map, **and**
 # it shifts what the next layer receives by $-\gamma\mu/\sqrt{\sigma^2+\epsilon}$. The second is a side
-# effect, the same for every picture.
+# effect, and the same for every picture.
 
 # %% [markdown]
-# **Code.** A context manager for the network as trained; a folded copy for speed. They compute the same
+# **Code.** A context manager for the network as trained, and a folded copy for speed. Both compute the same
 # function.
 
 # %%
@@ -75,8 +74,8 @@ say(texts.dropout(whole, dropped, folded, gone, k, seed))
 
 # %% [markdown]
 # **Figure.** How large is that side effect? In units of the map's own standard deviation after the batch
-# norm, $|\gamma|$, the shift is $|\mu| / \sqrt{\sigma^2 + \epsilon}$: a property of the trained network
-# that needs no picture at all.
+# norm, $|\gamma|$, the shift is $|\mu| / \sqrt{\sigma^2 + \epsilon}$: a property of the trained network,
+# computed without any picture.
 
 # %%
 norms = {}
@@ -117,11 +116,11 @@ say(texts.shifts(median, k, seed))
 # | top-k | the k with the largest $\omega$ | |
 # | low-k | the k with the smallest $\omega$ | |
 # | random-k | uniformly from all maps outside the top-k | several |
-# | layer-matched | at random outside the top-k, **in each layer as many as the top-k have there** | many |
+# | layer-matched | at random outside the top-k, **as many in each layer as the top-k have there** | many |
 #
-# The paper has the first four. It reports random-k as *one* AP, of the mean probability of five such
-# networks: an **ensemble**. Ensembles tend to be better than their members, so this may flatter the
-# control. Here random-k is the mean of the single networks' APs, and the ensemble is shown beside it.
+# The paper has the first four. It reports random-k as *one* AP, that of the mean probability of five such
+# networks: an **ensemble**. Ensembles tend to be better than their members, so this may flatter the control.
+# Here random-k is the mean of the individual networks' APs, and the ensemble is shown beside it.
 
 # %% tags=["remove-input"]
 summary = verdicts.summarize(sensitivity[sensitivity["seed"].isin(seeds)])
@@ -137,8 +136,8 @@ say(texts.losses(summary, k, len(seeds)))
 # \Delta = \mathrm{AP}(\text{top-}k) - \frac{1}{D}\sum_{d=1}^{D} \mathrm{AP}(M_d).
 # $$
 #
-# The interval comes from a paired bootstrap: pictures are drawn anew, the *same* ones for both terms, and
-# so are the $D$ draws; the pooled row also draws detector seeds, where there are several.
+# The interval comes from a paired bootstrap: the pictures are resampled, the *same* ones for both terms, and
+# so are the $D$ draws; the pooled row also resamples detector seeds, where there are several.
 
 # %% tags=["remove-input"]
 shown = contrast["seed"].astype(str).isin(["all", *map(str, seeds)])
@@ -147,25 +146,25 @@ say(texts.verdict(contrast, omega.shortfall(k), k, seed))
 
 # %% [markdown]
 # The rule: a generator speaks for the claim if the whole pooled interval lies below zero, against it if it
-# lies above; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows. A handful of detector
-# seeds is few, and one is none to compare; where there are several, read the seeds' own intervals beside
-# the pooled one.
+# lies above; {doc}`the verdicts </notebooks/10_verdicts>` explain how the verdict follows. A handful of
+# detector seeds is few, and a single one allows no comparison; where there are several, read the seeds' own
+# intervals beside the pooled one.
 
 # %% [markdown]
 # ## Real and fake accuracy, always together
 #
-# A threshold fixed on the whole detector need not fit the dropped one. When the logits drift to one side,
-# the network calls *everything* real, or everything fake: one of the two accuracies rises while the
-# detector goes blind. AP does not see drift, accuracies see little else. So they are printed together.
+# A threshold calibrated on the whole detector need not suit one with dropped maps. When the logits drift to
+# one side, the network calls *everything* real, or everything fake: one of the two accuracies rises while the
+# detector goes blind. AP does not see drift; accuracies see little else. So they are printed together.
 
 # %% tags=["remove-input"]
 figures.show(figures.accuracies(summary, paper))
 say(texts.drift(summary, paper, len(seeds)))
 
 # %% [markdown]
-# Unfold for all numbers, in percent, with the paper's beside them where it has this network. R / F: reals and
-# fakes called right. In brackets the whiskers of the figure above: lowest to highest end of the seeds'
-# intervals, with several seeds wider than a pooled interval.
+# Unfold for all numbers, in percent, with the paper's beside them where it has this network. R / F: accuracy
+# on reals and on fakes. In brackets are the whiskers of the figure above, from the lowest to the highest end
+# of the seeds' intervals; with several seeds this is wider than a pooled interval.
 
 # %% tags=["remove-input", "hide-output"]
 say(texts.everything(summary, paper))
@@ -174,10 +173,10 @@ say(texts.everything(summary, paper))
 # ## What it means, and what it does not
 #
 # - If AP falls much further without the top-k than without matched maps, then *these* maps, and not just
-#   their layers, carry what the detector uses. If it happens on generators that the ranking never saw, what
-#   they respond to transfers.
-# - It does **not** mean that other maps carry nothing: with fewer or more maps dropped the picture may
-#   change, and another detector may use something else.
+#   their layers, carry what the detector uses. If this also happens on generators that the ranking never saw,
+#   what they respond to transfers.
+# - It does **not** mean that other maps carry nothing: with fewer or more maps dropped the result may change,
+#   and another detector may use something else.
 # - It does **not** mean that the maps are "about" forgeries. They may see something as plain as fine colour
 #   detail.
 # - A drop may come from the shift of the constant rather than from lost information. The control shares the
@@ -185,15 +184,15 @@ say(texts.everything(summary, paper))
 
 # %% [markdown]
 # ```{exercise} The ensemble
-# Five networks that each lose a different random set of maps are averaged in probability. Why should the AP
-# of the mean be higher than the mean of the five APs? When would it not be?
+# Five networks each lose a different random set of maps, and their probabilities are averaged. Why should the
+# AP of the mean be higher than the mean of the five APs? When would it not be?
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
-# Each dropped network is the whole one plus an error of its own. Averaging keeps the common part and
-# shrinks the errors, as far as they are independent; ranks, hence AP, improve. If all five err alike, or if
-# one of them gives nearly all pictures probability 0 or 1 and so decides every comparison, nothing is
+# Each dropped network is the whole one plus an error of its own. Averaging keeps the common part and shrinks
+# the errors, as far as they are independent, so the ranking and hence AP improve. If all five err alike, or
+# if one of them gives nearly all pictures probability 0 or 1 and so decides every comparison, nothing is
 # gained. Compare the two in the figure above.
 # ```
 #

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Where the detector looks: explanations in pixels
 #
-# The usual question to a network is: *which pixels* made you decide so? {cite:t}`chandrasegaran2022` put it
-# to universal detectors, looked at the heatmaps, and found nothing in them that a person could use; that is
-# why they went on to feature maps. This chapter draws such heatmaps, counts what they show, and asks the
-# same of networks that must give another answer.
+# The usual question to a network is: *which pixels* led to this decision? {cite:t}`chandrasegaran2022` asked
+# it of universal detectors, looked at the heatmaps, and found nothing in them that a person could use; that
+# is why they turned to feature maps. This chapter draws such heatmaps, measures what they show, and asks the
+# same of networks that must give a different answer.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -41,13 +41,13 @@ images = {g: chapter.test(g, first=n) for g in generators}
 # %% [markdown]
 # ## Two ways to a heatmap
 #
-# **Idea.** *Guided Grad-CAM* {cite}`selvaraju2017` multiplies a coarse map, of the regions whose deep
-# features raise the answer, by a fine one, of the pixels that reach the answer through positive steps only
-# {cite}`springenberg2015`. *LRP* {cite}`bach2015` hands the answer itself back, layer by layer, until it
-# arrives at the pixels.
+# **Idea.** *Guided Grad-CAM* {cite}`selvaraju2017` multiplies a coarse map of the regions whose deep features
+# raise the output by a fine map of the pixels that reach the output through positive steps only
+# {cite}`springenberg2015`. *LRP* {cite}`bach2015` hands the output itself back, layer by layer, down to the
+# pixels.
 #
 # **Equation.** Let $A_c$ be the maps of the last convolutional stage, $y$ the logit to be explained, and
-# $G(x)$ guided backpropagation, the gradient $\partial y / \partial x$ of which only positive values pass at
+# $G(x)$ guided backpropagation, the gradient $\partial y / \partial x$ with only positive values passed at
 # every activation. Then
 #
 # $$
@@ -57,11 +57,11 @@ images = {g: chapter.test(g, first=n) for g in generators}
 # $$
 #
 # LRP is the walk of the chapter on {doc}`the ranking </notebooks/02_ff_rs>`, with one more step through the
-# first convolution. Of both only positive relevance is kept, summed over the three colours.
+# first convolution. For both, only positive relevance is kept, summed over the three colour channels.
 #
 # **What is explained.** What the network decides. A detector with logit $f$ and threshold $t$ gets a logit
-# for each of its answers, $t - f$ for *real* and $f - t$ for *fake*; the larger one is explained, as the
-# class with the largest logit is of a classifier.
+# for each of its answers, $t - f$ for *real* and $f - t$ for *fake*; the larger one is explained, just as for
+# a classifier it is the class with the largest logit.
 #
 # **Code.** captum {cite}`kokhlikyan2020` computes Guided Grad-CAM; guided backpropagation goes through
 # EfficientNet's swish too, which the paper's code leaves plain.
@@ -78,17 +78,17 @@ def explain(model, net, x):
 
 
 # %% [markdown]
-# ## Three networks, one shape
+# ## Three networks, one architecture
 #
-# A heatmap that looks meaningless may be the fault of the detector, or of the method. So the same methods
-# are put to three networks of the same shape, on the same pictures:
+# A heatmap that looks meaningless may be the fault of the detector, or of the method. So the same methods are
+# applied to three networks of the same architecture, on the same pictures:
 #
 # - the **detector**, in all its training seeds;
-# - a **classifier**, which says *what* a picture shows. It must look at contents. On the miniature it tells
+# - a **classifier**, which says *what* a picture shows. It must look at content. On the miniature it tells
 #   scenes apart (facade, landscape, still life, pebbles) and was trained on the reals of the same training
 #   part; for photographs it is ImageNet's, where its weights are on the machine;
-# - an **untrained network** {cite}`adebayo2018`, which knows nothing at all. What its heatmaps show is the
-#   shape of the network and the contrast of the picture.
+# - an **untrained network** {cite}`adebayo2018`, which knows nothing at all. Its heatmaps show the
+#   architecture and the contrast of the picture.
 
 # %%
 seen = spec.preprocessing
@@ -122,13 +122,13 @@ say(texts.control(classifier, reached, classes, control.absent))
 # %% [markdown]
 # ## What counts as an object
 #
-# The scenes of the miniature are drawn by a program, so which pixel shows what is known exactly.
+# The scenes of the miniature are drawn by a program, so it is known exactly what each pixel shows.
 # **Objects** are the things with a shape of their own: windows and doors, trees, what stands on the table,
 # pebbles. The rest is surface: sky, hills, ground, walls and roofs, table and backdrop, the gaps between
-# pebbles. Of pictures from elsewhere nothing of that is known; they are only looked at. A real has the
-# segmentation of its scene. A fake has one only where its family keeps the layout
-# of the scene that it starts from; fakes that blend two scenes have none, and then the reals of the same
-# folder have to do. Pictures without any object are left out.
+# pebbles. For pictures from elsewhere none of this is known, so their heatmaps are only shown. A real has the
+# segmentation of its scene. A fake has one only where its family keeps the layout of the scene it starts
+# from; fakes that blend two scenes have none, and then the reals of the same folder stand in. Pictures
+# without any object are left out.
 
 
 # %%
@@ -138,8 +138,8 @@ heat = heatmaps.Heatmaps.collect(subjects, networks, explain, chapter.device)
 # %% [markdown]
 # ## Look first
 #
-# Bright is relevant, over a gray copy of the picture. The slider chooses the generator; the pictures stand at
-# fixed places of each folder and are not the prettiest. Of large pictures the middle is shown. Can you tell
+# Bright means relevant, over a gray copy of the picture. The slider chooses the generator; the pictures are
+# at fixed positions in each folder, not hand-picked. Large pictures are cropped to their middle. Can you tell
 # from a row what makes a picture fake?
 
 # %% tags=["remove-input"]
@@ -163,15 +163,15 @@ figures.show(
 )
 
 # %% [markdown]
-# *How to read it.* Spots at the same places in every picture come from the shape of the network, whose
-# strides let some pixels through on more paths than others. A cell without any light is an empty heatmap:
-# nothing speaks for the answer, which is then due to the threshold alone.
+# *How to read it.* Spots at the same places in every picture come from the architecture, whose strides give
+# some pixels more paths than others. A cell without any light is an empty heatmap: nothing speaks for the
+# answer, which is then due to the threshold alone.
 
 # %% [markdown]
 # ## Then count
 #
-# **Idea.** If an explanation follows the contents of a picture, more of its relevance lies on objects than
-# their area alone would get.
+# **Idea.** If an explanation follows the content of a picture, more of its relevance lies on objects than
+# their area alone would receive.
 #
 # **Equation.** With $R \ge 0$ a heatmap and $O$ the pixels of objects, over pictures $x$,
 #
@@ -179,8 +179,8 @@ figures.show(
 # q = \frac{\sum_x \; \sum_{p \in O} R_p(x) \,/ \sum_p R_p(x)}{\sum_x \; |O(x)| / |x|} .
 # $$
 #
-# $q = 1$ is an explanation that knows nothing of objects. Things also have contours, so $q$ is printed for
-# a heatmap that asks no network: the strength of the picture's edges.
+# $q = 1$ is an explanation that knows nothing about objects. Objects also have contours, so $q$ is also
+# printed for a heatmap that uses no network: the strength of the picture's edges.
 
 # %%
 table = heatmaps.focus(heat)
@@ -199,8 +199,8 @@ say(texts.means(table, len(seeds), bool(control.absent)))
 #
 # The rule: a generator speaks *for* the claim if the whole interval of $q$(detector) minus $q$(classifier)
 # lies below zero for both methods, *against* it if it lies above zero for one of them; {doc}`the verdicts
-# </notebooks/10_verdicts>` say how the word follows. The paper has no number to print beside it: its evidence
-# is the sight of heatmaps of fakes.
+# </notebooks/10_verdicts>` explain how the verdict follows. The paper has no number to set beside it: its
+# evidence is heatmaps of fakes, judged by eye.
 
 # %% tags=["remove-input"]
 say(texts.verdict(table, bool(control.absent)))
@@ -215,8 +215,8 @@ say(texts.scenes(heatmaps.by_scene(heat), [*columns, "edges"]))
 # ## Does the heatmap depend on what was learnt?
 #
 # **Idea.** Adebayo and colleagues' sanity check {cite}`adebayo2018`: if the heatmap of a trained network
-# resembles that of an untrained one, it cannot tell what training has taught. So: how alike do two networks
-# order the pixels of a picture?
+# resembles that of an untrained one, it cannot tell what training has taught. So: how similarly do two
+# networks rank the pixels of a picture?
 #
 # **Equation.** Spearman's rank correlation of the two heatmaps, pixel by pixel, averaged over pictures.
 
@@ -239,58 +239,58 @@ chapter.save("pixel_attribution", whole)
 say(texts.likeness(mean, seed))
 
 # %% [markdown]
-# *How to read it.* Another training seed, where there is one, says how far two detectors agree that learnt
-# the same task. The rule: a method *passes* if the whole interval of that agreement lies above the whole
-# interval of the likeness to the untrained network; with one seed alone there is no such check. Otherwise its
-# heatmap shows the picture and the shape of the network, whatever was learnt: uninformative in a stricter
-# sense than the verdict's, and no matter where the objects are.
+# *How to read it.* Another training seed, where there is one, shows how far two detectors that learnt the
+# same task agree. The rule: a method *passes* if the whole interval of that agreement lies above the whole
+# interval of the similarity to the untrained network; with one seed alone there is no such check. Otherwise
+# its heatmap shows the picture and the architecture, whatever was learnt: uninformative in a stricter sense
+# than the verdict's, wherever the objects are.
 #
 # ## With other pictures, and ImageNet
 #
 # Pictures of your own have no segmentation: the page then shows the heatmaps and says that the number is
 # missing. The paper's control is ImageNet's classifier. If its weights are on your machine, where torch
 # keeps what it downloads, run this chapter with `classifier = "imagenet"`; nothing is downloaded. On the
-# miniature's scenes, which are no photographs, ImageNet's classes mean little: there the scene classifier
-# is the control.
+# miniature's scenes, which are not photographs, ImageNet's classes mean little: there the scene classifier is
+# the control.
 
 # %% [markdown]
 # ## What it means, and what it does not
 #
 # - If the classifier's relevance follows the objects and the detector's does not, the detector looks at
-#   something else than contents. The heatmap says *where* it looks, and leaves open *at what*: this is the
-#   sense in which it does not inform, and the reason to go on to feature maps.
+#   something other than content. The heatmap says *where* it looks, but not *at what*: this is the sense in
+#   which it is uninformative, and the reason to turn to feature maps.
 # - It does **not** mean that the heatmap is wrong. Traces of a generator may well lie in the sky.
-# - $q$ measures objects, not insight. A heatmap can follow objects because things have contours: compare it
+# - $q$ measures objects, not insight. A heatmap can follow objects because objects have contours: compare it
 #   with the edges and with the untrained network before calling it an explanation.
 # - What counts as an object was decided here, by a list of segments. Another list gives other numbers; the
-#   difference of two networks on the same pictures suffers less from that than each number does.
+#   difference between two networks on the same pictures depends on it less than either number does.
 # - A classifier of four kinds of scene need not look at things: a sky gives a landscape away.
 
 # %% [markdown]
 # ```{exercise} Guided, but by what?
-# Guided backpropagation sets negative gradients to zero at every ReLU. Which information about the logit
-# gets lost, and why does the product with a class-activation map not bring it back?
+# Guided backpropagation sets negative gradients to zero at every ReLU. What information about the logit is
+# lost, and why does the product with a class-activation map not restore it?
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
-# Every path with a negative step is cut, so what arrives at the pixels are the paths on which everything
-# speaks *for* a feature; which logit they lead to hardly matters after a few layers, and the result
-# resembles the edges of the picture. The class-activation map knows the logit, but at the resolution of the
-# last stage: a few cells a side. Their product has the detail of the one and the knowledge of the other,
-# and looks as if the detail were known.
+# Every path with a negative step is cut, so only the paths on which everything speaks *for* a feature reach
+# the pixels; which logit they lead to hardly matters after a few layers, and the result resembles the edges
+# of the picture. The class-activation map knows the logit, but only at the resolution of the last stage: a
+# few cells a side. Their product has the detail of one and the knowledge of the other, and looks as if the
+# knowledge were that detailed.
 # ```
 #
 # ```{exercise} Explaining "real"
 # A detector with the single logit $f$ calls a picture real. What does the class-activation map of $f$ show,
 # and when is it empty? Follow LRP, started with $+|f|$, through the last layer, $f = \sum_c w_c a_c$, whose
-# shares are $w_c a_c / f$: does it have the same trouble?
+# shares are $w_c a_c / f$: does it have the same problem?
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
 # The map keeps the regions whose features *raise* $f$: what speaks for fake, though the answer was real. It
-# is empty if there is no such region. The logit $-f$ turns every $\alpha_c$ round, and the map shows what
-# speaks for real; that is what `pixels.decisions` is for. LRP hands $w_c a_c\,|f| / f = -w_c a_c$ to each
-# feature of such a picture, which is positive where the feature speaks for real: no trouble.
+# is empty if there is no such region. The logit $-f$ flips the sign of every $\alpha_c$, and the map shows
+# what speaks for real; that is what `pixels.decisions` is for. LRP hands $w_c a_c\,|f| / f = -w_c a_c$ to
+# each feature of such a picture, which is positive where the feature speaks for real: no problem.
 # ```

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # What a feature map looks for: LRP-max patches
 #
-# Omega gives names of feature maps. What do these maps *see*? This chapter looks up, for each of the
-# strongest, the places in fakes of every generator where it is most excited, and shows exactly the pixels
-# that excited it there.
+# Omega gives the names of feature maps. What do these maps *see*? For each of the strongest, this chapter
+# finds the places in fakes of every generator where it is most excited, and shows exactly the pixels that
+# excited it.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -36,8 +36,8 @@ titles = [figures.generator_name(g) for g in generators]
 # %% [markdown]
 # ## From the strongest position to a patch
 #
-# **Idea.** The strongest response of a feature map in a picture sits at one position. Start with relevance
-# 1 there, and nowhere else, and hand it back to the pixels. What gets relevance is what excited the map.
+# **Idea.** The strongest response of a feature map in a picture sits at one position. Start with relevance 1
+# there and nowhere else, and hand it back to the pixels. Whatever receives relevance is what excited the map.
 #
 # **Equation.** For map $c$ of layer $l$ and picture $x$ let $(h^*, w^*) = \arg\max_{h,w} a_c(x)_{h,w}$. The
 # walk of the last chapters starts with
@@ -50,9 +50,9 @@ titles = [figures.generator_name(g) for g in generators]
 # pixels with the most relevance. It cannot be larger than the map's receptive field: a few pixels in the
 # first layer, the whole picture in the last.
 #
-# **Code.** One pass over the pictures finds the positions for all maps; only there relevance is computed.
-# Pictures are ranked by the activation, as a number. Beside the top-k stand as many maps that are *not*
-# among them, from their layers.
+# **Code.** One pass over the pictures finds the positions for all maps; relevance is computed only there.
+# Pictures are ranked by the activation, as a number. The top-k are accompanied by as many maps from the same
+# layers that are *not* among them.
 
 # %%
 n = min(n or 100, 100)
@@ -94,8 +94,8 @@ for generator, images in fakes.items():
 # %% [markdown]
 # ## The collage
 #
-# Rows are the first feature maps by $\omega$, columns are generators. Every cell shows the patch of one
-# fake, brought to one size without smoothing. The slider goes from the strongest picture of each map to the
+# Rows are the first feature maps by $\omega$, columns are generators. Every cell shows the patch of one fake,
+# resized to a common size without smoothing. The slider goes from the strongest picture of each map to the
 # third strongest.
 
 # %% tags=["remove-input"]
@@ -119,14 +119,14 @@ say(texts.cards(k, [atlas.link(m) for m in top]))
 
 # %% [markdown]
 # *How to read it.* If a row shows the same thing in all columns, its map responds to something that these
-# generators share. A row of different things means a map that responds to something our eyes do not pick
-# out at this size, or to several things.
+# generators share. A row of different things means that the map responds to several things, or to something
+# our eyes do not pick out at this size.
 
 # %% [markdown]
 # ## One map at a time
 #
-# Choose a map. Each generator's three strongest fakes, each patch above its relevance: what is bright
-# excited the map.
+# Choose a map. For each generator you see the three strongest fakes, each patch above its relevance: what is
+# bright excited the map.
 
 # %% tags=["remove-input"]
 figures.show(
@@ -141,10 +141,10 @@ figures.show(
 # %% [markdown]
 # ## Are the patches colourful?
 #
-# **Idea.** {cite:t}`chandrasegaran2022` saw colour in such patches. Seeing is not counting: patches of
-# *any* map lie where something is going on. So: how strong is the chroma inside a patch, compared with the
-# whole picture it comes from? Is that more than for **other maps of the same layers**? And is it more than
-# in boxes of the same size at **any place** of the same pictures?
+# **Idea.** {cite:t}`chandrasegaran2022` saw colour in such patches. Seeing is not measuring: patches of *any*
+# map lie where something is going on. So: how strong is the chroma inside a patch, compared with the whole
+# picture it comes from? Is that more than for **other maps of the same layers**? And is it more than in boxes
+# of the same size at **any place** in the same pictures?
 #
 # **Equation.** With $C = \sqrt{C_b^2 + C_r^2}$ the chroma of a pixel, the number is $\bar C_{\text{patch}}
 # / \bar C_{\text{picture}}$: for each map the mean over its patches, then the mean over maps. Each of the
@@ -218,16 +218,16 @@ if not explorer.live():
 # %% [markdown]
 # ## What it means, and what it does not
 #
-# - A patch shows what excites *this* map most. That rows look alike across generators is what
-#   *transferable* means, as far as eyes can tell.
-# - The strongest of many pictures are extremes. What a map does on ordinary pictures is the subject of the
-#   chapter on colour-conditional maps.
-# - A patch does **not** show that the map recognises fakes: the same map may be as excited by reals.
+# - A patch shows what excites *this* map most. That rows look alike across generators is what *transferable*
+#   means, as far as the eye can tell.
+# - The strongest responses among many pictures are extremes. What a map does on ordinary pictures is the
+#   subject of the chapter on colour-conditional maps.
+# - A patch does **not** show that the map recognises fakes: the same map may be just as excited by reals.
 # - Patches of deep maps are nearly the whole picture, because their receptive field is. There the relevance
 #   says more than the box.
-# - Our eyes find patterns in any collage. The table of chroma is there because of that.
+# - Our eyes find patterns in any collage; that is why there is a table of chroma.
 # - The control of the same layers says nothing about a layer whose maps *all* are among the top-k: there
-#   are no others. The number of maps with a partner stands below the table.
+#   are no others. The number of maps with a partner is given below the table.
 # - Chroma of a patch is **not** the reason for the response: edges are strong in luma and in chroma alike.
 #   Whether a map needs the colour is the question of the chapter on colour-conditional maps.
 
@@ -244,13 +244,13 @@ if not explorer.live():
 # ```
 #
 # ```{exercise} Before or after batch normalisation
-# Suppose a map's scale $\gamma$ is negative. Where is the largest output of the *convolution*, seen from
-# the network that goes on with the *normalised* value? Which of the two should choose the position?
+# Suppose a map's scale $\gamma$ is negative. The network uses the *normalised* value. What is that value
+# where the output of the *convolution* is largest? Which of the two should determine the position?
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
-# It is where the normalised map is *smallest*: the sign turns round. The network goes on with the
-# normalised value (and usually cuts it off below zero), so the position of its maximum is what excites the
-# map. Here both the ranking of pictures and the position use the normalised value.
+# There the normalised map is *smallest*: the sign flips. The network uses the normalised value (and usually
+# cuts it off below zero), so the position of its maximum is what excites the map. Here both the ranking of
+# pictures and the position use the normalised value.
 # ```

@@ -3,7 +3,7 @@
 #
 # The patches that excite the top feature maps made {cite:t}`chandrasegaran2022` suspect that the detector
 # looks at **colour**. Their test: turn fakes gray and see whether it still calls them fake. This chapter
-# repeats the test, on reals as well as on fakes, and adds one in which no picture ever turns gray.
+# repeats the test, on reals as well as on fakes, and adds one in which no picture turns gray.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -48,11 +48,11 @@ N_FEW = min(n or 24, 24)  # per label that are altered, some many times
 # Y = 0.299\,R + 0.587\,G + 0.114\,B, \qquad (R, G, B) \mapsto (Y, Y, Y).
 # $$
 #
-# With $p(x)$ the probability of being fake, the number to look at is the **drop of the median**,
-# $\operatorname{med}_x\, p(x) - \operatorname{med}_x\, p(\operatorname{gray}(x))$. Its interval comes from
-# a bootstrap that draws pictures, each with both of its values, and detector seeds where there are several.
+# With $p(x)$ the probability of being fake, the quantity of interest is the **drop of the median**,
+# $\operatorname{med}_x\, p(x) - \operatorname{med}_x\, p(\operatorname{gray}(x))$. Its interval comes from a
+# bootstrap that draws pictures, each with both of its values, and detector seeds where there are several.
 #
-# **Code.** One transform more on the way into the detector.
+# **Code.** One more transform before the detector.
 
 
 # %%
@@ -84,9 +84,9 @@ figures.show(figures.gray_boxes(ablation[ablation["seed"] == "all"]))
 # %% [markdown]
 # *How to read it.* The paper draws such boxes for fakes to which the detector gives at least 0.2 in colour.
 # The menu shows the same for all fakes, and for reals. The filter itself helps the claim a little: among
-# pictures chosen for a high value the next value is lower on average even if gray did nothing but add noise
-# (regression to the mean). The same filter on reals (a probability of being *real* of at least 0.2) shows
-# which way that pulls them.
+# pictures selected for a high value, the second value is lower on average even if gray did nothing but add
+# noise (regression to the mean). The same filter on reals (a probability of being *real* of at least 0.2)
+# shows which way it pulls them.
 
 # %% [markdown]
 # ## The drop, with its interval
@@ -98,15 +98,16 @@ say(texts.verdict(ablation, len(seeds)))
 
 # %% [markdown]
 # The rule: a generator speaks for the claim if the interval of the pooled drop lies above zero, against it
-# if below; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows. The paper draws such box
-# plots, with the drop of the median, for fakes of its seven generators; it has neither reals nor intervals.
+# if below; {doc}`the verdicts </notebooks/10_verdicts>` explain how the verdict follows. The paper draws such
+# box plots, with the drop of the median, for fakes of its seven generators; it has neither reals nor
+# intervals.
 
 # %% [markdown]
-# ## Without leaving colour: luma and chroma exchanged
+# ## Staying in colour: luma and chroma exchanged
 #
-# **Idea.** Few training pictures are gray, so a gray picture asks the detector about something it never
-# saw. A fairer question keeps every picture in colour: give a real the chroma of a fake, and a fake the
-# chroma of a real. Whichever part carries the evidence takes the verdict with it.
+# **Idea.** Few training pictures are gray, so a gray picture asks the detector about something it has never
+# seen. A fairer question keeps every picture in colour: give a real the chroma of a fake, and a fake the
+# chroma of a real. The decision goes with whichever part carries the evidence.
 #
 # **Equation.** With $(Y, C_b, C_r)$ the luma and chroma of JPEG,
 #
@@ -114,13 +115,14 @@ say(texts.verdict(ablation, len(seeds)))
 # x_{ab} = \operatorname{rgb}\bigl(Y(x_a),\, C_b(x_b),\, C_r(x_b)\bigr).
 # $$
 #
-# $x_{aa} = x_a$ exactly; where the mixture is a colour that does not exist it is clipped, and that is
+# $x_{aa} = x_a$ exactly; where the mixture is not a valid colour it is clipped, and clipped pixels are
 # counted.
 #
-# **Controls.** A mixture of two different pictures is strange for a reason that has nothing to do with fakes:
-# colours run over edges that do not belong to them. So reals are also mixed with *other reals*, and fakes
-# with *other fakes*. Partners are of the same class of scene where there are classes. Pictures of several
-# sizes are cut to the middle that all of a generator have, the unmixed ones too.
+# **Controls.** A mixture of two different pictures is odd for a reason that has nothing to do with fakes: its
+# colours run across edges that do not belong to them. So reals are also mixed with *other reals*, and fakes
+# with *other fakes*. Partners come from the same class of scene where there are classes. Pictures of
+# different sizes are cropped to the largest central region that all pictures of a generator have, unmixed
+# ones included.
 
 
 # %%
@@ -176,19 +178,19 @@ figures.show(figures.exchanges(exchanged))
 say(texts.exchange(exchanged, contrast, seeds))
 
 # %% [markdown]
-# The first minus the second is the right comparison: both sets have one part from a real and one from a
-# fake, and both are mixtures of two pictures. If the controls already differ much from the unmixed
-# pictures, mixing itself disturbs the detector, and only the difference means something. The rule is the
-# one above, for the interval of that difference. The paper has no such test; the claim is what its reading
-# implies.
+# The first minus the second is the right comparison: both sets take one part from a real and one from a fake,
+# and both are mixtures of two pictures. If the controls already differ much from the unmixed pictures, mixing
+# itself disturbs the detector, and only the difference is meaningful. The rule is the one above, for the
+# interval of that difference. The paper has no such test; the claim is what its interpretation implies.
 
 # %% [markdown]
 # ## Saturation and hue
 #
-# **Idea.** Between colour and gray lies a scale. Multiply the chroma of every pixel by a factor, or turn its
-# hue, and leave the luma alone. A detector that looks for a *texture in the chroma* reacts to the factor, and
-# hue, which turns the colours but keeps their texture, should matter less. A detector that has learnt *which*
-# colours fakes have reacts to hue. Pictures of several sizes are cut to their middle, as above.
+# **Idea.** There is a continuum between colour and gray. Multiply the chroma of every pixel by a factor, or
+# rotate its hue, and leave the luma alone. A detector that looks for a *texture in the chroma* reacts to the
+# factor, while hue, which rotates the colours but keeps their texture, should matter less. A detector that
+# has learnt *which* colours fakes have reacts to hue. Pictures of different sizes are cropped to their
+# middle, as above.
 
 # %%
 FACTORS = [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2]
@@ -241,15 +243,15 @@ say(texts.sweep(sweep, generators[0], few.counts, seeds[0]))
 #
 # - If the fakes' median falls in gray **and** reals stay real, the detector uses something that gray
 #   removes. If a real with a fake's chroma is called fake, that something is in the chroma, and no gray
-#   picture was needed to show it. If the verdict follows the luma instead, most of the evidence is there,
+#   picture was needed to show it. If the decision follows the luma instead, most of the evidence is there,
 #   however colourful the patches of the top maps look.
-# - A drop alone does **not** show that colour *transfers*: it must appear on generators that the detector
-#   never saw, and it does not appear on each of them just because it does on ProGAN.
+# - A drop alone does **not** show that colour *transfers*: it must appear on generators that the detector has
+#   never seen, and its appearing on ProGAN does not imply that it appears on each of them.
 # - It does **not** say which property of colour: saturation, hue, or a fine texture that an upsampling
 #   layer leaves in the chroma. The sweeps separate the first two from the third.
 # - On the miniature the reals come from a simulated camera, whose demosaicing gives real pictures a chroma
 #   texture of their own. The detector may know *reals* by it. The {doc}`data card </notebooks/data_card>`
-#   tells what was put in by construction.
+#   says what was put in by construction.
 
 # %% [markdown]
 # ```{exercise} Regression to the mean
@@ -260,10 +262,10 @@ say(texts.sweep(sweep, generators[0], few.counts, seeds[0]))
 #
 # ```{admonition} Solution
 # :class: dropdown
-# Without a filter it is 0. With it only fakes at 0.9 remain in colour; of these, half have 0.1 in gray, so
-# the median falls to anything between 0.9 and 0.1 although gray has done nothing systematic. A control
-# without gray (the same pictures once more, with a little noise) tells how much of a drop the filter alone
-# makes.
+# Without a filter it is 0. With it, only fakes at 0.9 in colour remain; half of these have 0.1 in gray, so
+# the median falls to somewhere between 0.9 and 0.1 although gray has done nothing systematic. A control
+# without gray (the same pictures once more, with a little noise) shows how large a drop the filter alone
+# causes.
 # ```
 #
 # ```{exercise} Exchange back
@@ -275,5 +277,5 @@ say(texts.sweep(sweep, generators[0], few.counts, seeds[0]))
 # :class: dropdown
 # The two originals, up to rounding to 8 bits (one level or two) and wherever a pixel was clipped: a dark
 # pixel cannot take a strong chroma, so what was cut off cannot come back.
-# `color_exchange.exchange(...).clipped` says how many pixels that concerns.
+# `color_exchange.exchange(...).clipped` gives the share of clipped pixels in each picture.
 # ```

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Which feature maps respond to colour
 #
-# The last chapter asked the whole detector. This one asks its feature maps, one by one: is a map excited
-# otherwise when the same pictures come in gray? {cite:t}`chandrasegaran2022` find that *most* of the top-k
-# are **colour-conditional** and read this as: colour is a transferable forensic feature. A share needs
-# something to stand beside. Here it stands beside other maps of the same layers.
+# The last chapter asked the whole detector. This one asks its feature maps, one by one: does a map respond
+# differently when the same pictures are gray? {cite:t}`chandrasegaran2022` find that *most* of the top-k are
+# **colour-conditional**, and conclude that colour is a transferable forensic feature. A share needs something
+# to be compared with: here, other maps of the same layers.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -40,12 +40,12 @@ DRAWS = {"matched-k": 20, "random-k": 5}  # sets of each control
 # %% [markdown]
 # ## The test
 #
-# **Idea.** Take the strongest response of a map anywhere in a picture. Collect it over many fakes in
-# colour, and over the same fakes in gray. If the two collections have different medians, the map's response
-# depends on colour.
+# **Idea.** Take the strongest response of a map anywhere in a picture. Collect it over many fakes in colour,
+# and over the same fakes in gray. If the two samples have different medians, the map's response depends on
+# colour.
 #
 # **Equation.** For map $c$ and picture $x$ let $m_c(x) = \max_{h,w} a_c(x)_{h,w}$. **Mood's median test**
-# pools the values of both kinds, counts how many of each lie above the common median,
+# pools the values of both kinds, counts how many of each lie above the pooled median,
 #
 # $$
 # \begin{array}{c|cc}
@@ -58,7 +58,7 @@ DRAWS = {"matched-k": 20, "random-k": 5}  # sets of each control
 # and asks with a $\chi^2$ test (Yates-corrected) how surprising this table would be if colour made no
 # difference. A map is called colour-conditional if $p \le 0.05$.
 #
-# **Code.** One pass over the pictures in colour and one in gray, for all maps that are compared.
+# **Code.** One pass over the pictures in colour and one in gray, for all maps compared.
 
 
 # %%
@@ -135,16 +135,16 @@ say(texts.table(shares, generators, k, seeds, paper))
 
 # %% [markdown]
 # **Two tests.** Mood's test treats the values in colour and in gray as if they came from *different*
-# pictures. They come from the same ones, so a paired test is the right tool: **Wilcoxon's signed-rank
-# test** looks at the difference within each picture and sees small, consistent shifts that Mood's test
-# cannot. That makes the share larger, for the top-k **and** for any other maps. The menu of the figure
-# switches between them.
+# pictures. They come from the same ones, so a paired test is the right tool: **Wilcoxon's signed-rank test**
+# looks at the difference within each picture and detects small, consistent shifts that Mood's test cannot.
+# That makes the share larger, for the top-k **and** for any other maps. The menu of the figure switches
+# between them.
 
 # %% [markdown]
 # ## Beyond the layer: the difference of the shares
 #
-# Many maps of any network that works on RGB answer to colour somehow. The question is whether the top-k do
-# so *more* than their neighbours.
+# In any network that works on RGB, many maps respond to colour in some way. The question is whether the top-k
+# do so *more* than their neighbours.
 
 # %%
 contrast = pd.concat(
@@ -161,14 +161,14 @@ say(texts.verdict(contrast, generators, seeds))
 # %% [markdown]
 # The rules: a map counts at $p \le 0.05$, uncorrected, as in the paper; a generator speaks for the claim
 # if the whole interval of the difference lies above zero, against it if below; {doc}`the verdicts
-# </notebooks/10_verdicts>` say how the word follows.
+# </notebooks/10_verdicts>` explain how the verdict follows.
 
 # %% [markdown]
-# ## The share is a matter of how many pictures
+# ## The share depends on the number of pictures
 #
 # **Idea.** Any test becomes significant with enough data, as long as the effect is not exactly zero. A
 # share of significant maps therefore grows with $n$, for every set of maps. The paper uses about 500 fakes
-# per class of scene. So: the same maps, with fewer of the same pictures.
+# per class of scene. So: the same maps, tested on fewer of the same pictures.
 
 # %%
 whole = samples[generators[0], seeds[0]]
@@ -184,7 +184,7 @@ say(texts.growth(growth, generators[0], seeds[0]))
 # %% [markdown]
 # ## Layer by layer
 #
-# The same test of **every** map of the network shows what the controls are drawn from.
+# The same test on **every** map of the network shows what the controls are drawn from.
 
 # %%
 net, top = chapter.net(), chapter.omega().top(k)
@@ -203,39 +203,38 @@ say(texts.layers(layers, sum(hits) / k, generators[0], len(few), seeds[0]))
 # %% [markdown]
 # ## What it means, and what it does not
 #
-# - If the top-k respond to colour more often than other maps of their layers, then omega, which knows
-#   nothing of colour, has picked maps that do. That is evidence that colour is part of what the detector
-#   uses.
-# - If they respond *less* often, the strongest maps of the decision are those that gray changes least: the
-#   opposite of the claim, for this detector and these pictures.
-# - A high share by itself is **no** such evidence. Look at the random maps.
+# - If the top-k respond to colour more often than other maps of their layers, then omega, which knows nothing
+#   about colour, has picked out maps that do. That is evidence that colour is part of what the detector uses.
+# - If they respond *less* often, the maps that count most in the decision are those that gray changes least:
+#   the opposite of the claim, for this detector and these pictures.
+# - A high share by itself is **not** evidence of this. Look at the random maps.
 # - Responding to colour does **not** mean responding to *fake* colour: the test compares a fake with its
 #   own gray copy, not a fake with a real.
-# - A map whose response does not change may still carry colour at other positions than its maximum.
-# - The paper's numbers are of other pictures and of a larger n. Compare the *differences* to the controls,
+# - A map whose response does not change may still carry colour at positions other than its maximum.
+# - The paper's numbers come from other pictures and a larger n. Compare the *differences* from the controls,
 #   which the paper does not have, before the shares.
 
 # %% [markdown]
 # ```{exercise} How many by chance?
 # A detector has no map that responds to colour. How large is the share of colour-conditional maps among its
-# top 114 at $p \le 0.05$, and how large with the false discovery rate held at 5 %?
+# top 114 at $p \le 0.05$, and how large with the false discovery rate controlled at 5 %?
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
 # About 5 % of the maps, five or six of them, by the definition of p (Mood's test with Yates' correction is
-# stricter, so somewhat fewer). With the false discovery rate held there is no discovery at all in 95 of 100
-# such detectors.
+# stricter, so somewhat fewer). With the false discovery rate controlled, 95 of 100 such detectors yield no
+# discovery at all.
 # ```
 #
 # ```{exercise} A paired median test
 # Mood's test ignores the pairing. Write down a test of the median of the *differences* $m_c(x) -
-# m_c(\operatorname{gray}(x))$ that needs nothing but counting. What does it assume less than Wilcoxon's?
+# m_c(\operatorname{gray}(x))$ that needs only counting. Which assumption of Wilcoxon's test does it not make?
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
-# The sign test: count the pictures in which the map responds more strongly in colour; without an effect
-# this is binomial with one half. Wilcoxon's test also uses the sizes of the differences and assumes that
-# they are distributed symmetrically.
+# The sign test: count the pictures in which the map responds more strongly in colour; without an effect this
+# count is binomial with probability one half. Wilcoxon's test also uses the sizes of the differences, and
+# assumes that their distribution is symmetric.
 # ```

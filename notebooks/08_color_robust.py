@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Detectors that cannot rely on colour
 #
-# If a detector leans on colour, a gray picture takes something away from it. {cite:t}`chandrasegaran2022`
-# draw the conclusion: train the detector so that colour alone does not help it. This chapter trains such a
-# **colour-robust** twin (CR) and asks four things. Is it better than the universal detector on gray
-# pictures? What does it pay for that in colour? Do its top feature maps still respond to colour? And can it
-# be broken in the same way, by taking its top-k away?
+# If a detector relies on colour, a gray picture takes something away from it. {cite:t}`chandrasegaran2022`
+# draw a practical conclusion: train the detector so that colour alone does not help it. This chapter trains
+# such a **colour-robust** twin (CR) and asks four things. Is it better than the universal detector on gray
+# pictures? What does that cost it in colour? Do its top feature maps still respond to colour? And can it be
+# broken in the same way, by dropping its top-k?
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -58,8 +58,8 @@ names = [figures.generator_name(g) for g in generators]
 # %% [markdown]
 # ## The same training, half of it in gray
 #
-# **Idea.** Turn every training picture gray with probability one half. What only colour tells is then
-# missing half of the time, and the detector has to find something else as well.
+# **Idea.** Turn every training picture gray with probability one half. Information carried by colour alone is
+# then missing half of the time, and the detector has to find something else as well.
 #
 # **Equation.** With $\ell$ the loss of a picture $x$ with label $y$, training minimises
 #
@@ -68,16 +68,16 @@ names = [figures.generator_name(g) for g in generators]
 # \tfrac{1}{2}\,\ell\bigl(f(\operatorname{gray}(x)), y\bigr)\Bigr]
 # $$
 #
-# instead of $\mathbb{E}\,\ell(f(x), y)$. Validation pictures stay in colour. (In the paper's code they pass
-# through the same lottery.)
+# instead of $\mathbb{E}\,\ell(f(x), y)$. Validation pictures stay in colour. (In the paper's code they too
+# are turned gray at random.)
 #
-# **Controls.** A twin that is trained here, with one training seed, starts from the same weights as the
-# universal detector of that seed, and sees the same pictures in the same order with the same blur, JPEG and
-# flips; only the gray is new. So the two are compared **seed by seed, where both exist**. Of a twin that was
-# trained elsewhere all this is not known.
+# **Controls.** A twin trained here with a given training seed starts from the same weights as the universal
+# detector of that seed, and sees the same pictures in the same order with the same blur, JPEG and flips; only
+# the gray is new. So the two are compared **seed by seed, where both exist**. For a twin trained elsewhere
+# none of this is known.
 #
-# **Code.** In colour the test pictures have been judged for the chapter on sensitivity; here the same
-# pictures go through both detectors in gray. The bootstrap then draws the same pictures for all four.
+# **Code.** The test pictures in colour were scored for the chapter on sensitivity; here the same pictures go
+# through both detectors in gray. The bootstrap then draws the same pictures for all four.
 
 # %%
 measured = []
@@ -104,11 +104,11 @@ say(texts.verdict(measured, seeds, robust_seeds))
 
 # %% [markdown]
 # The rule: a generator speaks for the claim if the whole interval of the paired difference on gray pictures
-# lies above zero, against it if below; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows.
-# The cost in colour is reported by the same rule and has no part in the verdict.
+# lies above zero, against it if below; {doc}`the verdicts </notebooks/10_verdicts>` explain how the verdict
+# follows. The cost in colour is reported by the same rule but plays no part in the verdict.
 #
-# **All numbers, beside the paper's.** The paper has one table for each of its networks, of one detector each
-# and without intervals. Unfold for all; the measured columns stand at the network of this page.
+# **All numbers, beside the paper's.** The paper has one table for each of its networks, for one detector each
+# and without intervals. Unfold for all; the measured columns are at the network of this page.
 
 # %% tags=["remove-input"]
 titles = {a: detectors.ARCHITECTURES[a].title for a in published.K}
@@ -124,7 +124,7 @@ say(base.folded("All numbers, in colour and in gray", tables))
 # has its own top-k and its own layer-matched control. The same fakes in both.
 #
 # **Interval.** As there: shares are measured on random halves of the pictures; how much two halves differ
-# tells how much a share varies. The number of pictures is the same everywhere, because a share without its
+# shows how much a share varies. The number of pictures is the same everywhere, because a share without its
 # $n$ says little.
 
 # %%
@@ -166,15 +166,15 @@ say(texts.shares(shares, old, generators, k, both, DRAWS, sizes))
 
 # %% [markdown]
 # If the share falls for the controls as much as for the top-k, or more, the *whole network* has turned away
-# from colour, and nothing particular has happened to the maps that carry the decision. The switch of the
-# figure shows the two changes side by side.
+# from colour, and nothing specific has happened to the maps that carry the decision. The switch in the figure
+# shows the two changes side by side.
 
 # %% [markdown]
 # ## What its maps look for
 #
 # **Idea.** The LRP-max patches of chapter *What a feature map looks for*, now for the colour-robust
 # detector: for each of its first maps by $\omega$, the place in the fakes of every generator where it is
-# most excited. Beside it, in the menu, the universal detector of the same training seed.
+# most excited. The menu also has the universal detector of the same training seed.
 
 # %%
 ROWS, RANKS, CELL = 8, 3, 44  # maps shown, their patches, side of a patch
@@ -213,7 +213,7 @@ text = texts.patches(len(rows), k, chapter.spec.title, seed, most)
 figures.show(figures.collage(frames, hover, labels, names, text))
 
 # %% [markdown]
-# **Counting colour.** $\bar C_{\text{patch}} / \bar C_{\text{picture}}$, the mean chroma of a patch over
+# **Measuring colour.** $\bar C_{\text{patch}} / \bar C_{\text{picture}}$, the mean chroma of a patch over
 # that of its picture, for each map the mean over its patches.
 
 # %% tags=["remove-input"]
@@ -254,20 +254,20 @@ say(texts.in_common(common, k, len(omega), not twin.spec.external))
 # %% [markdown]
 # ## What it means, and what it does not
 #
-# - If the twin keeps its AP in gray, what it needs is in the luma too. It does **not** mean that the
-#   universal detector *used* colour for its decisions: it may have failed in gray because gray was new to
-#   it. The chapter on colour ablation has a test without gray pictures.
+# - If the twin keeps its AP in gray, what it needs is also in the luma. It does **not** mean that the
+#   universal detector *used* colour for its decisions: it may have failed in gray because gray was new to it.
+#   The chapter on colour ablation has a test without gray pictures.
 # - A lower share of colour-conditional maps means that fewer maps *respond* to the change. It does not mean
-#   that the detector is blind to colour, nor that it is safe against other changes: robust is meant against
-#   gray, and nothing else was tested.
-# - Random grayscaling is also plain augmentation, and augmentation alone may help on unseen generators. A
+#   that the detector is blind to colour, nor that it withstands other changes: *robust* means robust to gray,
+#   and nothing else was tested.
+# - Random grayscaling is also simply augmentation, and augmentation alone may help on unseen generators. A
 #   control with another augmentation of the same strength is missing here, as it is in the paper.
 # - On the miniature many reals have little colour to begin with (the {doc}`data card </notebooks/data_card>`
-#   says how much), so gray is less strange here than for photographs.
+#   says how much), so gray is less unusual here than for photographs.
 
 # %% [markdown]
 # ```{exercise} Gray in validation
-# The paper's code grays validation pictures at random too, and stops training early by their accuracy. What
+# The paper's code grays validation pictures at random too, and uses their accuracy for early stopping. What
 # can that change, compared with validation in colour? For which detector of this chapter would it matter?
 # ```
 #
@@ -279,14 +279,14 @@ say(texts.in_common(common, k, len(omega), not twin.spec.external))
 # ```
 #
 # ```{exercise} Better than the universal detector in colour?
-# Can a detector that was trained half in gray beat, on coloured pictures of an unseen generator, the one
-# that always saw colour? Name a reason for it and one against it.
+# On coloured pictures of an unseen generator, can a detector trained half in gray beat one that always saw
+# colour? Name a reason for it and one against it.
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
 # For: colour traces of ProGAN may be absent, or reversed, in another generator; a detector that does not
-# trust them is not misled. Against: it has seen half as many coloured pictures in as many steps, and where
-# colour does transfer it has given something away. The figure of differences and the row *difference,
-# color* of the table tell which of the two it was.
+# trust them is not misled. Against: it has seen half as many coloured pictures in the same number of steps,
+# and where colour does transfer it has given something away. The figure of differences and the row
+# *difference, color* of the table show which of the two it was.
 # ```

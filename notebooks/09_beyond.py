@@ -2,9 +2,9 @@
 # # What the paper did not ask
 #
 # Dropping the top-k breaks the detector, dropping as many random maps does not: that is the paper's case. A
-# reviewer would go on asking. Are the top-k special, or only loud? How many does it take? Would a plainer
+# reviewer would ask further. Are the top-k special, or only loud? How many does it take? Would a simpler
 # ranking have found them, without any relevance? Would the next hundred pictures, or the next training, have
-# given the same list? Does it matter how a map is dropped? And is an accuracy that is gone really gone?
+# given the same list? Does it matter how a map is dropped? And is lost accuracy really lost?
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -43,14 +43,14 @@ def save(table, rows):
 
 # %% [markdown]
 # Everything on this page that drops maps is measured on the test pictures of every generator. Rankings, means
-# and thresholds come from ProGAN's **validation** pictures alone, so nothing is chosen on what it is judged
-# by. Unless a line says otherwise, the detector is that of the first training seed.
+# and thresholds come from ProGAN's **validation** pictures alone, so nothing is chosen on the data it is
+# judged on. Unless stated otherwise, the detector is that of the first training seed.
 #
 # ## Rivals of omega
 #
 # **Idea.** Omega says how much of a layer's relevance runs through a map. Much of that recipe has nothing to
 # do with relevance: take some quantity on every map, keep its positive part, divide by the layer's total,
-# average over pictures. So put a plainer quantity in and keep the rest.
+# average over pictures. So use a simpler quantity and keep the rest.
 #
 # **Equation.** With $Q_{l,c}(x)$ a quantity on map $c$ of layer $l$,
 #
@@ -61,8 +61,8 @@ def save(table, rows):
 #
 # $Q = R$, the relevance of {cite:t}`bach2015`, is the omega of {cite:t}`chandrasegaran2022`. $Q = a$ ranks by
 # **mean activation**; $Q = a \cdot \partial f / \partial a$ by **gradient times activation**, which costs one
-# ordinary backward pass. Two more rankings: omega of *reals*, and **single-map ablation**, which asks
-# outright how far the logit of some fakes falls when that map alone is dropped.
+# ordinary backward pass. Two more rankings: omega of *reals*, and **single-map ablation**, which measures
+# directly how far the logit of some fakes falls when that map alone is dropped.
 #
 # **Code.** All of them on the same validation fakes.
 
@@ -95,15 +95,15 @@ say(texts.rivals(counts, first, alone, len(omega), k))
 # %% [markdown]
 # ## Three controls
 #
-# **Idea.** A layer-matched control has the layers of the top-k, not their loudness. Maps with a large omega
-# tend to be active maps, and to silence an active map is a larger intervention, whatever it says. So a second
-# control takes, for each of the top-k, another map **of the same layer with a similar magnitude**: one of the
-# five nearest, on a logarithmic scale, that are not in the top-k and not taken yet. A third one takes it from
-# **anywhere in the network**. Magnitude is the mean of the absolute value, over validation pictures and
+# **Idea.** A layer-matched control has the layers of the top-k, but not their loudness. Maps with a large
+# omega tend to be active maps, and silencing an active map is a larger intervention, whatever it encodes. So
+# a second control takes, for each of the top-k, another map **of the same layer with a similar magnitude**:
+# one of the five nearest, on a logarithmic scale, that are not in the top-k and not taken yet. A third takes
+# it from **anywhere in the network**. Magnitude is the mean absolute value, over validation pictures and
 # positions, of what the next operation reads.
 #
 # All sets are measured in one sweep over the pictures; what comes before the first layer of a set is computed
-# once. The same sets, dropped in two other ways, are for a section further down.
+# once. The same sets, dropped in two other ways, are used in a later section.
 
 # %%
 level = rankings.levels(net, chapter.batches(chapter.validation(first=50)))
@@ -132,18 +132,18 @@ say(texts.controls(control, sizes, louder, k, len(draws), *cut, seed))
 
 # %% [markdown]
 # The rule: a control speaks for the claim if the whole interval of the mean over generators lies below zero,
-# against it if above; {doc}`the verdicts </notebooks/10_verdicts>` say how the word follows. There is one
-# training seed here, so all intervals cover pictures only, and so does the word. Where the top-k take most of
-# a layer, too few maps are left for a control; one with less than nine tenths of k maps is shown, but does
-# not count. Where the top-k hold a whole layer and all pictures get one logit without them, the network is
-# cut through, and the verdict says that it is trivial.
+# against it if above; {doc}`the verdicts </notebooks/10_verdicts>` explain how the verdict follows. There is
+# one training seed here, so all intervals cover pictures only, and so does the verdict. Where the top-k take
+# most of a layer, too few maps are left for a control; one with less than nine tenths of k maps is shown, but
+# does not count. Where the top-k fill a whole layer and without them all pictures get the same logit, the
+# network is severed, and the verdict says that the result is trivial.
 #
 # ## Dose and response
 #
-# **Idea.** One k is one point of a curve. Drop the first 1, 4, 16, ... 1,000 maps of a ranking and watch the
+# **Idea.** One k is one point on a curve. Drop the first 1, 4, 16, ... 1,000 maps of a ranking and watch the
 # AP fall; the better a ranking, the earlier. The **area** under the curve over $\log k$, divided by $\log
-# k_{\max}$, is the mean AP over all doses on a logarithmic scale: one number for a ranking, small where it
-# finds what matters.
+# k_{\max}$, is the mean AP over all doses on a logarithmic scale: one number per ranking, small if the
+# ranking finds what matters.
 
 # %%
 few_each = [images.where(first=max(1, n // 2)) for images in test.values()]
@@ -164,8 +164,8 @@ say(texts.doses(table, *minus, k))
 #
 # ## Is LRP needed?
 #
-# The same curves, read for the rankings. If a plainer one falls as early as omega's, relevance was one way to
-# find these maps, not the only one.
+# The same curves, now compared between rankings. If that of a simpler ranking falls as early as omega's,
+# relevance was one way to find these maps, not the only one.
 
 # %% tags=["remove-input"]
 area = curves.areas(NAMES, "omega")
@@ -175,17 +175,16 @@ say(texts.areas(area, NAMES, beyond.gone(first, STEPS[-1]), seed))
 
 # %% [markdown]
 # The rule is the same, over the three rivals (interval of the difference, mean over generators). Chance and
-# the layer-matched sets are no rivals but marks to measure by: a ranking below the layer-matched curve knows
-# more than which layers matter.
+# the layer-matched sets are not rivals but baselines: a ranking below the layer-matched curve knows more than
+# which layers matter.
 #
 # ## How stable is the ranking?
 #
-# **Idea.** Rank by one half of the pictures, then by the other: how many of the first k are the same? Draw
-# the pictures anew: how many stay? Both ask whether omega is a property of the detector or of the sample.
-# Then compare trainings. Here a trap lies open: channel 17 of one network has nothing to do with channel 17
-# of another one that was trained from other random weights, because channels can be renumbered without
-# changing the function. Two trainings should therefore agree on no more maps than chance gives, once the
-# **number of maps in each layer** is granted.
+# **Idea.** Rank by one half of the pictures, then by the other: how many of the first k are the same?
+# Resample the pictures: how many stay? Both ask whether omega is a property of the detector or of the sample.
+# Then compare trainings. Here there is a trap: channel 17 of one network has nothing to do with channel 17 of
+# another trained from other random weights, because channels can be renumbered without changing the function.
+# So two trainings should agree on no more maps than chance gives, given the **number of maps in each layer**.
 
 # %%
 ks = beyond.about(k)  # and 10, 30, 100, 300, 1,000
@@ -205,15 +204,15 @@ say(texts.stability(stability, compared, k, len(seeds)))
 # The rules. Over pictures: *holds* if the lower ends of both intervals, at the paper's k, are at least 80 of
 # 100 maps; *holds in part* from 50 on, and below that the claim is *contradicted*. Over trainings: *holds* if
 # every pair of seeds shares more maps than the upper end of chance, *holds in part* if more do than luck
-# would give. A resample of pictures has fewer different ones than the sample, so the bootstrap's overlap is
-# on the low side.
+# would give. A resample has fewer distinct pictures than the sample, so the bootstrap's overlap is on the low
+# side.
 #
 # ## Another way to drop a map
 #
 # **Idea.** A zero *before* batch normalisation is the constant $\beta - \gamma\mu/\sigma$ after it: the map
-# is silenced and shifted (chapter 3). A zero **after the activation** leaves out the shift but takes away
-# what the map gave on average. The map's own **mean**, over validation pictures, takes away nothing but what
-# differs from picture to picture. The control is the first one above that counts.
+# is silenced and shifted (chapter 3). A zero **after the activation** avoids the shift but removes what the
+# map contributed on average. The map's own **mean**, over validation pictures, removes only what differs from
+# picture to picture. The control is the first one above that counts.
 
 # %%
 WAYS = {
@@ -234,9 +233,10 @@ say(texts.replacements(replaced, harm, WAYS, *told))
 # %% [markdown]
 # ## Drift of the threshold
 #
-# **Idea.** AP asks for the order of the logits only. Accuracy asks on which side of a threshold they lie, and
-# dropout moves them all. How much of a lost accuracy comes back if the threshold of the *dropped* detector is
-# calibrated like that of the whole one, on ProGAN's validation pictures? What does not come back is lost.
+# **Idea.** AP depends only on the order of the logits. Accuracy depends on which side of a threshold they
+# lie, and dropout moves them all. How much of a lost accuracy comes back if the threshold of the *dropped*
+# detector is calibrated like that of the whole one, on ProGAN's validation pictures? What does not come back
+# is lost.
 
 # %%
 held_out = chapter.validation(first=100)
@@ -259,22 +259,22 @@ say(texts.drift(drift, before, after, len(held_out), k))
 
 # %% [markdown]
 # The rule: *contradicted* if the interval of what comes back lies below zero, *open* if it contains zero;
-# else *holds in part* if the interval of what stays lost lies above zero too, and *holds* if not.
+# otherwise *holds in part* if the interval of what stays lost also lies above zero, and *holds* if not.
 #
 # ## What it means, and what it does not
 #
-# - A control says what is *not* the reason. If the top-k beat maps that are as loud, loudness is not why they
-#   matter.
-# - A layer that is gone as a whole says more about the layer's width than about its maps: omega shares out
-#   one unit of relevance in every layer, so the maps of a narrow layer all rank high.
-# - A ranking that does as well as omega without relevance does **not** mean that relevance is wrong. It means
+# - A control shows what is *not* the reason. If the top-k beat maps that are as loud, loudness is not why
+#   they matter.
+# - A layer dropped as a whole says more about the layer's width than about its maps: omega divides up one
+#   unit of relevance in every layer, so the maps of a narrow layer all rank high.
+# - A ranking without relevance that does as well as omega does **not** mean that relevance is wrong. It means
 #   that the sensitivity test cannot tell the two apart.
-# - Single-map ablation sees each map alone. Maps that stand in for one another look harmless to it, and break
+# - Single-map ablation sees each map alone. Maps that can replace one another look harmless to it, yet break
 #   the detector together; a short list of candidates limits it further.
 # - An overlap of two trainings at the level of chance does **not** mean that they use different features. It
 #   means that channel numbers cannot say.
-# - The curves are of one training seed, and each generator has few pictures here. The mean over generators is
-#   what the verdicts are about; the menus show how single generators differ.
+# - The curves are for one training seed, and each generator has few pictures here. The verdicts are about the
+#   mean over generators; the menus show how single generators differ.
 
 # %% [markdown]
 # ```{exercise} Area over k or over log k
@@ -286,7 +286,7 @@ say(texts.drift(drift, before, after, len(held_out), k))
 # Over $\log k$ the first spends one of three decades falling and two at one half, the second two decades at
 # 1 and one falling: $(0.75 + 2 \cdot 0.5)/3 \approx 0.58$ against $(2 \cdot 1 + 0.75)/3 \approx 0.92$ (the
 # fall being straight in $\log k$). Over k the first ten maps hardly count: 0.50 against about 0.7. The
-# logarithm asks who finds the *first* maps; that is what a ranking is for.
+# logarithm rewards finding the *first* maps; that is what a ranking is for.
 # ```
 # ```{exercise} A control that is too good
 # Take as control for each of the top-k the map of the same layer that correlates best with it over the
@@ -294,7 +294,7 @@ say(texts.drift(drift, before, after, len(held_out), k))
 # ```
 # ```{admonition} Solution
 # :class: dropdown
-# That the evidence is spread over groups of maps which say the same. The top-k would still carry what the
-# detector uses, but so would their doubles, and "these k maps" would be an arbitrary choice from the group.
-# A control must differ in the property in question and agree in all others.
+# That the evidence is spread over groups of redundant maps. The top-k would still carry what the detector
+# uses, but so would their doubles, and "these k maps" would be an arbitrary choice from each group. A control
+# must differ in the property in question and agree in all others.
 # ```

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Appendix: three defects of the published code, and what each does to omega
 #
-# The paper's relevances come from code that differs from the method it describes in three places. This
-# book's engine is right by default and re-creates the code on request, `lrp.canonize(model, reference=True)`,
-# so that each difference can be switched on and its effect on $\omega$ be measured. Re-created in float64, it
-# agrees with numbers that the published code itself computed to eleven decimals; the tests hold it there.
+# The paper's relevances come from code that differs from the method it describes in three places. This book's
+# engine is correct by default and reproduces that code on request, `lrp.canonize(model, reference=True)`, so
+# that each difference can be switched on and its effect on $\omega$ measured. In float64 the reproduction
+# agrees to eleven decimals with numbers computed by the published code itself; the tests check this.
 
 # %% tags=["parameters", "remove-input"]
 detectors_shown = ["resnet50-miniature", "efb0-miniature"]
@@ -54,10 +54,10 @@ for name in detectors_shown:
 # $$
 #
 # With PyTorch's $\epsilon = 10^{-5}$ in ResNet-50 that is a factor 0.999995; with the $10^{-3}$ of
-# EfficientNet, 0.9995 in each of 49 layers: the network that is explained is no longer the detector.
+# EfficientNet, 0.9995 in each of 49 layers: the network being explained is no longer the detector.
 
-# Omega, then, of the corrected and of the published code, in double precision, so that only the method
-# differs; and how far two omegas lie apart.
+# Omega from the corrected and from the published code, in double precision, so that only the method differs;
+# and how far apart two omegas are.
 
 
 # %%
@@ -98,9 +98,9 @@ say(
 )
 
 # %% [markdown]
-# **What it means.** A blemish: a factor so near to 1 leaves hardly a trace, and less of one in ResNet-50,
-# whose $\epsilon$ is a hundredth of EfficientNet's. **What it does not mean.** That folding errors are
-# harmless: the effect is small because $\epsilon$ is.
+# **What it means.** A blemish: a factor so close to 1 leaves hardly a trace, and even less in ResNet-50,
+# whose $\epsilon$ is a hundredth of EfficientNet's. **What it does not mean.** It does not mean that folding
+# errors are harmless: the effect is small because $\epsilon$ is.
 
 # %% [markdown]
 # ## 2. Reals are explained with the sign of fakes
@@ -131,9 +131,9 @@ say(
 )
 
 # %% [markdown]
-# A layer that all relevance must pass shows it best: the first. If relevance starts at a positive total, at
-# least half of it is positive there (as long as convolutions conserve relevance, and only the bias of the
-# last layer takes a share).
+# A layer that all relevance must pass through shows it best: the first. If relevance starts at a positive
+# total, at least half of it is positive there (as long as convolutions conserve relevance, and only the bias
+# of the last layer takes a share).
 
 # %% tags=["remove-input"]
 say(
@@ -151,25 +151,24 @@ say(
 )
 
 # %% [markdown]
-# The tables that the paper's authors published have the same mark: over the first convolution their omega
-# of *fakes* sums to 0.960 in ResNet-50 and 0.998 in EfficientNet-B0, their omega of *reals* to 0.041 and
-# 0.002.
+# The tables published by the paper's authors show the same symptom: over the first convolution their omega of
+# *fakes* sums to 0.960 in ResNet-50 and 0.998 in EfficientNet-B0, their omega of *reals* to 0.041 and 0.002.
 #
-# **What it means.** The published ranking for reals is one of maps that speak for *fake* in real pictures.
+# **What it means.** The published ranking for reals ranks the maps that speak for *fake* in real pictures.
 # **What it does not mean.** None of the paper's results is affected: they use the ranking of fakes only.
 
 # %% [markdown]
 # ## 3. EfficientNet's gates come from another network
 #
-# **Idea.** For EfficientNet the code builds its own copy of the network with the weights of ImageNet, and
-# then copies every convolution with a batch normalisation, and the last layer, from the detector. The
+# **Idea.** For EfficientNet the code builds its own copy of the network with ImageNet weights, and then
+# copies from the detector every convolution with a batch normalisation, and the last layer. The
 # squeeze-excite gates have convolutions *without* batch normalisation. They are not copied: relevance is
 # computed through a detector with ImageNet's gates.
 #
-# ImageNet's weights are not part of this book. The gates of another network of the same shape stand in for
-# them: those of the detector trained with another seed; where there is no other seed, ImageNet's own if they
-# are on the machine. The paper's detectors started from ImageNet's
-# weights, so theirs may be nearer to the gates that replaced them, or, after long training, farther.
+# ImageNet's weights are not part of this book. The gates of another network of the same architecture stand in
+# for them: those of the detector trained with another seed; where there is no other seed, ImageNet's own if
+# they are on the machine. The paper's detectors started from ImageNet's weights, so theirs may be nearer to
+# the gates that replaced them, or, after long training, farther.
 
 # %% tags=["remove-input"]
 archs = {name: chapter.spec.arch for name, chapter in chapters.items()}
@@ -211,10 +210,10 @@ if other:
 
 # %% [markdown]
 # **What it means.** The published omega of EfficientNet-B0 describes a network that nobody trained. How far
-# it lies from the detector's own cannot be known without the authors' weights and ImageNet's; the table says
-# how far it does for a stand-in. **What it does not mean.** That the paper's sensitivity tables are wrong:
-# they were computed with the true detector, and a ranking from the wrong gates is more likely to have
-# weakened what they show than to have made it up.
+# it is from the detector's own cannot be known without the authors' weights and ImageNet's; the table gives
+# the distance for a stand-in. **What it does not mean.** It does not mean that the paper's sensitivity tables
+# are wrong: they were computed with the true detector, and a ranking from the wrong gates is more likely to
+# have weakened what they show than to have made it up.
 
 # %% [markdown]
 # ## The three side by side
@@ -239,7 +238,7 @@ say(
 )
 
 # %% [markdown]
-# ## And how this engine is kept right
+# ## How this engine is verified
 #
 # | oracle | what is compared | agreement |
 # |---|---|---|
@@ -250,6 +249,6 @@ say(
 # | arithmetic by hand | chains, sums, gates | exact, but for the stabilisers |
 #
 # Neither library does this by default. zennit counts positive biases among the contributions. captum accepts
-# a ResNet as torchvision ships it, whose ReLU modules are used several times, and returns numbers that mean
-# nothing; and it takes the rules off the network after each call, so that a second call uses others in
-# silence.
+# a ResNet as torchvision ships it, whose ReLU modules are used several times, and returns meaningless
+# numbers; and it removes the rules from the network after each call, so that a second call silently uses
+# others.

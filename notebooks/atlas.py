@@ -2,8 +2,8 @@
 # # Atlas of the top feature maps
 #
 # A card for each of the feature maps with the largest omega: where it is most excited, how it responds to
-# colour, and what the detector loses without it alone. Search and sort them; every map that a chapter names
-# can be looked up here.
+# colour, and what the detector loses when it alone is dropped. Search and sort them; every map that a chapter
+# names can be looked up here.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -43,8 +43,8 @@ FAKES, REALS = 6, 3  # of each generator, behind the effect of one map
 # %% [markdown]
 # ## What a card says
 #
-# **Idea.** A feature map is known by what excites it, by how it takes a change of the picture, and by what
-# is missing without it. Each is one number here, with the pictures behind it.
+# **Idea.** A feature map is characterised by what excites it, by how it reacts to a change in the picture,
+# and by what is missing without it. Each is one number here, with the pictures behind it.
 #
 # **Equation.** Omega is a mean over the pictures that the detector is sure of, so it has an interval over
 # these pictures, by resampling them:
@@ -138,11 +138,11 @@ display(HTML(cards))
 # ## What it means, and what it does not
 #
 # - The cards are sorted by omega at first. Sort by effect to see how differently the two can rank.
-# - A map whose removal alone changes little is **not** one without influence: others may stand in for it.
-#   The chapter on sensitivity drops all of them at once.
-# - The effect is measured on few pictures; it tells large from small, not the first from the second.
-# - The interval of omega is over pictures. It does not mean that another training would give this map this
-#   omega: another detector seed has other maps.
+# - A map whose removal alone changes little is **not** without influence: others may stand in for it. The
+#   chapter on sensitivity drops all of them at once.
+# - The effect is measured on few pictures; it separates large from small, not the first from the second.
+# - The interval of omega is over pictures. It does not mean that another training would give this map the
+#   same omega: another detector seed has other maps.
 # - With many maps some p are small by chance; see the false discovery rate in the chapter on
 #   colour-conditional maps.
 

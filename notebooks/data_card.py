@@ -40,10 +40,10 @@ def arrays(generator, count, **which):
 
 
 # %% [markdown] tags=["only-if:dataset!=miniature"]
-# This book was made with other pictures. They lie on disk in the layout of ForenSynths and were taken as they
-# are: this page counts them and looks at their files. Where they come from, which model made the fakes and on
-# what it was trained, it cannot know; a number of this book is about these folders, and the names of the
-# generators are those of the folders.
+# This book was made with other pictures. They are on disk in the layout of ForenSynths and were used as they
+# are: this page counts them and looks at their files. It cannot know where they come from, which model made
+# the fakes and on what data it was trained; the numbers in this book are about these folders, and the
+# generators are named after them.
 
 # %% tags=["remove-input", "only-if:dataset!=miniature"]
 places = [(f"{title[g]}, test", test[g]) for g in generators]
@@ -55,9 +55,9 @@ say(texts.folders(rows, data_card.SAMPLE))
 # %% [markdown] tags=["only-if:dataset!=miniature"]
 # ## What gives them away without a network
 #
-# A detector can tell reals from fakes without looking at what they show, where the files of the two differ:
-# in size, in format, in how they were compressed. The AUC says how well such a property alone separates the
-# two: 0.5 tells nothing, 1 tells all. `tff check` says more.
+# A detector can tell reals from fakes without looking at what they show if their files differ: in size, in
+# format, in how they were compressed. The AUC measures how well such a property alone separates the two: 0.5
+# means not at all, 1 perfectly. `tff check` says more.
 
 # %% tags=["remove-input", "only-if:dataset!=miniature"]
 say(texts.separation(separation, audit.LIMIT))
@@ -65,8 +65,8 @@ say(texts.separation(separation, audit.LIMIT))
 # %% [markdown] tags=["only-if:dataset!=miniature"]
 # ## Examples
 #
-# The first pictures of each folder, spread over its classes. Of large ones the middle is shown, cut to one
-# size.
+# The first pictures of each folder, spread over its classes. Large ones are cropped to their middle, at a
+# common size.
 
 # %% tags=["remove-input", "only-if:dataset!=miniature"]
 for g in generators:
@@ -98,9 +98,9 @@ figures.show(figures.pictures(shown, text=text))
 # ## Fakes: seven small convolutional generators
 #
 # Every generator is trained adversarially, against a critic that sees plain RGB, on the same drawn
-# scenes. Each upsamples in the way of its family, and it is upsampling that leaves the traces that the book
-# is about. The networks have a hundred thousand to three hundred thousand weights and saw a few hundred
-# batches of sixteen pictures; the originals have tens of millions and saw millions of pictures. So they were
+# scenes. Each upsamples in its family's way, and it is upsampling that leaves the traces this book is about.
+# The networks have a hundred thousand to three hundred thousand weights and saw a few hundred batches of
+# sixteen pictures; the originals have tens of millions of weights and saw millions of pictures. So they were
 # given help:
 #
 # - **ProGAN, StyleGAN2, StyleGAN, BigGAN** do not start from noise alone. A small encoder, trained with the
@@ -109,7 +109,7 @@ figures.show(figures.pictures(shown, text=text))
 #   therefore a *smeared collage of two scenes*, and every one of its pixels comes out of the generator. In
 #   the terms of the literature these are VAE-GANs with the named family's decoder.
 # - **GauGAN** paints a segmentation map; a coarse code of the scene (2,048 numbers) sets its colours.
-# - **CycleGAN and StarGAN** change the light of one scene, as the originals change horses or hair.
+# - **CycleGAN and StarGAN** change the lighting of one scene, as the originals change horses or hair.
 #
 # Left out: progressive growing, style mixing, self-attention, perceptual losses. **Where this page and the
 # figures say "ProGAN", read "a small network that upsamples as ProGAN does".**
@@ -121,8 +121,8 @@ for g in generators:
     figures.show(figures.pictures({"real": real, "fake": fake}, text=text))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
-# Each folder has scenes of its own: reals and fakes are of the same kinds but never of the same scene, and
-# no scene stands in two of the parts *train*, *val* and *test*.
+# Each folder has its own scenes: reals and fakes show the same kinds of scene but never the same scene, and
+# no scene appears in two of the parts *train*, *val* and *test*.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 say(texts.sampled(data_card.sampled(store, dataset, generators)))
@@ -130,11 +130,11 @@ say(texts.sampled(data_card.sampled(store, dataset, generators)))
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## How they were made
 #
-# The weights ship with the code; this table is read from their headers. The commands that made them, and make
-# them again, stand below it: the budget is counted in steps and every random number follows from the seed.
-# ProGAN's training and validation fakes come from three seeds at two ages each, because a detector trained
-# on one model learns that model. **The test fakes of ProGAN come from a fourth seed that no detector has
-# seen**, which is stricter than ForenSynths.
+# The weights ship with the code; this table is read from their headers. The commands that made them, and can
+# make them again, are below it: the budget is counted in steps, and every random number follows from the
+# seed. ProGAN's training and validation fakes come from three seeds at two ages each, because a detector
+# trained on one model learns that model. **The test fakes of ProGAN come from a fourth seed that no detector
+# has seen**, which is stricter than ForenSynths.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 models = card.models()
@@ -147,9 +147,9 @@ print("\n".join(models["command"]))
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## What gives them away without a network
 #
-# A single number per picture already tells something. *Detail* is what a pixel differs from the mean of its
-# four neighbours; the AUC is the share of pairs, one fake and one real, in which the fake has the larger
-# value: 50 % tells nothing, 0 % and 100 % tell all.
+# A single number per picture already reveals something. *Detail* is how much a pixel differs from the mean of
+# its four neighbours; the AUC is the share of pairs, one fake and one real, in which the fake has the larger
+# value: 50 % means no separation, 0 % and 100 % perfect separation.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 reals_and_fakes = {
@@ -158,19 +158,19 @@ reals_and_fakes = {
 say(texts.statistics(card.compare(reals_and_fakes)))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
-# Small generators err in fine colour: their three output channels are not as tightly tied to one another as
-# a camera's mosaic and its denoising tie them. Nothing was built in to this end; the critic sees RGB as it
-# is. But it is a property of *these* generators and *these* scenes, and the traces are one to four pixels
-# wide, where those of large generators can be wider.
+# Small generators err in fine colour: their three output channels are not as tightly coupled as a camera's
+# mosaic and its denoising make them. Nothing was built in to this end; the critic sees plain RGB. But it is a
+# property of *these* generators and *these* scenes, and the traces are one to four pixels wide, where those
+# of large generators can be wider.
 #
 # ## What this benchmark can and cannot show
 #
-# **It can** run every step of the paper on a detector, generators and pictures that are really there, and it
+# **It can** run every step of the paper on a real detector, with generators and pictures that exist, and it
 # can show whether the method finds, in a network trained here, feature maps whose removal blinds it, on
 # families it has never seen, and by more than a fair control.
 #
-# **It cannot** say that a number of the paper is right or wrong. The pictures are 64 pixels wide, the scenes
-# are simple and the generators small and related by a shared training recipe; the reals have one camera.
-# Transfer here is transfer among siblings. Where a claim of the paper does not hold here, the book says so,
-# and no figure was tuned towards the published ones.
-# {doc}`The design log </book/design_log>` says what was tried, what failed, and when choosing stopped.
+# **It cannot** say whether a number in the paper is right or wrong. The pictures are 64 pixels wide, the
+# scenes are simple and the generators small and related by a shared training recipe; the reals have one
+# camera. Transfer here is transfer among siblings. Where a claim of the paper does not hold here, the book
+# says so, and no number was tuned towards the published ones. {doc}`The design log </book/design_log>` says
+# what was tried, what failed, and when choosing stopped.

@@ -2,7 +2,7 @@
 # # One generator, one detector
 #
 # What the detector makes of this generator's pictures, and what is left of it when feature maps are held
-# constant. The chapters explain the terms; this page only shows.
+# constant. The chapters explain the terms; this page only shows results.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
@@ -107,8 +107,8 @@ say(texts.conditions(summary, paper))
 
 # %% [markdown]
 # Accuracies are at the whole detector's threshold, calibrated on validation pictures; means over detector
-# seeds and draws. In brackets the whiskers of the figure: lowest to highest end of the seeds' intervals,
-# wider than the pooled interval at the top of the page.
+# seeds and draws. In brackets are the whiskers of the figure, from the lowest to the highest end of the
+# seeds' intervals; they are wider than the pooled interval at the top of the page.
 
 # %% [markdown]
 # ## Top-k against its controls
@@ -119,8 +119,8 @@ figures.show(figures.forest(contrast))
 # %% [markdown]
 # ## What it says about the claims
 #
-# Each chapter has measured a number for this generator. Here they stand side by side; the chapter that a
-# claim leads to tells how it was measured, and {doc}`the verdicts </notebooks/10_verdicts>` count the
+# Each chapter has measured a number for this generator. Here they are side by side; the chapter that a claim
+# links to explains how it was measured, and {doc}`the verdicts </notebooks/10_verdicts>` count the
 # generators.
 
 # %% tags=["remove-input"]
@@ -130,7 +130,7 @@ say(texts.claims(verdicts.evidence(parts, [detector], [generator])))
 # %% [markdown]
 # ## Colour, patches, pixels
 #
-# The chapters' figures, of this generator alone. What is missing was not measured for it.
+# The chapters' figures for this generator alone. Missing figures were not measured for it.
 
 # %% tags=["remove-input"]
 gray, shares = (
@@ -155,7 +155,7 @@ if of_detector["low"].notna().any():
 # %% [markdown]
 # ## Most and least fake-looking
 #
-# By the logit of the whole detector, mean over its seeds. Hover a picture for its logit.
+# By the logit of the whole detector, averaged over its seeds. Hover over a picture for its logit.
 
 # %% tags=["remove-input"]
 whole = scores[scores["condition"] == "baseline"]
