@@ -1,4 +1,4 @@
-"""What every chapter opens with: one detector, the pictures it is asked about, and its results on disk."""
+"""What every chapter starts from: one detector, the pictures it is asked about, and its results on disk."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Chapter:
     ----------
     detector: name in the registry, or of a detector that was added to this build.
     generators: whose test pictures the chapter looks at.
-    seeds: training seeds of the detector; the first is the one that single examples are drawn with.
-    k: how many feature maps count as top; None takes the number that the detector's network has.
-    device: "auto" takes the accelerator that is there, else the CPU.
+    seeds: training seeds of the detector; the first is used for single examples.
+    k: how many feature maps count as top; None takes the number for the detector's network.
+    device: "auto" takes the accelerator if there is one, else the CPU.
     build: the build folder; "" finds it, see `Store`.
 
     Attributes ``store``, ``spec``, ``device``, ``generators``, ``seeds``, ``seed`` (the first) and ``k``.
-    Networks and rankings are read when they are first asked for, and then kept. Raises ValueError
-    where no detector has that name.
+    Networks and rankings are read on first use, and then kept. Raises ValueError if no detector has that
+    name.
 
     Example
     -------
@@ -73,7 +73,7 @@ class Chapter:
     # ---------------------------------------------------------------------------------------- pictures
 
     def test(self, generator: str, label: int | None = None, first: int | None = None) -> data.ImageSet:
-        """Test pictures of one generator: of one label where it is given, the ``first`` of each label."""
+        """Test pictures of one generator: of one label if given, the ``first`` of each label."""
         return self._pictures("test", generator, label, first)
 
     def validation(self, label: int | None = None, first: int | None = None) -> data.ImageSet:
@@ -87,19 +87,19 @@ class Chapter:
     def batches(
         self, images: data.ImageSet, size: int = 50, transform: data.Transform | None = None
     ) -> data.Batches:
-        """Batches (x, y, index) as the detector wants them: cut, normalised, on its device, of one size."""
+        """Batches (x, y, index) as the detector needs them: cropped, normalised, on its device."""
         return data.batches(
             images, size, device=self.device, transform=transform, preprocessing=self.spec.preprocessing
         )
 
     def load(self, images: data.ImageSet, *, middle: bool = False) -> torch.Tensor:
-        """Pixels (N, 3, H, W), uint8, cut as the detector sees them; see `data.load` for ``middle``."""
+        """Pixels (N, 3, H, W), uint8, cropped as the detector sees them; see `data.load` for ``middle``."""
         return data.load(images, self.spec.preprocessing, middle=middle)
 
     # ----------------------------------------------------------------------------------------- networks
 
     def trained(self, seed: int | None = None) -> detectors.Detector:
-        """The detector as it was trained; of the first seed where none is given."""
+        """The detector as trained; with the first seed if none is given."""
         seed = self.seed if seed is None else seed
         if seed not in self._trained:
             self._trained[seed] = detectors.load(self.detector, seed, self.store, self.device)
@@ -109,7 +109,7 @@ class Chapter:
         """The same function with its batch normalisations folded, ready for relevance propagation."""
         seed = self.seed if seed is None else seed
         if seed not in self._nets:
-            kept = self._trained.get(seed)  # most chapters need one of the two: the other is not kept
+            kept = self._trained.get(seed)  # most chapters need only one of the two: the other is not kept
             trained = kept or detectors.load(self.detector, seed, self.store, self.device)
             self._nets[seed] = lrp.canonize(trained.model, bounds=self.spec.preprocessing.bounds)
         return self._nets[seed]
@@ -125,7 +125,7 @@ class Chapter:
     # ------------------------------------------------------------------------------------------ results
 
     def info(self, seed: int | None = None) -> dict[str, Any]:
-        """What was written down beside the weights: training, threshold, validation."""
+        """What was recorded with the weights: training, threshold, validation."""
         seed = self.seed if seed is None else seed
         found: dict[str, Any] = read_json(self.store.detector(self.detector, seed).with_suffix(".json"))
         return found
@@ -136,9 +136,9 @@ class Chapter:
         return rows[rows["seed"].isin(self.seeds)]
 
     def save(self, table: str, rows: pd.DataFrame) -> None:
-        """Write the rows of each generator to its part of a result table, whole or not at all.
+        """Write the rows of each generator to its part of a result table, completely or not at all.
 
-        Raises ValueError where rows are of a generator that is none of the chapter's.
+        Raises ValueError if rows belong to a generator that is not one of the chapter's.
         """
         unknown = sorted(set(rows["generator"]) - set(self.generators))
         if unknown:
@@ -150,13 +150,13 @@ class Chapter:
             self.save_part(table, generator, rows[rows["generator"] == generator])
 
     def save_part(self, table: str, name: str, rows: pd.DataFrame) -> None:
-        """Write one part of a result table, whole or not at all; ``name`` is a generator, or "all"."""
+        """Write one part of a result table, completely or not at all; ``name`` is a generator, or "all"."""
         with atomic_write(self.store.part(table, self.detector, name)) as part:
             rows.to_csv(part, index=False)
 
 
 def say(*blocks: str) -> None:
-    """Display Markdown: paragraphs, tables or admonitions, those that are empty left out. For notebooks."""
+    """Display Markdown: paragraphs, tables or admonitions; empty ones are left out. For notebooks."""
     from IPython.display import Markdown, display
 
     told = [block for block in blocks if block]

@@ -20,12 +20,12 @@ SAMPLE = 200
 
 
 def folders(places: Sequence[tuple[str, Path]]) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """What lies in folders of pictures, and what about their files separates reals from fakes.
+    """What folders of pictures contain, and which properties of their files separate reals from fakes.
 
     ``places``: name and path of each; one that does not exist is left out. Returns one row per folder
     (folder, reals, fakes, classes, sides, formats, other, unreadable; sides are the smallest and the largest
-    width x height), and the table of `audit.separation` with a column ``folder``. Of each label the first
-    `SAMPLE` pictures are opened.
+    width x height), and the table of `audit.separation` with a column ``folder``. The first `SAMPLE` pictures
+    of each label are opened.
     """
     rows, tables = [], []
     for name, root in places:
@@ -70,7 +70,7 @@ def sampled(store: Store, dataset: str, generators: Sequence[str]) -> list[dict[
 
 
 def beside(images: data.ImageSet, largest: int = 128) -> dict[str, NDArray[np.uint8]]:
-    """Reals and fakes, uint8 (N, H, W, 3), all of one size: of large pictures the middle."""
+    """Reals and fakes, uint8 (N, H, W, 3), all of one size: large pictures are cropped to their middle."""
     middles = [pixels.middle(picture, largest) for picture in data.load(images, middle=True)]
     shown = [picture.permute(1, 2, 0).numpy() for picture in middles]
     return {

@@ -1,6 +1,6 @@
 """Any picture, any feature map: where the map is most excited in it, and by what. For JupyterLab.
 
-`look` computes, `widget` lets a reader choose; a page without a kernel shows what was computed beforehand.
+`look` computes, `widget` lets a reader choose; a page without a kernel shows precomputed results.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _OWN = "your own picture"
 
 
 def live() -> bool:
-    """True where a reader works in a notebook with a kernel, so that widgets can answer.
+    """True if a reader works in a notebook with a kernel, so that widgets can respond.
 
-    A Jupyter server tells the kernels that it starts for a notebook its name (``JPY_SESSION_NAME``); a build
-    has no server. The environment variable ``TFF_STATIC`` makes it False in any case.
+    A Jupyter server passes the notebook's name to the kernels it starts (``JPY_SESSION_NAME``); a build has
+    no server. The environment variable ``TFF_STATIC`` makes it False in any case.
     """
     return "JPY_SESSION_NAME" in os.environ and not os.environ.get("TFF_STATIC")
 
@@ -44,7 +44,7 @@ class Look:
 
     ``picture`` and ``overlay`` (relevance over a gray copy) are uint8 (H, W, 3). ``box`` (top, left, bottom,
     right) is the patch; it is None where the map has no relevance. ``value`` is the map's largest activation
-    after batch normalisation, ``position`` (row, column) where in the map that is.
+    after batch normalisation, ``position`` (row, column) its position in the map.
     """
 
     map: FeatureMap
@@ -84,8 +84,8 @@ def look(
 ) -> Look:
     """Where in a picture, uint8 (3, H, W), a feature map is most excited, and by what.
 
-    ``preprocessing`` is what the network wants; what it makes of the picture is what is shown. Raises
-    ValueError where the network has no such map, or the picture is too small for it.
+    ``preprocessing`` is what the network needs; the preprocessed picture is what is shown. Raises ValueError
+    where the network has no such map, or the picture is too small for it.
     """
     picture = preprocessing.cut(picture)
     x = data.normalize(picture[None], preprocessing).to(device)
@@ -99,7 +99,7 @@ def look(
 def rows(looks: Sequence[Look], side: int = 64) -> NDArray[np.uint8]:
     """Pictures, overlays and patches as the three rows of a collage: uint8 (3, N, side, side, 3).
 
-    Pixels are repeated, never mixed. A patch that does not exist is black throughout.
+    Pixels are repeated, never interpolated. A missing patch is all black.
     """
     out = np.zeros((3, len(looks), side, side, 3), dtype=np.uint8)
     for i, found in enumerate(looks):
@@ -116,9 +116,9 @@ def uploaded(
 ) -> torch.Tensor:
     """A picture from the bytes of a file, uint8 (3, H, W), checked as `data.read` checks; large ones cropped.
 
-    None for ``largest`` crops none, for a network that has its pictures resized or cropped in its own way.
+    None for ``largest`` crops nothing, for a network whose preprocessing resizes or crops.
 
-    Raises `data.PictureError`, which names the file by its own name, where the bytes are no picture.
+    Raises `data.PictureError`, which names the file, where the bytes are not a picture.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture"
@@ -137,19 +137,19 @@ def widget(
     device: str | torch.device = "cpu",
     preprocessing: data.Preprocessing = data.IMAGENET,
 ) -> Any:
-    """Choose a picture, or give one, and a feature map; see its relevance and its patch. An ipywidgets box.
+    """Choose or upload a picture, choose a feature map, see its relevance and patch. An ipywidgets box.
 
     Parameters
     ----------
     net: from `lrp.canonize`.
     pictures: names and paths to choose from.
-    start: maps worth a look, the first one is shown first; any other can be chosen by layer and channel.
+    start: maps worth a look, the first of them shown initially; others can be chosen by layer and channel.
     device: where ``net`` is.
-    preprocessing: what ``net`` wants done to a picture.
+    preprocessing: what ``net`` needs.
 
     Raises ValueError where there is no picture or no map.
     """
-    import ipywidgets  # only a notebook needs it; it takes a while to load
+    import ipywidgets  # only a notebook needs it, and it takes a while to load
 
     if not pictures or not start:
         raise ValueError(f"{len(pictures)} pictures and {len(start)} maps: expected at least one of each")

@@ -1,4 +1,4 @@
-"""Which cells of a notebook are about which values of its parameters."""
+"""Which cells of a notebook belong to which values of its parameters."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from nbformat import NotebookNode
 
 
 def relevant(cells: list[NotebookNode], values: Mapping[str, Any]) -> list[NotebookNode]:
-    """The cells that are about these values of the parameters.
+    """The cells that belong to these values of the parameters.
 
-    A cell with the tag ``only-if:NAME=VALUE``, or ``only-if:NAME!=VALUE``, is left out where that is not so.
+    A cell with the tag ``only-if:NAME=VALUE``, or ``only-if:NAME!=VALUE``, is left out where that does not
+    hold.
     """
 
     def fits(tag: str) -> bool:

@@ -17,7 +17,7 @@ from tff_core.figures import generator_name
 from tff_core.pictures import data
 
 Pictures = NDArray[np.uint8]
-_SHADE = 40  # of what is no object
+_SHADE = 40  # of what is not an object
 
 
 def heatmaps(
@@ -29,11 +29,11 @@ def heatmaps(
 ) -> tuple[dict[str, Pictures], dict[str, list[list[str]]], dict[str, list[str]]]:
     """For each generator its shown pictures beside their heatmaps, one row for each method.
 
-    ``columns``: networks and the seed that is drawn; ``methods``: what each method is called. Of pictures of
-    more than ``largest`` pixels a side, or larger than others, the middle is shown.
+    ``columns``: networks and the seed that is drawn; ``methods``: the name of each method. Pictures of more
+    than ``largest`` pixels a side, or larger than others, are cropped to their middle.
 
-    Returns cells (rows, columns, H, W, 3), words to hover and names of rows, by the generator's name. The
-    first two columns are the picture and its objects, in the row of the first method.
+    Returns cells (rows, columns, H, W, 3), hover texts and names of rows, by the generator's name. The first
+    two columns are the picture and its objects, in the row of the first method.
     """
     pictures = {
         generator: [_picture(own.images.take([i]), preprocessing) for i in own.shown]
@@ -72,7 +72,7 @@ def _picture(images: data.ImageSet, preprocessing: data.Preprocessing) -> Pictur
 
 
 def _middle(picture: NDArray[Any], side: tuple[int, int]) -> NDArray[Any]:
-    """The middle of a picture, mask or heatmap (H, W, ...), of a size that is not larger."""
+    """The middle of a picture, mask or heatmap (H, W, ...), of at most a given size."""
     top, left = ((have - want) // 2 for have, want in zip(picture.shape, side, strict=False))
     return picture[top : top + side[0], left : left + side[1]]
 
@@ -112,7 +112,7 @@ class Patches:
     cell: int
 
     def by_rank(self) -> tuple[dict[str, Pictures], dict[str, list[list[str]]], dict[str, list[str]]]:
-        """A frame for each rank: rows are maps, columns generators. Cells, words to hover, names of rows."""
+        """A frame for each rank: rows are maps, columns generators. Cells, hover texts, names of rows."""
         frames = {
             str(rank + 1): np.array([[self._cut(m, g, rank) for g in self.generators] for m in self.maps])
             for rank in self.ranks

@@ -1,7 +1,7 @@
-"""Why a detector called a picture as it did, and a self-contained HTML page that says so.
+"""Why a detector classified a picture as it did, and a self-contained HTML page that explains it.
 
-The page holds no script and loads nothing; whatever comes from outside (names of files above all) is escaped,
-and a content security policy forbids the rest.
+The page holds no script and loads nothing; whatever comes from outside (file names above all) is escaped, and
+a content security policy forbids the rest.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Fired:
     """A feature map that carried part of a decision.
 
     ``share`` is the part of its layer's relevance that is positive and on this map (omega for one picture);
-    ``activation`` its largest output; ``place`` its place in the detector's ranking, from 1, where that is
-    known; ``box`` (top, left, bottom, right) what excited it, None where it was not active; ``patch`` and
-    ``heat`` are uint8 (h, w, 3).
+    ``activation`` its largest output; ``place`` its rank in the detector's ranking, from 1, where known;
+    ``box`` (top, left, bottom, right) what excited it, None where it was not active; ``patch`` and ``heat``
+    are uint8 (h, w, 3).
     """
 
     map: FeatureMap
@@ -51,9 +51,9 @@ class Fired:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One picture (H, W, 3) uint8 with its logit, decision, heatmap over it, and maps that fired most.
+    """One picture (H, W, 3) uint8 with its logit, decision, heatmap over it, and strongest maps.
 
-    ``threshold`` is the logit from which on a picture is called fake.
+    ``threshold`` is the logit at and above which a picture is called fake.
     """
 
     path: Path
@@ -78,10 +78,10 @@ def explain(
 ) -> Explanation:
     """Relevance of one picture's pixels and feature maps, and LRP-max patches of the strongest maps.
 
-    Explained is the side of the threshold: f(x) at or above it, -f(x) below it. The strongest maps are those
+    The decision is explained: f(x) at or above the threshold, -f(x) below it. The strongest maps are those
     with the largest share of positive relevance in their layer, on this picture alone. ``crop`` takes a
-    square of at most that side from the middle; ``preprocessing`` is what the network wants then, and what it
-    makes of the picture is shown.
+    square of at most that side from the middle; ``preprocessing`` is what the network then needs, and the
+    preprocessed picture is shown.
 
     Raises PictureError as `data.read`, and ValueError where the picture is too large.
     """
@@ -102,7 +102,7 @@ def explain(
     found = lrp.relevance(
         net,
         x,
-        # the decision falls at the threshold, not at 0: what spoke for it is f or -f accordingly
+        # the decision is made at the threshold, not at 0: what spoke for it is f or -f accordingly
         start=out if logit >= rule.threshold else -out,
         pixels=True,
         on_layer=lambda layer, r: gathered.add(layer, r, keep),
@@ -180,7 +180,7 @@ th,td{text-align:left;vertical-align:top;padding:.15rem .8rem .15rem 0;overflow-
 
 
 def escape(text: object) -> str:
-    """Text for HTML: markup, quotes, control characters and bytes that are no text all lose their power."""
+    """Text for HTML: markup, quotes, control characters and bytes that are not text are all made harmless."""
     words = os.fsencode(str(text)).decode("utf-8", "backslashreplace")
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
     return html.escape(safe, quote=True)

@@ -1,7 +1,7 @@
 """Sphinx extension of the book: figures and mathematics that need no other host, and honest source links.
 
 Everything a page loads comes from the installed packages (plotly's wheel, sphinx-mathjax-offline), so the
-finished site opens from ``file://`` and asks no other host for anything.
+finished site opens from ``file://`` and loads nothing from any other host.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sphinx.errors import ExtensionError
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 _MARK = "data-plotly="
-_seen: Counter[str] = Counter()  # two equal figures of one build still need two ids
+_seen: Counter[str] = Counter()  # two identical figures in one build still need two ids
 
 
 class PlotlyRenderer(MimeRenderPlugin):
@@ -64,7 +64,7 @@ def figure_html(figure: dict[str, Any]) -> str:
 
 
 def source_of(pagename: str, templates: dict[str, str]) -> str:
-    """The page whose source made ``pagename``: itself, or for pages made from a template that template.
+    """The page whose source made ``pagename``: itself, or the template for pages made from one.
 
     ``templates`` maps a pattern of page names to a page name; groups of the pattern may be used.
     """
@@ -90,7 +90,7 @@ def fix_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, A
     if "pagetitle" in context:  # the theme writes it into its page for print as it is
         context["pagetitle"] = html.escape(context["pagetitle"], quote=False)
     source = source_of(pagename, app.config.tff_page_templates)
-    # the page of one generator reads what all chapters have found of it: it is nothing to run alone
+    # the page of one generator reads what all chapters found about it: it cannot be run alone
     if app.config.tff_launch and source.startswith("notebooks/") and not pagename.startswith("generators/"):
         badges = launch_html(source, app.config.tff_launch)
         context["body"] = (context.get("body") or "").replace("</h1>", f"</h1>\n{badges}", 1)
@@ -102,8 +102,8 @@ def fix_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, A
 def launch_html(pagename: str, launch: str) -> str:
     """Links that run a page's notebook in Colab and Binder, as HTML.
 
-    ``launch`` is where the notebooks are: owner/repository@branch on GitHub. They are plain links: pictures
-    of badges would have to be asked of other hosts.
+    ``launch`` is where the notebooks are: owner/repository@branch on GitHub. They are plain links: badge
+    images would have to be loaded from other hosts.
     """
     repository, branch = launch.rsplit("@", 1)
     name = f"{pagename.split('/')[-1]}.ipynb"
@@ -121,7 +121,7 @@ def launch_html(pagename: str, launch: str) -> str:
 
 
 def _links(buttons: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every button with an address, also those inside groups."""
+    """Every button with an address, including those inside groups."""
     found = []
     for button in buttons:
         found += _links(button.get("buttons") or [])
@@ -134,7 +134,7 @@ def _links(buttons: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def offline_scripts() -> dict[str, Path]:
     """File name in the site -> file of an installed package, for the scripts that pages load.
 
-    Raises FileNotFoundError that names the package where one is missing.
+    Raises FileNotFoundError that names the missing package.
     """
     scripts = {"plotly.min.js": Path(plotly.__file__).parent / "package_data" / "plotly.min.js"}
     # the package's folder has hyphens in its name, so it cannot be imported

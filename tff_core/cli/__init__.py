@@ -1,8 +1,8 @@
-"""The command ``tff``: thin over `tff_core`, a subcommand for each thing that one wants from a detector.
+"""The command ``tff``: a thin layer over `tff_core`, with one subcommand per task.
 
 Exit codes: 0 done, 1 failed (the machine: no space, no memory), 2 wrong input (a path, an option, a file).
-What was asked for goes to standard output, everything else to standard error. Nothing heavy is imported
-before a subcommand runs, so that ``--help`` is immediate.
+The answer goes to standard output, everything else to standard error. Nothing heavy is imported before a
+subcommand runs, so that ``--help`` is immediate.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         options = parser().parse_args(given)
-        # what a picture file has wrong is told in the answer, not in warnings of a library
+        # what is wrong with a picture file is reported in the answer, not in a library's warnings
         warnings.filterwarnings("ignore", module=r"PIL\.")
         common.check_output(options)
         return int(options.run(options))

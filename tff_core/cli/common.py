@@ -1,4 +1,4 @@
-"""What the subcommands share: options called alike, loading a detector, and writing the answer."""
+"""What the subcommands share: common options, loading a detector, and writing the answer."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def add_detector(to: argparse.ArgumentParser, weights: bool = True) -> None:
 
 
 def add_network(to: argparse.ArgumentParser) -> None:
-    """What kind of network the weights are of, and what it wants done to a picture."""
+    """What kind of network the weights belong to, and the preprocessing it needs."""
     to.add_argument(
         "--arch", help="network of --weights: resnet50, efb0, or an import path package.module:function"
     )
@@ -88,7 +88,7 @@ def settings(text: str) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as of a date that there is not
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a date that does not exist
         raise argparse.ArgumentTypeError(f"{text}: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
         raise argparse.ArgumentTypeError(f"{text}: expected settings, such as '{{resize: 256, crop: 224}}'")
@@ -117,7 +117,7 @@ def positive(text: str) -> int:
 
 
 def check_output(options: argparse.Namespace) -> None:
-    """See, before any work, that ``--out`` can be written and is none of the files that are read."""
+    """Check, before any work, that ``--out`` can be written and is not one of the files being read."""
     out = getattr(options, "out", None)
     if out is None:
         return
@@ -130,7 +130,7 @@ def check_output(options: argparse.Namespace) -> None:
 def must_be_writable(path: Path, folder: bool = False) -> None:
     """ValueError or OSError where a file, or with ``folder`` a folder, cannot be written at this place.
 
-    Nothing is left there: what does not exist yet is not made.
+    Nothing is left there: what does not exist yet is not created.
     """
     if folder and path.exists() and not path.is_dir():
         raise ValueError(f"--out {path} is a file: expected a folder; choose another place")
@@ -142,10 +142,10 @@ def must_be_writable(path: Path, folder: bool = False) -> None:
     if not place.is_dir():
         raise NotADirectoryError(f"{path} cannot be written: {place} is no folder; choose another place")
     try:
-        # permissions tell little, of network disks and for root: only writing does
+        # permissions say little on network disks and for root: only writing shows
         with tempfile.TemporaryFile(dir=place):
             pass
-        for part in (path.name, f".{path.name}.xxxxxxxx"):  # the name of what is written first is longer
+        for part in (path.name, f".{path.name}.xxxxxxxx"):  # the temporary file's name is longer
             (place / part).exists()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
@@ -155,12 +155,12 @@ def must_be_writable(path: Path, folder: bool = False) -> None:
 
 
 def bar(options: argparse.Namespace) -> bool:
-    """Whether a progress bar is shown: on a terminal, unless it should be quiet."""
+    """Whether a progress bar is shown: on a terminal, unless ``--quiet`` is given."""
     return not options.quiet and sys.stderr.isatty()
 
 
 def note(options: argparse.Namespace, text: str) -> None:
-    """Say something beside the answer; several lines stay several, but nothing in them steers a terminal."""
+    """Say something besides the answer; line breaks are kept, but control characters are escaped."""
     if not options.quiet:
         failures.say("\n".join(shown(line) for line in text.split("\n")))
 
@@ -210,7 +210,7 @@ def local_config(root: Path | None) -> dict[str, Any]:
 
 
 def device(name: str) -> torch.device:
-    """The device by name; ValueError where it is not there or unknown."""
+    """The device by name; ValueError if it is missing or unknown."""
     import torch
 
     from tff_core import detectors
@@ -268,7 +268,7 @@ def load(options: argparse.Namespace) -> tuple[detectors.Detector, torch.device,
 
 
 def images(options: argparse.Namespace, store: Store, dataset: str, part: str = "test") -> data.ImageSet:
-    """The labelled pictures that the options name, whole; the caller takes as many as it needs."""
+    """All the labelled pictures that the options name; the caller takes as many as it needs."""
     from tff_core.pictures import data
 
     if options.data:
@@ -291,7 +291,7 @@ def images(options: argparse.Namespace, store: Store, dataset: str, part: str = 
 
 
 def shown(path: object) -> str:
-    """A path for people: bytes that are no text, and characters that steer a terminal, are escaped."""
+    """A path for people: bytes that are not text, and terminal control characters, are escaped."""
     return failures.printable(path)
 
 
@@ -313,17 +313,17 @@ def plain(value: Any) -> Any:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table; what is missing is left out."""
+    """The rows of a table; missing values are left out."""
     rows = [plain(row) for row in frame.to_dict("records")]
     return [{key: value for key, value in row.items() if value is not None} for row in rows]
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """A table as CSV that reads back with as many rows, whatever stands in its cells.
+    """A table as CSV that reads back with as many rows, whatever its cells contain.
 
-    Bytes of file names that are no text are escaped.
+    Bytes of file names that are not text are escaped.
     """
-    # a name may hold a carriage return: readers take it for the end of a line, and the writer leaves it bare
+    # a name may hold a carriage return: readers take it for a line end, and the writer does not quote it
     texts = frame.select_dtypes(exclude=["number", "bool"])
     returns = any(texts[name].astype(str).str.contains("\r", regex=False).any() for name in texts)
     quoting: Any = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL

@@ -8,7 +8,7 @@ from typing import Any
 
 from tff_core.cli import common
 
-FEW = 100  # so many pictures are re-encoded without being asked for
+FEW = 100  # up to this many pictures are re-encoded by default
 
 _EXAMPLES = """  tff detect photo.png
   tff detect pictures/ --out scores.csv

@@ -32,7 +32,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look around; 1 where something is missing without which nothing runs."""
+    """Look around; 1 if something essential is missing."""
     import json
 
     found = examine(options.build)
@@ -125,7 +125,7 @@ def _space(folder: Path) -> dict[str, Any]:
 
 
 def _paper(project: Path | None) -> dict[str, bool]:
-    """The files of the paper that its own grid is made of, and whether each is there; none in no checkout."""
+    """The paper's files that its own grid needs, and whether each is there; none outside a checkout."""
     import yaml
 
     if project is None or not (project / "workflow" / "config.paper.yaml").is_file():
@@ -151,7 +151,7 @@ def _counts(manifest: Path) -> str:
 
 
 def _abilities(found: dict[str, Any]) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """What is missing with how to get it, and for each command "yes" or what it waits for."""
+    """What is missing and how to get it, and for each command "yes" or what it lacks."""
     missing = []
     parts = {key.split("/")[1] for key in found["pictures"]}
     for part in ("train", "val", "test"):

@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
                 )
             )
         except (data.PictureError, FileNotFoundError, RuntimeError) as error:
-            # what a network says of a picture that is too small for it does not name the picture
+            # a network's error on a picture that is too small for it does not name the picture
             told = str(error) if str(path) in str(error) else f"{path}: {' '.join(str(error).split())}"
             broken.append(told)
             common.note(options, f"left out: {common.shown(told)}")

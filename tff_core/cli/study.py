@@ -333,7 +333,7 @@ SHARE = 0.005  # of all feature maps are the paper's top ones: 114 of ResNet-50'
 
 
 def _k(options: argparse.Namespace, trained: detectors.Detector, maps: int) -> int:
-    """How many feature maps count as top: as asked for, else the detector's own, else the paper's share."""
+    """How many feature maps count as top: as requested, else the detector's own, else the paper's share."""
     from tff_core import detectors
 
     own = options.k or trained.spec.top or detectors.architecture(trained.spec.arch).k

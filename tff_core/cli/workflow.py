@@ -96,7 +96,7 @@ def _is_new(name: str, root: Path, config: Mapping[str, Any]) -> None:
         *detectors.names(),
         *detectors.classifiers(),
     }
-    # file systems that do not tell case apart would mix them up
+    # case-insensitive file systems would confuse them
     if same := names.same(name, sorted(taken)):
         raise ValueError(
             f"{same} is already in the book: choose another name, or delete its lines from "
@@ -146,7 +146,7 @@ def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, 
     if options.preprocessing:
         entry["preprocessing"] = options.preprocessing
     spec = detectors.external(options.name, entry)
-    model = detectors.load_weights(detectors.build(spec.arch), path)  # refuses what it is not
+    model = detectors.load_weights(detectors.build(spec.arch), path)  # refuses weights of another network
     adoption.must_be_a_detector(options.name, model, spec.preprocessing)
     _must_rank(options, spec, model)
     entry["k"] = spec.k
@@ -154,11 +154,11 @@ def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, 
     return {"detector": entry}
 
 
-_ENOUGH = 50  # validation pictures of each label that tell whether a detector's sign is turned round
+_ENOUGH = 50  # validation pictures of each label that show whether a detector's sign is flipped
 
 
 def _must_rank(options: argparse.Namespace, spec: detectors.Spec, model: nn.Module) -> None:
-    """ValueError where the detector ranks reals above fakes on validation pictures, if there are some."""
+    """ValueError if the detector ranks reals above fakes on the validation pictures, where there are any."""
     from tff_core import detectors, metrics
     from tff_core.pictures import data
     from tff_core.store.results import Store
@@ -186,7 +186,7 @@ def _must_rank(options: argparse.Namespace, spec: detectors.Spec, model: nn.Modu
 
 
 def write(root: Path, config: Mapping[str, Any]) -> Path:
-    """Write workflow/config.local.yaml, whole or not at all; its path."""
+    """Write workflow/config.local.yaml, completely or not at all; returns its path."""
     import yaml
 
     from tff_core.store.results import write_text
@@ -263,11 +263,11 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 
 def value(written: str, default: Any) -> Any:
-    """A parameter's value from the command line, of the type that its default has.
+    """A parameter's value from the command line, with the type of its default.
 
-    Text is kept letter by letter, whatever YAML would make of it (``no``, ``007``, ``2024-01-01``). Lists are
-    written in YAML's brackets, and their members are of the type of the default's. Where the default is None
-    a number, a list, quoted text or null is meant. ValueError says what was expected.
+    Text is kept exactly, whatever YAML would make of it (``no``, ``007``, ``2024-01-01``). Lists are written
+    in YAML's brackets, and their items have the type of the default's. Where the default is None, a number, a
+    list, quoted text or null is expected. ValueError says what was expected.
     """
     text = written.strip()
     if isinstance(default, str):
@@ -301,7 +301,7 @@ def value(written: str, default: Any) -> Any:
 
 
 def _member(found: Any, example: Any) -> Any:
-    """One member of a list, of the type of an example."""
+    """One item of a list, with the type of an example."""
     if isinstance(found, str):
         return value(found, example)
     if isinstance(found, list) and isinstance(example, list | tuple):
@@ -333,7 +333,7 @@ def _yaml(text: str, as_text: bool = True) -> Any:
 def find(name: str, folder: Path) -> Path:
     """The notebook of a chapter by its name, the number in front of it, or part of it.
 
-    FileNotFoundError lists what there is, ValueError where several fit.
+    FileNotFoundError lists the chapters; ValueError if several match.
     """
     there = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     wanted = Path(name).name.removesuffix(".py").removesuffix(".ipynb")

@@ -1,9 +1,9 @@
-"""Adversarial training of the miniature's generators: the code that made the weights which ship.
+"""Adversarial training of the miniature's generators: the code that made the shipped weights.
 
 Hinge losses, a spectrally normalised patch critic that sees plain RGB, Adam, an exponential moving average of
-the generator's weights. Beside the adversarial loss stand the reconstruction or cycle losses of the families.
-The budget is counted in steps, every step draws its randomness from (seed, step), and a checkpoint continues
-an interrupted training with the numbers it would have had.
+the generator's weights. The adversarial loss is joined by each family's reconstruction or cycle loss. The
+budget is counted in steps, every step draws its randomness from (seed, step), and a training resumed from a
+checkpoint gives the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tff_core.store.results import Store, atomic_write, fingerprint
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines a training, beside family and seed."""
+    """What determines a training, besides family and seed."""
 
     steps: int = 1000
     batch: int = 16
@@ -40,7 +40,7 @@ class Settings:
     critic_rate: float = 1e-3
     reconstruction: float = 10.0  # weight of the L1 reconstruction or cycle loss
     identity: float = (
-        0.5  # weight, beside the cycle loss, of leaving alone what is in the target light already
+        0.5  # weight, relative to the cycle loss, of leaving alone what is already in the target light
     )
     classification: float = 1.0  # weight of StarGAN's loss on the light
     average: float = 0.995  # decay of the moving average of the weights
@@ -214,7 +214,7 @@ class Training:
             return critic(images, batch)  # type: ignore[no-any-return]
 
     def _decode(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Callable[[], Tensor]]:
-        """Latents of half of the batch are blended with a scene of the same class, the others rebuilt."""
+        """Half of the latents are blended with a scene of the same class, the others reconstructed."""
         size, count = self.settings.size, self.settings.batch
         labels = torch.randint(len(scenes.CLASSES), (count // 4,), generator=rng).repeat_interleave(4)
         per_class = len(self.data) // len(scenes.CLASSES)
@@ -262,7 +262,7 @@ class Training:
         extra = (back_day.float() - day.images).abs().mean() + (
             back_evening.float() - evening.images
         ).abs().mean()
-        # a picture in the target light already shall stay: without this the nets may agree on negatives
+        # a picture already in the target light should stay: without this the nets may agree on negatives
         same = (same_day.float() - day.images).abs().mean()
         same = same + (same_evening.float() - evening.images).abs().mean()
         sides = ((0, day, fake_day.float()), (1, evening, fake_evening.float()))
@@ -328,7 +328,7 @@ class Training:
                             **asdict(self.settings)})  # fmt: skip
 
     def restore(self, path: Path) -> bool:
-        """Continue from a checkpoint; False where it is of another training or cannot be read."""
+        """Continue from a checkpoint; False if it belongs to another training or cannot be read."""
         try:
             state = torch.load(path, weights_only=True)
         except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):

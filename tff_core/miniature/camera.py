@@ -2,9 +2,9 @@
 
 Optics, a Bayer mosaic, shot and read noise, demosaicing, chroma denoising, a tone curve, 4:2:0 JPEG at full
 resolution, and a reduction to the final size, as a photograph from the web would have gone through. Two of
-the choices matter for what a detector can learn. Chroma is scaled by a factor drawn from U(0, 1.2), so that a
-gray picture is no stranger to the detector; and there is no grain added after the reduction, because no small
-generator copies grain and it would become the cue for "real".
+the choices matter for what a detector can learn. Chroma is scaled by a factor drawn from U(0, 1.2), so that
+gray pictures are in distribution for the detector; and no grain is added after the reduction, because no
+small generator copies grain and it would become the cue for "real".
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Picture:
 def take(part: str, label: str, index: int, seed: int = 0, size: int = 64, generator: str = "") -> Picture:
     """Render scene ``index`` of ``label`` in ``part`` and photograph it.
 
-    ``generator`` names the folder the picture is for, so that each folder shows scenes of its own. Equal
-    arguments give equal pixels. Raises ValueError for an unknown part or class, or a size below 16.
+    ``generator`` names the folder the picture is for, so that each folder has its own scenes. Equal arguments
+    give equal pixels. Raises ValueError for an unknown part or class, or a size below 16.
     """
     if size < 16:
         raise ValueError(f"pictures of {size} pixels are too small for the scenes: expected at least 16")
@@ -144,7 +144,7 @@ def drawing() -> str:
 
 @lru_cache(maxsize=8)
 def code(*names: str) -> str:
-    """Hash of files of this package by what they do: comments, docstrings and layout do not count."""
+    """Hash of what files of this package do: comments, docstrings and layout do not count."""
     trees = [ast.parse((Path(__file__).parent / name).read_text(encoding="utf-8")) for name in names]
     for node in (node for tree in trees for node in ast.walk(tree)):
         body = getattr(node, "body", None)

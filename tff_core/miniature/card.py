@@ -61,7 +61,7 @@ def models() -> pd.DataFrame:
 def details(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.floating]]:
     """Simple statistics of pictures (N, H, W, 3), one value per picture.
 
-    ``luma detail`` and ``chroma detail``: root mean square of what a pixel differs from the mean of its four
+    ``luma detail`` and ``chroma detail``: root mean square difference of a pixel from the mean of its four
     neighbours, in luma and in the two chroma channels; ``chroma to luma`` their ratio; ``saturation`` the
     mean distance between the largest and the smallest channel. All on a scale where white is 1.
     """
@@ -86,7 +86,8 @@ def _residual(plane: NDArray[np.floating]) -> NDArray[np.floating]:
 def separations(reals: NDArray[np.uint8], fakes: NDArray[np.uint8]) -> pd.DataFrame:
     """How well one number per picture already tells fakes from reals: one row per statistic of ``details``.
 
-    ``auc`` is the share of (fake, real) pairs in which the fake has the larger value: 0.5 tells nothing.
+    ``auc`` is the share of (fake, real) pairs in which the fake has the larger value: 0.5 means no
+    separation.
     """
     real, fake = details(reals), details(fakes)
     labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
@@ -111,7 +112,7 @@ def compare(pictures: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]])
 
 
 def parts(folders: Mapping[tuple[str, str], Path]) -> pd.DataFrame:
-    """Pictures of the folders that are there, by part and generator: part, generator, reals, fakes, models.
+    """Pictures of the existing folders, by part and generator: part, generator, reals, fakes, models.
 
     Read from their manifests; ``models`` is the number of trained generators that made the fakes.
     """

@@ -13,9 +13,9 @@ gaugan     nearest neighbour                             SPADE: normalisation mo
 =========  ============================================  =====================================================
 
 Progressive growing, style mixing and self-attention are left out. The first four and gaugan do not start from
-pure noise: minutes of training do not carry that far. They decode latents which a small encoder, trained with
-the generator, makes of scenes. The first four blend the latents of two scenes along a random line; all five
-jitter them. What comes out is a new picture that resembles smeared scenes. cyclegan and stargan change the
+pure noise: minutes of training are not enough for that. They decode latents that a small encoder, trained
+with the generator, makes from scenes. The first four blend the latents of two scenes along a random line; all
+five jitter them. The result is a new picture that resembles smeared scenes. cyclegan and stargan change the
 light of one scene.
 
 Pictures are float tensors (N, 3, S, S) in [-1, 1]; S is a multiple of 4.
@@ -64,7 +64,7 @@ JITTER = 0.2  # standard deviation of the noise added to every latent, in traini
 
 @dataclass(frozen=True)
 class Batch:
-    """What a generator may look at: pictures in [-1, 1], class (N,), light (N,) and segments (N, S, S)."""
+    """What a generator may see: pictures in [-1, 1], class (N,), light (N,) and segments (N, S, S)."""
 
     images: Tensor
     labels: Tensor
@@ -90,7 +90,7 @@ class Batch:
 
 
 class Noise(NamedTuple):
-    """All that is random in a fake: jitter of the latents, where two scenes are blended, the target light."""
+    """Everything random in a fake: jitter of the latents, where two scenes are blended, the target light."""
 
     coarse: Tensor  # (N, COARSE, S/4, S/4)
     fine: Tensor  # (N, FINE, S/2, S/2)
@@ -132,7 +132,7 @@ class Latent(NamedTuple):
 
 
 class NearestUp(nn.Module):
-    """Every pixel twice along each axis."""
+    """Duplicate every pixel along each axis."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="nearest")
@@ -290,9 +290,9 @@ def _pixel_norm(x: Tensor) -> Tensor:
 
 
 class ModulatedConv(nn.Module):
-    """StyleGAN2's convolution: inputs scaled by the style, outputs divided by the norm that this gives them.
+    """StyleGAN2's convolution: inputs scaled by the style, outputs divided by the resulting norm.
 
-    Written as scale, convolve, scale, which equals modulating the weights picture by picture.
+    Written as scale, convolve, scale, which is equivalent to modulating the weights per picture.
     """
 
     def __init__(self, inputs: int, outputs: int, up: bool = False, demodulate: bool = True,
@@ -405,7 +405,7 @@ class ConditionalNorm(nn.Module):
 
 
 class BigBlock(nn.Module):
-    """Residual block of BigGAN with nearest-neighbour upsampling on both of its ways."""
+    """Residual block of BigGAN with nearest-neighbour upsampling on both of its paths."""
 
     def __init__(self, inputs: int, outputs: int, part: int) -> None:
         super().__init__()
@@ -591,7 +591,7 @@ def save(model: nn.Module, path: str | Path, info: dict[str, object]) -> None:
 def load(path: str | Path) -> tuple[nn.Module, dict[str, object]]:
     """The generator in ``path`` (evaluation mode, single precision) and its description.
 
-    Raises FileNotFoundError or ValueError, naming the file and how to make it anew.
+    Raises FileNotFoundError or ValueError, naming the file and how to make it again.
     """
     path = Path(path)
     remedy = "restore it with `git checkout`, or train it with `python -m tff_core.miniature train-generator`"

@@ -1,9 +1,9 @@
 """The benchmark on disk: reals and fakes of one part and one generator, in the folder layout of ForenSynths.
 
 ``<out>[/<class>]/{0_real,1_fake}/<number>.png`` and, written last, ``<out>/manifest.json``. Picture ``i``
-depends on (part, generator, i, seed, size, weights), not on how many are asked for (a fake up to rounding).
-Every PNG is written whole or not at all and carries the hash of what made it, so that an interrupted folder
-continues, and a damaged or outdated file is made anew.
+depends on (part, generator, i, seed, size, weights), not on how many are requested (a fake up to rounding).
+Every PNG is written completely or not at all and carries the hash of what made it, so that an interrupted
+folder is completed, and a damaged or outdated file is made again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BATCH = 20
 
 
 def weights(part: str, generator: str) -> tuple[Path, ...]:
-    """The models whose fakes stand in a folder, taken in turn. ValueError for an impossible pair."""
+    """The models whose fakes are in a folder, taken in turn. ValueError for an impossible pair."""
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r} of the miniature: expected one of {', '.join(PARTS)}")
     if generator not in generators.FAMILIES:
@@ -52,7 +52,7 @@ def weights(part: str, generator: str) -> tuple[Path, ...]:
 
 
 def place(out: Path, generator: str, label: int, index: int) -> Path:
-    """Where picture ``index`` of ``label`` lies below ``out``; the classes come in turn."""
+    """Where picture ``index`` of ``label`` is below ``out``; the classes come in turn."""
     folder = out / scenes.CLASSES[index % len(scenes.CLASSES)] if generator in WITH_CLASSES else out
     return folder / LABELS[label] / f"{index:05d}.png"
 
@@ -218,7 +218,7 @@ def _write(path: Path, pixels: Any, mark: str) -> None:
 
 
 def _whole(out: Path, marks: tuple[str, str], wanted: dict[Path, tuple[int, int]]) -> dict[str, Any] | None:
-    """The manifest, where every picture it names is there, unchanged, and no other."""
+    """The manifest, if exactly the pictures it names are there, unchanged."""
     files = _promised(out)
     there = {path.relative_to(out).as_posix(): path for path in wanted}
     if set(files) != set(there) or len(list(_ours(out))) != len(there):
@@ -244,7 +244,7 @@ def _promised(out: Path) -> dict[str, str]:
 
 
 def _made(path: Path, mark: str) -> bool:
-    """Whether ``path`` is a whole picture made from ``mark``. ValueError where it is of other origin."""
+    """Whether ``path`` is a whole picture made from ``mark``. ValueError where it has another origin."""
     if not path.is_file():
         return False
     try:
@@ -252,7 +252,7 @@ def _made(path: Path, mark: str) -> bool:
             found = image.info.get(MARK)
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        return False  # damaged: made anew
+        return False  # damaged: made again
     if found is None:
         raise ValueError(
             f"{path} was not made by the miniature: expected an empty folder or one of ours, to keep other "

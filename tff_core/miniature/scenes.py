@@ -1,4 +1,4 @@
-"""Procedural scenes: what stands before the simulated camera.
+"""Procedural scenes: what the simulated camera photographs.
 
 Four classes (facade, landscape, stilllife, pebbles) are drawn in linear light with a segmentation map and one
 of three kinds of light. A scene is a pure function of (part, class, index, seed); the part is one of the
@@ -114,7 +114,7 @@ def _colour(rng: np.random.Generator, hue: tuple[float, float], sat: tuple[float
 
 
 def _paint(image: Array, segments: NDArray[np.uint8], mask: Array, colour: Array, name: str) -> None:
-    """Lay ``colour`` over ``image`` where ``mask`` (soft, in [0, 1]) says so."""
+    """Paint ``colour`` over ``image`` through ``mask`` (soft, in [0, 1])."""
     image += mask[..., None] * (colour - image)
     segments[mask > 0.5] = SEGMENTS.index(name)
 
@@ -229,7 +229,7 @@ def _facade(rng: np.random.Generator, size: int, light: str) -> tuple[Array, NDA
     there = (v > max(roof, 0) + 0.02) & (cell_y < floors)
     frame = _colour(rng, (0, 1), (0, 0.35), (0.35, 1.0) if rng.random() < 0.7 else (0.05, 0.3))
     depth = rng.uniform(0.008, 0.02)
-    # the reveal throws a shadow, which also makes the window sit in the wall
+    # the reveal casts a shadow, which also sets the window into the wall
     shadow = np.clip(_soft(inside + depth * 1.3, 4 / size) - 0.1, 0, 1) * (dy + half_y < 0.5 * half_y)
     image *= 1 - (0.35 * direct * shadow * there)[..., None]
     _paint(image, segments, _soft(inside, edge) * there, frame * (0.9 + 0.1 * lit)[..., None], "window")

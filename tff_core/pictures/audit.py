@@ -1,8 +1,8 @@
 """Is a data set fit to train or test a detector? Its layout, its files, and what gives the labels away.
 
 A detector can tell reals from fakes without looking at them, when reals are JPEG files and fakes PNG, or all
-fakes have one size. For every property of the files the audit asks how well it separates the labels alone:
-the area under the ROC curve, 0.5 for no separation and 1 for a perfect one.
+fakes have one size. For every property of the files the audit measures how well it alone separates the
+labels: the area under the ROC curve, 0.5 for no separation and 1 for perfect separation.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tqdm import tqdm
 
 from tff_core.pictures import containers, data, places, reading
 
-LIMIT = 0.6  # a property that separates the labels better than this is warned of
+LIMIT = 0.6  # a property that separates the labels better than this gets a warning
 FEW = 20  # pictures of a label below which numbers mean little
-_DEPTH = 5  # folders below the root in which data sets are looked for
+_DEPTH = 5  # depth below the root to which data sets are searched for
 # columns of the table of pictures, and what they are called; numbers are compared by size, texts by category
 NUMBERS = {
     "width": "width",
@@ -63,7 +63,7 @@ _ENDINGS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about a data set. ``level`` is "error" (not usable so), "warning" or "note"."""
+    """Something to know about a data set. ``level`` is "error" (not usable as it is), "warning" or "note"."""
 
     level: str
     what: str
@@ -92,11 +92,11 @@ class Audit:
 
     @property
     def usable(self) -> bool:
-        """Whether there is no error among the findings."""
+        """Whether the findings contain no error."""
         return not self.of("error")
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the single pictures, for JSON."""
+        """Everything except the individual pictures, for JSON."""
         return {
             "root": str(self.root),
             "usable": self.usable,
@@ -110,9 +110,9 @@ def sets(root: str | Path) -> list[Path]:
     """The data sets at or below a folder, each with 0_real and 1_fake, or with class folders that have them.
 
     A folder all of whose data lie one level below counts as one set with classes, unless it is called train,
-    val or test, from wherever it is named. Links that lead back up are not followed, nor is what systems and
-    editors leave behind. Raises FileNotFoundError where there is no folder,
-    ValueError where no data set is found.
+    val or test, from wherever it is named. Links that lead back up are not followed, and what systems and
+    editors leave behind is ignored. Raises FileNotFoundError where there is no folder, ValueError where no
+    data set is found.
     """
     root = Path(root)
     if not root.is_dir():
@@ -164,15 +164,16 @@ def _has_labels(folder: Path) -> bool:
 def audit(
     root: str | Path, *, whole: bool = False, threads: int | None = None, progress: bool = False
 ) -> Audit:
-    """Read every picture of the data sets at or below ``root`` and say what is wrong with them.
+    """Read every picture of the data sets at or below ``root`` and report what is wrong with them.
 
     With ``whole``, ``root`` is one set whatever it is called, as `tff_core.pictures.data.scan` takes it.
 
-    Findings: a folder that is none of the layout, pictures that cannot be read, exact duplicates (the same
-    pixels) between labels or folders, names that do not fit the format, few pictures, other files, and every
-    property that alone separates the labels with an AUC above `LIMIT`.
+    Findings: a folder that does not belong to the layout, pictures that cannot be read, exact duplicates (the
+    same pixels) between labels or folders, names that do not fit the format, few pictures, other files, and
+    every property that alone separates the labels with an AUC above `LIMIT`.
 
-    Raises FileNotFoundError or ValueError where there is no data set at all, or the only one has one label.
+    Raises FileNotFoundError or ValueError where there is no data set at all, or the only one has a single
+    label.
     """
     root = Path(root)
     there = [root] if whole else sets(root)
@@ -222,9 +223,9 @@ def audit(
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What can be said of one file without a network; a file that cannot be read has only its ``error``.
+    """What can be said about one file without a network; a file that cannot be read has only its ``error``.
 
-    Metadata are seen by their names, wherever in the file they lie; what is in them is not looked at.
+    Metadata are recorded by name, wherever they are in the file; their content is not read.
     """
     row: dict[str, Any] = {"path": str(path), "suffix": path.suffix.lower()}
     try:
@@ -286,8 +287,9 @@ def separation(pictures: pd.DataFrame) -> pd.DataFrame:
     """How well each property of the files alone separates reals from fakes; see `Audit.properties`.
 
     Numbers are compared as they are, in the direction that separates better. Categories are scored by the
-    share of fakes among *other* pictures of the category (cross-fitted), so that one that occurs once says
-    nothing. A property that is the same everywhere, or with fewer than 4 pictures of a label, is left out.
+    share of fakes among *other* pictures of the category (cross-fitted), so that a category that occurs once
+    says nothing. A property that is the same everywhere, or with fewer than 4 pictures of a label, is left
+    out.
     """
     rows = []
     usable = pictures[pictures["error"] == ""] if "error" in pictures else pictures.iloc[:0]

@@ -1,9 +1,9 @@
-"""What a picture file holds besides its pixels: seen by name, and kept away from the decoder.
+"""What a picture file holds besides its pixels: listed by name, and kept away from the decoder.
 
-Metadata must not decide whether a picture can be read, nor how it is turned. `bare` gives the bytes that a
+Metadata must not decide whether a picture can be read, nor how it is rotated. `bare` gives the bytes that a
 decoder needs and no others: no texts, no EXIF, no colour profiles, no orientation. `contents` names the rest,
-wherever in the file it lies, without unpacking it. PNG (W3C, 3rd edition), JPEG (ITU T.81, T.871), TIFF 6.0
-and BigTIFF, WebP (RFC 9649), GIF89a and netpbm are walked by their own structure.
+wherever it is in the file, without unpacking it. PNG (W3C, 3rd edition), JPEG (ITU T.81, T.871), TIFF 6.0 and
+BigTIFF, WebP (RFC 9649), GIF89a and netpbm are walked by their own structure.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import BinaryIO
 import numpy as np
 from PIL import TiffTags
 
-MAX_BYTES = 1 << 30  # of a file that is read whole; no picture of as many pixels as are allowed needs more
+MAX_BYTES = 1 << 30  # of a file read in one piece; no picture with an allowed number of pixels needs more
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _TIFF = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
-# what says where the pixels lie and how they are packed; orientation (274) does not
+# tags that say where the pixels are and how they are packed; orientation (274) does not
 _TIFF_PIXELS = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325}
     | {332, 334, 338, 339, 347, *range(512, 522), 529, 530, 531, 532}
@@ -58,14 +58,14 @@ _TIFF_SIZES = {
 
 
 class Ambiguous(ValueError):
-    """A file that can be taken for more than one picture; the message says why."""
+    """A file that can be read as more than one picture; the message says why."""
 
 
 @dataclass(frozen=True)
 class Bare:
-    """A file without what is not pixels: its bytes, and what its decoder would not say.
+    """A file reduced to its pixels: its bytes, and what its decoder would not report.
 
-    ``inverted``: gray values count from white. ``bits`` of a gray value, where it is not 8 or 16.
+    ``inverted``: gray values count from white. ``bits`` per gray value, where not 8 or 16.
     """
 
     stream: BinaryIO
@@ -75,17 +75,17 @@ class Bare:
 
 @dataclass
 class Contents:
-    """Names of the fields that are no pixels, and the number of frames where the header tells it."""
+    """Names of the fields other than pixels, and the number of frames where the header gives it."""
 
     fields: set[str] = field(default_factory=set)
     frames: int = 1
 
 
 def bare(stream: BinaryIO) -> Bare:
-    """The pixels of a picture file, as a file that a decoder reads.
+    """The pixels of a picture file, as a file that a decoder can read.
 
     Raises Ambiguous where the file does not say which picture it is: pages, values without a scale, colours
-    without a space. What is damaged, and what is no known container, comes back as it is.
+    without a space. Damaged files and unknown containers are returned unchanged.
     """
     head = stream.read(16)
     stream.seek(0)
@@ -101,7 +101,7 @@ def bare(stream: BinaryIO) -> Bare:
 
 
 def contents(path: Path) -> Contents:
-    """What a picture file names besides its pixels; damaged parts are left out."""
+    """What a picture file contains besides its pixels, by name; damaged parts are left out."""
     found = Contents()
     with path.open("rb") as stream:
         head = stream.read(16)
@@ -120,7 +120,7 @@ def contents(path: Path) -> Contents:
 
 
 def _whole(stream: BinaryIO) -> bytes:
-    """All of a file; asked for by its size, since a read of more sets aside the memory for it."""
+    """The whole file, read by its size, since requesting more would allocate memory for it."""
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     if size > MAX_BYTES:
@@ -132,7 +132,7 @@ def _whole(stream: BinaryIO) -> bytes:
 
 
 def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Type, length and place of the data of each chunk of a PNG file; a length ends with the file."""
+    """Type, length and position of the data of each PNG chunk; lengths are cut at the end of the file."""
     end, at = stream.seek(0, io.SEEK_END), len(_PNG)
     while True:
         stream.seek(at)
@@ -150,7 +150,7 @@ def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 def _bare_png(stream: BinaryIO) -> BinaryIO:
     kept, begun = [_PNG], False
     for kind, length, at in _chunks(stream):
-        if begun and kind != b"IDAT":  # all of it lies in one run, whatever comes behind
+        if begun and kind != b"IDAT":  # all of it is in one run, whatever follows
             break
         if kind in _PNG_PIXELS:
             stream.seek(at - 8)
@@ -192,7 +192,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
             at += 2
             continue
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-        if marker == 0xDA:  # coded pixels follow, up to the next marker that is none of their own
+        if marker == 0xDA:  # coded pixels follow, up to the next marker that is not part of them
             after = _NEXT_MARKER.search(content, end)
             end = after.start() if after else len(content)
         yield marker, at, end
@@ -216,7 +216,7 @@ def _bare_jpeg(content: bytes) -> bytes:
         adobe |= marker == 0xEE and name == b"Adobe"
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             inks = content[begin + 9] if begin + 9 < end else 0
-        # both say which colours the components are
+        # both say what colours the components are
         colour = (marker, name) in ((0xE0, b"JFIF\0"), (0xEE, b"Adobe"))
         if colour or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(content[begin:end])
@@ -266,11 +266,11 @@ class _Layout:
         return int(self.pointer.unpack_from(content, 8 if self.big else 4)[0])
 
 
-Entry = tuple[int, int, int, bytes]  # tag, type, count, value or where it lies
+Entry = tuple[int, int, int, bytes]  # tag, type, count, value or its offset
 
 
 def _directories(content: bytes | bytearray) -> Iterator[tuple[int, list[Entry]]]:
-    """Place and entries of each directory of a TIFF file; ends where the file is damaged."""
+    """Position and entries of each directory of a TIFF file; stops where the file is damaged."""
     layout, seen = _Layout.of(content), set()
     try:
         at = layout.first(content)
@@ -288,7 +288,7 @@ def _directories(content: bytes | bytearray) -> Iterator[tuple[int, list[Entry]]
 
 
 def _stored(content: bytes | bytearray, layout: _Layout, entry: Entry) -> bytes:
-    """The bytes of an entry's values; none where they lie beyond the end."""
+    """The bytes of an entry's values; none if they are beyond the end."""
     _, kind, n, value = entry
     size = n * _TIFF_SIZES.get(kind, 1)
     if size <= len(value):
@@ -298,7 +298,7 @@ def _stored(content: bytes | bytearray, layout: _Layout, entry: Entry) -> bytes:
 
 
 def _values(content: bytes | bytearray, layout: _Layout, entry: Entry) -> tuple[int, ...]:
-    """The whole numbers of an entry; empty where they are others, or lie beyond the end."""
+    """The integers of an entry; empty if they are of another type, or beyond the end."""
     letter = _TIFF_TYPES.get(entry[1])
     found = _stored(content, layout, entry) if letter else b""
     return struct.unpack(f"{layout.order}{entry[2]}{letter}", found) if found else ()
@@ -314,7 +314,7 @@ def _bare_tiff(content: bytearray) -> Bare:
         own = [entry for entry in pages[page][1] if entry[0] == tag]
         return (_values(content, layout, own[0]) or default) if own else default
 
-    # smaller copies and masks stand beside the picture, not for another one
+    # smaller copies and masks accompany the picture; they are not further pictures
     whole = [i for i in range(len(pages)) if not value(i, 254, (0,))[0] & 5 and value(i, 255, (1,))[0] != 2]
     if len(whole) > 1 or (whole and whole[0] > 0):
         raise Ambiguous(
@@ -327,10 +327,10 @@ def _bare_tiff(content: bytearray) -> Bare:
         for entry in pages[0][1]
         if entry[0] in _TIFF_PIXELS and entry[0] != 339
     }
-    if kind[0] == 0:  # the decoder turns round some kinds of gray and not others
+    if kind[0] == 0:  # the decoder inverts some kinds of gray and not others
         kept[262] = 3, struct.pack(layout.order + "H", 1)
     if value(0, 284, (1,))[0] == 2 and bits[0] == 16 and value(0, 259, (1,))[0] == 1:
-        # nor does it take such planes for what they are
+        # nor does it recognise such planes for what they are
         joined = _interleaved(content, layout, value)
         begin = len(content) + len(content) % 2
         content[len(content) :] = bytes(begin - len(content)) + joined
@@ -344,7 +344,7 @@ def _bare_tiff(content: bytearray) -> Bare:
 
 
 def _must_be_plain(kind: tuple[int, ...], bits: tuple[int, ...], samples: set[int]) -> None:
-    """Ambiguous where the values of a TIFF file are no colours by themselves."""
+    """Ambiguous where the values of a TIFF file are not colours by themselves."""
     if not kind:
         raise Ambiguous("no photometric interpretation: whether 0 is black or white is not said")
     if kind[0] not in (0, 1, 2, 3, 5, 6):
@@ -373,12 +373,12 @@ def _interleaved(
 
 
 def _with_directory(content: bytearray, order: str, kept: Mapping[int, tuple[int, bytes]]) -> bytearray:
-    """The file with this one directory at its end, as classic TIFF whichever it was."""
+    """The file with only this directory, at its end, as classic TIFF whichever variant it was."""
     table, behind = b"", b""
     at = len(content) + len(content) % 2
     end = at + 2 + 12 * len(kept) + 4
     for tag, (kind, stored) in sorted(kept.items()):
-        if kind == 16:  # places in a file of at most MAX_BYTES
+        if kind == 16:  # offsets in a file of at most MAX_BYTES
             numbers = struct.unpack(f"{order}{len(stored) // 8}Q", stored)
             kind, stored = 4, struct.pack(f"{order}{len(numbers)}I", *(min(n, 2**32 - 1) for n in numbers))
         n = len(stored) // _TIFF_SIZES.get(kind, 1)

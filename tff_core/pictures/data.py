@@ -1,7 +1,7 @@
 """Folders of pictures laid out as in ForenSynths, checked, and read as tensors.
 
 The layout is ``<generator>[/<class>]/{0_real,1_fake}/*.png`` (Wang et al., CVPR 2020): some generators have a
-folder per class of scene, some have none. Which it is, is seen from the folders. Label 1 means fake.
+folder per class of scene, some have none; this is detected from the folders. Label 1 means fake.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from tff_core.pictures.reading import read as read
 GENERATORS = ("progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan", "gaugan")
 PARTS = ("train", "val", "test")
 LABELS = ("0_real", "1_fake")  # the folder's name by label
-MANIFEST = "manifest.json"  # written last by whoever makes the pictures: the folder is whole
+MANIFEST = "manifest.json"  # written last, after the pictures: the folder is complete
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between passes
 _AHEAD_BYTES = 1 << 27  # decoded pictures that wait for the network while more are being read
 _RESIZED_PIXELS = 1 << 24  # of a picture after a resize, unless it had as many before
-_BATCH_PIXELS = 1 << 22  # a batch of large pictures has fewer of them
+_BATCH_PIXELS = 1 << 22  # a batch of large pictures holds fewer
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network wants done to a picture before it sees it.
+    """The preprocessing that a network needs.
 
-    ``resize`` makes the shorter side so many pixels long (bilinear, smoothed), ``crop`` then takes the middle
-    square of so many; None: neither, as the paper does it. Then ``mean`` is subtracted and ``std`` divided
-    by, of red, green and blue in [0, 1].
+    ``resize`` is the length of the shorter side in pixels (bilinear, antialiased), ``crop`` then the side of
+    the middle square; None: neither, as in the paper. Then ``mean`` is subtracted and the result divided by
+    ``std``, for red, green and blue in [0, 1].
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -57,7 +57,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preprocessing:
-        """From settings as YAML has them; ValueError names the one that is unknown or makes no sense."""
+        """From YAML settings; ValueError names the one that is unknown or invalid."""
         unknown = sorted(set(settings) - {"mean", "std", "resize", "crop"})
         if unknown:
             raise ValueError(f"preprocessing: unknown {unknown[0]!r}; expected mean, std, resize or crop")
@@ -80,14 +80,14 @@ class Preprocessing:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The smallest and the largest number that a pixel can become."""
+        """The smallest and the largest value that a pixel can take."""
         pairs = list(zip(self.mean, self.std, strict=True))
         return min(-m / s for m, s in pairs), max((1 - m) / s for m, s in pairs)
 
     def cut(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pictures (..., 3, H, W) after resize and crop; what a crop has beyond the border is black.
+        """Pictures (..., 3, H, W) after resize and crop; parts of a crop beyond the border are black.
 
-        Raises PictureError where a resize would make them many times larger, as it does to a thin strip.
+        Raises PictureError where a resize would make them many times larger, as with a thin strip.
         """
         if self.resize is not None:
             height, width = pixels.shape[-2:]
@@ -113,8 +113,8 @@ class ImageSet:
     """Paths of labelled pictures, sorted by class, label and file name.
 
     ``labels`` and ``groups`` have one entry per path: 0 real or 1 fake, and the class of scene ("" without
-    class folders). ``classes`` are the distinct classes, empty without class folders. ``stray`` lists what
-    lies in the folders and is no picture; ``root`` is where everything lies.
+    class folders). ``classes`` are the distinct classes, empty without class folders. ``stray`` lists what is
+    in the folders and is not a picture; ``root`` is the folder that holds everything.
     """
 
     root: Path
@@ -148,7 +148,7 @@ class ImageSet:
     def where(self, label: int | None = None, group: str | None = None, first: int | None = None) -> ImageSet:
         """The pictures of one label and/or one class; of these at most the ``first`` of each label.
 
-        ``first`` is spread evenly over the classes, as far as each has pictures enough.
+        ``first`` is spread evenly over the classes, as far as each has enough pictures.
         """
         chosen = [
             i
@@ -179,12 +179,12 @@ class ImageSet:
 def scan(root: str | Path) -> ImageSet:
     """Find the pictures of one generator below ``root``; class folders are detected.
 
-    Only names are looked at; a picture's content is checked when it is read. Files that are no pictures by
-    their name, unexpected folders, and what systems and editors leave behind (hidden entries, ``__MACOSX``,
+    Only names are looked at; a picture's content is checked when it is read. Files whose names are not those
+    of pictures, unexpected folders, and what systems and editors leave behind (hidden entries, ``__MACOSX``,
     see `tff_core.pictures.places`) are left out and listed in ``stray``. Links are followed.
 
-    Raises FileNotFoundError where ``root`` is no folder, and ValueError where no picture lies in the layout,
-    where a folder lacks reals or fakes, or where the two layouts are mixed.
+    Raises FileNotFoundError where ``root`` is not a folder, and ValueError where there is no picture in the
+    layout, where a folder lacks reals or fakes, or where the two layouts are mixed.
     """
     root = Path(root)
     if not root.is_dir():
@@ -253,11 +253,11 @@ def _listing(folder: Path, n: int = 5) -> str:
 
 
 def load(images: ImageSet, preprocessing: Preprocessing = IMAGENET, *, middle: bool = False) -> torch.Tensor:
-    """All pictures as one uint8 tensor of shape (N, 3, H, W), resized and cropped as a network wants it.
+    """All pictures as one uint8 tensor of shape (N, 3, H, W), resized and cropped as a network needs it.
 
-    With ``middle``, pictures of several sizes are cut to the largest middle that all have: to look at them
-    side by side. Raises ValueError that names both pictures where two differ in size without it, PictureError
-    as in `read`.
+    With ``middle``, pictures of several sizes are cropped to the largest middle that all have, for showing
+    them side by side. Raises ValueError that names both pictures where two differ in size without it,
+    PictureError as in `read`.
     """
     if not len(images):
         raise ValueError(f"no pictures of {images.root} were chosen: expected at least one")
@@ -295,13 +295,13 @@ def stream(
     transparent: MutableSet[int] | None = None,
     threads: int | None = None,
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Pictures of any number and size, decoded in threads while the caller works on those before.
+    """Pictures of any number and size, decoded in threads while the caller works on earlier ones.
 
-    Yields places in ``paths``, and these pictures as uint8 (N, 3, H, W), channels last in memory: of one size
-    each time, at most ``batch_size``, fewer where they are large. Nothing is kept, so memory does not grow
-    with their number. What cannot be read is put into ``broken`` by its place and left out; without
-    ``broken`` it is raised as in `read`. ``transparent`` takes the places of those that are not opaque
-    throughout, which is all that is told of their transparency.
+    Yields positions in ``paths``, and these pictures as uint8 (N, 3, H, W), channels last in memory: of one
+    size each time, at most ``batch_size``, fewer where they are large. Nothing is kept, so memory does not
+    grow with their number. What cannot be read is recorded in ``broken`` by its position and left out;
+    without ``broken`` the error is raised as in `read`. ``transparent`` collects the positions of those that
+    are not fully opaque; nothing else about transparency is reported.
     """
     if batch_size < 1:
         raise ValueError(f"batch size {batch_size}: expected a positive number")
@@ -356,7 +356,7 @@ def _pixels(path: str | Path) -> tuple[np.ndarray, bool]:
 
 
 def _at_once(batch_size: int, pixels: int) -> int:
-    """Pictures in a batch of such of so many pixels: at most ``batch_size``, fewer where they are large."""
+    """How many pictures of this many pixels form a batch: at most ``batch_size``, fewer if they are large."""
     return min(batch_size, max(1, _BATCH_PIXELS // pixels))
 
 
@@ -426,8 +426,8 @@ def batches(
     Pictures of one size share a batch, so mixed sizes need no crop (the paper uses none), and a batch of
     large ones has fewer than ``batch_size``: 4 million pixels, or 64 pictures of 256 x 256. ``index`` says
     which pictures of ``images`` a batch holds. ``transform`` maps the uint8 batch before it is normalised,
-    for example `grayscale`; ``preprocessing`` is what the network wants, the one that a detector's ``Spec``
-    declares. Up to 1 GiB of decoded pictures is kept for the next pass over the same object.
+    for example `grayscale`; ``preprocessing`` is what the network needs, as declared by a detector's
+    ``Spec``. Up to 1 GiB of decoded pictures is kept for the next pass over the same object.
     """
     return Batches(images, batch_size, device, transform, preprocessing)
 
@@ -437,7 +437,7 @@ Pictures = torch.Tensor | Iterable[torch.Tensor | Sequence[Any]]
 
 
 def pictures(batches: Pictures) -> Iterator[torch.Tensor]:
-    """The pictures alone, batch by batch; those of one size may also come as a single tensor."""
+    """The pictures alone, batch by batch; those of one size may also be given as a single tensor."""
     for batch in [batches] if isinstance(batches, torch.Tensor) else batches:
         yield batch if isinstance(batch, torch.Tensor) else batch[0]
 

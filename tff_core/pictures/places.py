@@ -1,6 +1,6 @@
-"""Where pictures lie: which names are pictures', which are droppings, and walking folders through links.
+"""Where pictures are: which names are pictures', which are leftovers, and walking folders through links.
 
-Nothing but names is looked at, and nothing heavy is imported: the workflow reads this while it plans.
+Only names are looked at, and nothing heavy is imported: the workflow loads this while it plans.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 # what operating systems, editors, servers and unfinished downloads leave behind, in lower case; everything
-# hidden (.DS_Store, ._x.png, .git, .Trash-1000, .ipynb_checkpoints) is taken for the same
+# hidden (.DS_Store, ._x.png, .git, .Trash-1000, .ipynb_checkpoints) is treated the same
 _DROPPINGS = (
     "__macosx", "icon\r", "network trash folder", "temporary items",
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "recycled",
@@ -26,31 +26,31 @@ _DROPPINGS = (
 
 
 def is_dropping(name: str) -> bool:
-    """Whether a file or folder of this name is nobody's picture, nor holds any."""
+    """Whether a file or folder of this name is a leftover: not a picture, and holding none."""
     lower = name.lower()
     return lower.startswith(".") or any(fnmatch.fnmatchcase(lower, pattern) for pattern in _DROPPINGS)
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path is called like a picture, and is no folder."""
+    """Whether a path is named like a picture and is not a folder."""
     return path.suffix.lower() in SUFFIXES and not is_dropping(path.name) and not path.is_dir()
 
 
 def real(path: str | Path) -> str:
-    """The one name of a file or folder, whatever it is called by; links in circles do not matter."""
+    """The canonical name of a file or folder, by whatever path it is reached; circular links do no harm."""
     return os.path.realpath(path)
 
 
 def leads_up(entry: Path, folder: Path) -> bool:
-    """Whether an entry is a link to a folder that it lies in, at whatever level: following it has no end."""
+    """Whether an entry is a link to a folder that contains it, at any level: following it would never end."""
     return entry.is_symlink() and Path(real(folder)).is_relative_to(real(entry))
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Every entry below a folder that is no folder to go into, in the order of names.
+    """Every entry below a folder that is not a folder to descend into, in name order.
 
-    Links to folders are followed, but none twice, and none that leads back up; these, and droppings, are
-    given as they are and not gone into.
+    Links to folders are followed, but none twice, and none that leads back up; these, and leftovers, are
+    returned as they are and not entered.
     """
     yield from _walk(folder, {real(folder)})
 

@@ -1,10 +1,10 @@
 """One picture file as pixels: the same values whatever container holds them.
 
-Values are taken as they are stored: no rotation (EXIF and TIFF orientation are not looked at), no colour
-profile, no transparency. Gray, palette and CMYK become RGB. Of 16 bits the upper 8 are taken, which undoes
-both customary ways from 8 to 16 bits (times 256 and times 257); of 12 bits likewise. Gray that counts from
-white is turned round. What can be taken for more than one picture is refused: pages, floating-point, signed
-and 32-bit values, L*a*b*, CMYK in a JPEG file that does not say which way round it counts.
+Values are taken as they are stored: no rotation (EXIF and TIFF orientation are ignored), no colour profile,
+no transparency. Gray, palette and CMYK become RGB. Of 16 bits the upper 8 are taken, which undoes both usual
+conversions from 8 to 16 bits (times 256 and times 257); of 12 bits likewise. Gray that counts from white is
+inverted. Files that can be read as more than one picture are refused: pages, floating-point, signed and
+32-bit values, L*a*b*, CMYK in a JPEG file that does not say which way round it counts.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 
 
 class PictureError(ValueError):
-    """A file that should be a picture is none, is broken, or is of a kind that is not handled."""
+    """A file that should be a picture is not one, is broken, or is of an unsupported kind."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture with its colours last, uint8 (H, W, 3), and what else its decoder says.
+    """A picture with its colours last, uint8 (H, W, 3), and what else its decoder reports.
 
     ``alpha``, uint8 (H, W), is None where nothing is transparent; ``image`` tells container and mode.
     """
@@ -51,7 +51,7 @@ def read(path: str | Path) -> torch.Tensor:
 
 
 def decoded(path: str | Path) -> Decoded:
-    """As `read`, but as the decoder gives it, and with what else it says."""
+    """As `read`, but as the decoder gives it, and with what else it reports."""
     path = Path(path)
     found = "no size"
     try:
@@ -83,7 +83,7 @@ def decoded(path: str | Path) -> Decoded:
         raise PictureError(
             _complaint(path, f"{found}, UnidentifiedImageError: of no kind that is read")
         ) from error
-    except Exception as error:  # Pillow's decoders raise many kinds on broken files; all mean the same here
+    except Exception as error:  # many kinds of error on broken files; all mean the same here
         raise PictureError(_complaint(path, f"{found}, {type(error).__name__}: {error}")) from error
 
 

@@ -1,4 +1,4 @@
-"""Pictures as a page holds them: many on one sheet, and written into the page itself."""
+"""Pictures as a page holds them: many on one sheet, and embedded in the page itself."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Pixels = NDArray[np.uint8]
 
 
 def png(pixels: Pixels) -> str:
-    """A picture, uint8 (H, W), (H, W, 3) or (H, W, 4), as a data URI: PNG, without loss."""
+    """A picture, uint8 (H, W), (H, W, 3) or (H, W, 4), as a data URI: lossless PNG."""
     return _uri(pixels, "png", optimize=True)
 
 
 def webp(pixels: Pixels) -> str:
-    """A picture as in `png`, as WebP without loss: smaller, slower, and not for plotly."""
+    """A picture as in `png`, as lossless WebP: smaller, slower, and not for plotly."""
     return _uri(pixels, "webp", lossless=True, quality=80, method=4)
 
 

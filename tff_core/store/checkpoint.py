@@ -1,4 +1,4 @@
-"""Sums of a long computation on disk, so that one which was ended continues to the same bits."""
+"""Sums of a long computation on disk, so that an interrupted one resumes and gives the same bits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_arrays(path: Path, then: str) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except Exception as error:  # a damaged archive makes its readers stumble in ways that they do not list
+    except Exception as error:  # a damaged archive makes its readers fail in undocumented ways
         print(f"{path} is damaged ({error}): {then}", file=sys.stderr)
         return {}
 
@@ -36,11 +36,11 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 class Checkpoint:
-    """Where a computation over many batches stands, in one file that is replaced whole.
+    """The state of a computation over many batches, in one file that is replaced as a whole.
 
-    ``key`` is all that the sums depend on, down to how the pictures form batches: sums of others are left
-    alone. It is written at most every ``every`` seconds. Who starts the computation deletes it once the
-    result is safe (`delete`); until then a repeated call has nothing left to compute.
+    ``key`` is everything the sums depend on, down to how the pictures form batches: other sums are left
+    alone. It is written at most every ``every`` seconds. The caller deletes it once the result is safe
+    (`delete`); until then a repeated call has nothing left to compute.
     """
 
     def __init__(self, path: str | Path, key: Any, every: float = 20.0) -> None:
@@ -50,7 +50,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def read(self) -> Arrays:
-        """The sums so far; none where there are none yet, or the file is damaged or of something else."""
+        """The sums so far; none if there are none yet, or the file is damaged or another's."""
         found = read_arrays(self.path, "the computation starts anew")
         if found and str(found.pop(_KEY, "")) != self._key:
             print(
@@ -71,5 +71,5 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def delete(self) -> None:
-        """The result is written; the sums are not needed any more."""
+        """The result is written; the sums are no longer needed."""
         self.path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """How a command or a step ends when something fails: one sentence, an exit code, and a trace in a file.
 
-What the package itself refuses comes with a sentence already. Of anything else, whatever its type, the
-sentence says what was being done, and where the trace lies; ``TFF_DEBUG=1`` shows the trace instead.
+The package's own refusals already come with a sentence. For anything else, whatever its type, the sentence
+says what was being done and where the trace is; ``TFF_DEBUG=1`` shows the trace instead.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _OURS = (_PROJECT / "tff_core", _PROJECT / "workflow" / "scripts")
 
 
 def printable(text: object) -> str:
-    """Text for people: bytes that are no text, and characters that steer a terminal, are escaped."""
+    """Text for people: bytes that are not text, and terminal control characters, are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in utf8(str(text)))
 
 
 def utf8(text: str) -> str:
-    """Text that UTF-8 can hold: the bytes of a file's name that are no text are escaped, as ``\\xff``."""
+    """Text that UTF-8 can hold: bytes of a file name that are not text are escaped, as ``\\xff``."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half of a pair that stands for no byte
@@ -37,16 +37,16 @@ def utf8(text: str) -> str:
 
 
 def lenient_output() -> None:
-    """Have characters that the terminal's encoding lacks escaped, so that no answer is lost to them."""
+    """Have characters missing from the terminal's encoding escaped, so that no answer is lost to them."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # replaced by something else, or closed
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def guarded(run: Callable[[], int | None], doing: str, wrong: int = WRONG_INPUT, debug: bool = False) -> int:
-    """Run something to its end; the exit code: what it returns, 0 for None, else 1, ``wrong`` or 130.
+    """Run something to its end; returns the exit code: its result, 0 for None, else 1, ``wrong`` or 130.
 
-    ``doing`` follows "while" in the sentence on an unexpected error. ``wrong`` is the code of wrong input.
+    ``doing`` follows "while" in the sentence on an unexpected error. ``wrong`` is the code for wrong input.
     SystemExit passes, and with ``debug``, or ``TFF_DEBUG`` set, every error does.
     """
     lenient_output()
@@ -55,7 +55,7 @@ def guarded(run: Callable[[], int | None], doing: str, wrong: int = WRONG_INPUT,
     except KeyboardInterrupt:
         say("stopped")
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has seen enough
         with contextlib.suppress(OSError, ValueError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -67,7 +67,7 @@ def guarded(run: Callable[[], int | None], doing: str, wrong: int = WRONG_INPUT,
 
 
 def _flushed(run: Callable[[], int | None]) -> int:
-    """Run, and bring out what it has printed: a closed pipe must be met here, not when Python ends."""
+    """Run, and flush what it has printed: a closed pipe must be met here, not when Python exits."""
     try:
         status = run() or 0
     except SystemExit:
@@ -80,13 +80,13 @@ def _flushed(run: Callable[[], int | None]) -> int:
 
 
 def say(text: str) -> None:
-    """Print to standard error; nothing happens where it is closed."""
+    """Print to standard error; does nothing if it is closed."""
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 def sentence(error: BaseException, doing: str) -> str:
-    """What went wrong on one line, with the place of the trace where the error is unexpected."""
+    """What went wrong on one line, with the location of the trace if the error is unexpected."""
     message = printable(error)
     if message and _is_foreseen(error):
         return message
@@ -103,7 +103,7 @@ def sentence(error: BaseException, doing: str) -> str:
 
 
 def _is_foreseen(error: BaseException) -> bool:
-    """Whether the message is a sentence of the project's own, or of the system about a file."""
+    """Whether the message is the project's own sentence, or one from the system about a file."""
     if isinstance(error, OSError) and error.filename is not None:
         return True
     if not isinstance(error, (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError, ImportError)):

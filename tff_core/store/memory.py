@@ -1,7 +1,7 @@
 """Batches that become smaller when the memory of the device runs out.
 
 What goes through a network picture by picture gives the same numbers in batches of any size, up to rounding.
-A training does not (batch normalisation sees the batch), so it is stopped with a sentence and never changed.
+Training does not (batch normalisation sees the batch), so it is stopped with a sentence and never changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_
 
 
 class OutOfMemory(MemoryError):
-    """Not even a single picture fits into the memory of the device."""
+    """Not even a single picture fits into the device's memory."""
 
 
 def ran_out(error: BaseException) -> bool:
@@ -29,7 +29,7 @@ def ran_out(error: BaseException) -> bool:
 
 
 def release() -> None:
-    """Give back what torch holds in reserve; call it where the failed attempt's error is gone."""
+    """Release what torch holds in reserve; call it once the failed attempt's error is gone."""
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
@@ -45,7 +45,7 @@ class Parts:
     """Runs functions on batches, in halves where memory runs out.
 
     One object serves a whole pass: it remembers for each kind of batch the size that fits, so that only the
-    first large batch is tried in vain.
+    first large batch fails.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Parts:
         """``function(part)`` for the ``n`` rows of a batch: all together, or part by part in their order.
 
         ``function`` must have no effect where it fails. ``what`` says what one row is (`describe`); batches
-        of the same are of one kind. Raises `OutOfMemory` where a single row does not fit.
+        with the same description are of one kind. Raises `OutOfMemory` where a single row does not fit.
         """
         first = 0
         while first < n:

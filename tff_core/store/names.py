@@ -1,8 +1,8 @@
-"""Names of generators and detectors: what every file, table, page and setting keeps letter by letter.
+"""Names of generators and detectors: kept exactly by every file, table, page and setting.
 
-They stand in file names, in columns of CSV tables, in YAML and in addresses of pages. A CSV table does not
+They appear in file names, in columns of CSV tables, in YAML and in addresses of pages. A CSV table does not
 say which of its fields are text, so a name that a reader takes for a number, a date, a truth value or a
-missing one is refused, where it is chosen, rather than changed later.
+missing one is refused when it is chosen, rather than changed later.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DEVICES = re.compile(r"con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)
 
 
 def check(name: object, what: str = "name") -> str:
-    """The name, where it can be one; ValueError says what it would be taken for. ``what``: whose it is."""
+    """The name, if it is valid; ValueError says what it would be taken for. ``what``: whose it is."""
     if not isinstance(name, str):
         raise ValueError(
             f"{name!r} is no name for the book but {type(name).__name__}: expected text; put the {what} in "
@@ -53,7 +53,7 @@ def check(name: object, what: str = "name") -> str:
 
 
 def taken_for(name: str) -> str:
-    """What a well-formed name would be taken for, as a clause; empty where it stays what it is."""
+    """What a well-formed name would be taken for, as a clause; empty if it stays what it is."""
     lower = name.lower()
     if lower in RESERVED:
         return f"it stands for {RESERVED[lower]}"
@@ -69,12 +69,12 @@ def taken_for(name: str) -> str:
 
 
 def same(name: str, others: Iterable[str]) -> str:
-    """The one among others that a file system takes for this name, whatever the case of letters; or none."""
+    """The other name that a case-insensitive file system would confuse with this one; or none."""
     return next((other for other in others if other.lower() == name.lower()), "")
 
 
 def check_all(names: Iterable[object], what: str) -> None:
-    """ValueError at the first that is no name, or that is another one but for the case of letters."""
+    """ValueError at the first that is not a valid name, or that differs from another only in case."""
     seen: list[str] = []
     for one in names:
         name = check(one, what)

@@ -1,4 +1,4 @@
-"""What is on disk: where things lie below the build folder, whole-or-absent writes, and provenance."""
+"""What is on disk: where things are below the build folder, all-or-nothing writes, and provenance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from tff_core.store import failures
 
-_ABANDONED = 3600.0  # seconds after which an unfinished file is nobody's any more
+_ABANDONED = 3600.0  # seconds after which an unfinished file counts as abandoned
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "efficientnet-pytorch", "plotly")
 
 
@@ -28,8 +28,8 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "efficien
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path``, on failure it is removed.
 
-    A reader therefore sees the whole new file or the old one, also after a kill or a full disk.
-    Raises OSError with one sentence that names the path where the disk is full or cannot be written.
+    A reader therefore sees either the whole new file or the old one, even after a kill or a full disk. Raises
+    OSError with one sentence that names the path where the disk is full or cannot be written.
     """
     path = Path(path)
     try:
@@ -56,7 +56,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what killed writes of the same file left behind; younger parts may belong to a living writer."""
+    """Remove what killed writes of the same file left behind; recent parts may belong to a running writer."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - part.stat().st_mtime > _ABANDONED:
@@ -80,13 +80,13 @@ def _explained(error: OSError, path: Path) -> OSError:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all; what is no text (see `failures.utf8`) is escaped."""
+    """Write ``text`` as UTF-8, all or nothing; what is not text (see `failures.utf8`) is escaped."""
     with atomic_write(path) as part:
         part.write_text(failures.utf8(text), encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON with sorted keys, whole or not at all."""
+    """Write ``value`` as indented JSON with sorted keys, completely or not at all."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
@@ -101,7 +101,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def fingerprint(value: Any, length: int = 12) -> str:
-    """A short hash of anything that JSON can write; equal for equal content, whatever the key order."""
+    """A short hash of anything that JSON can represent; equal for equal content, whatever the key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
@@ -125,7 +125,7 @@ class Store:
         return self.root / "data" / dataset / part / generator
 
     def detector(self, name: str, seed: int) -> Path:
-        """Weights of one trained detector; its description lies beside it as ``.json``."""
+        """Weights of one trained detector; its description is beside it as ``.json``."""
         return self.root / "detectors" / f"{name}.s{seed}.safetensors"
 
     def omega(self, detector: str, seed: int, label: str = "fake") -> Path:

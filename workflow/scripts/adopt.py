@@ -1,4 +1,4 @@
-"""Take in a detector that was trained elsewhere: check its weights, calibrate it on validation pictures."""
+"""Adopt a detector that was trained elsewhere: check its weights, calibrate it on validation pictures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Build the book: run the workflow and show a waiting person how far it is.
+"""Build the book: run the workflow and show its progress.
 
 One build runs at a time in a build folder. The lock is the kernel's and ends with the process, so a killed
-build leaves nothing to unlock; finished files are whole, and the next run continues with the missing ones.
+build leaves nothing to unlock; finished files are complete, and the next run makes the missing ones.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _RESULTS = (
 
 
 class BuildError(Exception):
-    """Something that the person at the keyboard can set right, in one sentence."""
+    """Something that the user can fix, in one sentence."""
 
 
 def load_config(name: str, everything: bool) -> dict[str, Any]:
-    """The grid's configuration: config.yaml, over it config.<name>.yaml, and over both config.local.yaml.
+    """The grid's configuration: config.yaml, overridden by config.<name>.yaml and then config.local.yaml.
 
     The local file is the user's own and ignored by git; `tff add` writes it. Settings that are mappings are
-    merged, and an entry that is null is taken away; others are replaced.
+    merged, and an entry that is null is removed; others are replaced.
     """
     folder = ROOT / "workflow"
     config = read_yaml(folder / "config.yaml")
@@ -78,13 +78,13 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
                 raise BuildError(f"{path}: {key} is {value!r}; expected settings, one `name: value` a line")
             if isinstance(config[key], dict):
                 value = {name: one for name, one in {**config[key], **value}.items() if one is not None}
-            if key == "external":  # nor is one that was taken away anybody's twin
+            if key == "external":  # nor is a removed one anybody's twin
                 gone = set(config[key]) - set(value)
                 config["robust"] = {name: twin for name, twin in config["robust"].items() if twin not in gone}
             config[key] = value
     if everything:
         config["detectors"] = config["all_detectors"]
-    if config["added"] is None:  # `added:` with its entries taken away
+    if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []
     if not isinstance(config["added"], list):
         raise BuildError(f"workflow configuration: added is {config['added']!r}; expected a list of names")
@@ -98,7 +98,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
 
 
 def check_names(config: dict[str, Any]) -> None:
-    """BuildError where a name is none that files, tables and pages keep letter by letter."""
+    """BuildError where a name would not survive unchanged in files, tables and pages."""
     generators = [*config["generators"], *config["added"]]
     detectors = [*config["detectors"], *config["external"], *config["robust"].values()]
     try:
@@ -110,14 +110,14 @@ def check_names(config: dict[str, Any]) -> None:
 
 
 def on_disk(path: object) -> str:
-    """A path of the configuration: below the project unless it begins elsewhere, `$TFF_ASSETS` filled in."""
+    """A path from the configuration: below the project unless absolute, with `$TFF_ASSETS` expanded."""
     assets = os.environ.get("TFF_ASSETS") or str(ROOT / "assets")
     found = Path(str(path).replace("$TFF_ASSETS", assets)).expanduser()
     return str(ROOT / found)
 
 
 def check_external(config: dict[str, Any]) -> None:
-    """Give detectors that were trained elsewhere their place; BuildError where weights are not there.
+    """Place detectors that were trained elsewhere; BuildError where weights are missing.
 
     Those that the configuration does not place (as `tff add` writes them) get the last chapters.
     """
@@ -171,7 +171,7 @@ def check_sources(config: dict[str, Any]) -> None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; BuildError names the file and line where it is none."""
+    """A YAML mapping; BuildError names the file and line where it is not one."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -182,7 +182,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def lock(folder: Path) -> IO[str]:
-    """Take the build folder for this process; BuildError where another living build has it."""
+    """Lock the build folder for this process; BuildError where another running build holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("a+")
@@ -198,7 +198,7 @@ def lock(folder: Path) -> IO[str]:
         except BlockingIOError as error:
             handle.seek(0)
             holder = handle.read().strip()
-            # the steps of a killed build keep its lock until they have noticed, which takes seconds
+            # the steps of a killed build keep its lock until they notice, which takes seconds
             if alive(holder) or time.monotonic() > limit:
                 raise BuildError(
                     f"another build (process {holder or 'unknown'}) is at work in {folder}: "
@@ -210,7 +210,7 @@ def lock(folder: Path) -> IO[str]:
 
 
 def alive(process: str) -> bool:
-    """Whether the process of this number runs; what is no number, or has ended, does not."""
+    """Whether the process with this number is running; what is not a number, or has ended, is not."""
     try:
         return psutil.Process(int(process)).status() != psutil.STATUS_ZOMBIE
     except (ValueError, psutil.NoSuchProcess):
@@ -227,7 +227,7 @@ def write_pid(handle: IO[str], pid: int) -> None:
 def stop(process: subprocess.Popen[str], cancel: bool = False) -> None:
     """End the workflow and its jobs now; by itself it would wait until the running jobs are done.
 
-    With ``cancel`` it first has the time to cancel the jobs that run elsewhere.
+    With ``cancel`` it first gets time to cancel the jobs that run elsewhere.
     """
     if cancel:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -247,7 +247,7 @@ def stop(process: subprocess.Popen[str], cancel: bool = False) -> None:
 
 
 def vectors(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
-    """Hold torch's own kernels to vectors that nearly every processor has, so that all round alike."""
+    """Limit torch's own kernels to vector instructions that nearly every CPU has, so that all round alike."""
     with contextlib.suppress(OSError):
         if re.search(r"^flags\b.*\bavx2\b", cpuinfo.read_text(), re.MULTILINE):
             return {"ATEN_CPU_CAPABILITY": "avx2"}
@@ -266,7 +266,7 @@ def environment(folder: Path, threads: int) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "TFF_BUILD": str(folder),
         "PLOTLY_RENDERER": "plotly_mimetype",
-        "IPYTHONDIR": str(folder / ".ipython"),  # history of one-off kernels is nobody's to keep
+        "IPYTHONDIR": str(folder / ".ipython"),  # nobody needs the history of one-off kernels
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
 
@@ -274,7 +274,7 @@ def environment(folder: Path, threads: int) -> dict[str, str]:
 def sources(config: dict[str, Any]) -> str:
     """A fingerprint of what a build is made from.
 
-    The configuration and the project's own files count by content, pictures and weights that lie elsewhere by
+    The configuration and the project's own files count by content, pictures and weights stored elsewhere by
     size and time.
     """
     total = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
@@ -322,13 +322,13 @@ def warm(folder: Path, variables: dict[str, str], idle: bool = False) -> Iterato
     kernels = folder / ".jupyter" / "kernels" / "warm"
     kernels.mkdir(parents=True, exist_ok=True)
     (kernels / "kernel.json").write_text(json.dumps(kernel))
-    # a socket's path must be short, and nobody else's to use
+    # a socket's path must be short, and private
     with tempfile.TemporaryDirectory(prefix="tff-") as private:
         variables = {
             **variables, "TFF_WARM": str(Path(private) / "socket"),
             "TFF_KERNEL": "warm", "JUPYTER_PATH": str(folder / ".jupyter"),
         }  # fmt: skip
-        # it ends when its input does, which is when this process ends, however that comes about
+        # it ends when its input does, that is when this process ends, in whatever way
         with (
             (folder / "logs" / "warm.log").open("w") as log,
             subprocess.Popen(
@@ -398,7 +398,7 @@ class Progress:
         return None
 
     def share(self) -> float:
-        """Part of the expected work that is done, 0 to 1; running jobs count for the time they have had."""
+        """Fraction of the expected work done, 0 to 1; running jobs count for the time they have run."""
         part = self.done + sum(
             min(time.monotonic() - start, 0.9 * self.expected.get(rule, 0.0))
             for rule, _, _, start in self.running.values()
@@ -406,7 +406,7 @@ class Progress:
         return min(part / self.total, 0.99) if self.total and self.steps > self.finished else 1.0
 
     def left(self) -> float | None:
-        """Seconds still needed, from the jobs measured so far; None before the first has finished."""
+        """Estimated seconds left, from the jobs measured so far; None before the first has finished."""
         if not self.done or not self.total:
             return None
         pace = self.measured / self.done
@@ -434,7 +434,7 @@ def last_words(log: Path) -> str:
     except OSError:
         return ""
     words = [part.strip() for part in re.split(r"[\r\n]+", tail)]
-    # what a kernel says about itself tells nobody how far the notebook is
+    # what a kernel logs about itself does not say how far the notebook is
     words = [part for part in words if part and not re.match(r"--|NOTE|To connect|.*WARNING|.*process", part)]
     return f": {words[-1][:60]}" if words else ""
 
@@ -581,7 +581,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     ):
         print(f"nothing has changed since the last build\nthe book: {address(folder)}")
         return 0
-    # the preview is for the first build; later the last book stands while the new one is made
+    # the preview is for the first build; later the previous book stays while the new one is made
     targets = ["html/.complete"] if (folder / "html").is_dir() else ["html/.preview", "html/.complete"]
     if options.page:
         targets = [f"executed/{options.page}.ipynb"]
@@ -602,7 +602,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
             # Ctrl-C reaches the canceller of a cluster's jobs once, by way of `stop`
             process_group=None if options.profile == LOCAL else 0,
         )  # fmt: skip
-        write_pid(handle, process.pid)  # whoever stops that process frees the folder
+        write_pid(handle, process.pid)  # stopping that process frees the folder
         try:
             show(process, progress, log)
             status = process.wait()

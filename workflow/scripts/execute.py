@@ -1,4 +1,4 @@
-"""Execute one notebook for one detector (and generator), and write the result whole or not at all.
+"""Execute one notebook for one detector (and generator), and write the result completely or not at all.
 
 The executed notebook carries the parameters it ran with and ends with its provenance. A notebook that fails
 leaves no output, exits 1 and prints one readable message with the failing cell.
@@ -25,7 +25,7 @@ import steps
 from tff_core.book.notebooks import defaults, relevant
 from tff_core.store.results import fingerprint, read_json, write_text
 
-# runs in the kernel of the notebook, so that it tells the truth about the device used
+# runs in the notebook's kernel, so that it reports the device actually used
 _PROBE = "import json\nfrom tff_core.store.results import provenance\nprint(json.dumps(provenance()))"
 
 
@@ -34,7 +34,7 @@ def run(notebook: NotebookNode, parameters: dict[str, Any], folder: Path) -> dic
 
     Returns its provenance: versions, device, run time in seconds. Raises PapermillExecutionError.
     """
-    os.environ["TFF_STATIC"] = "1"  # controls without a kernel: nobody is there to move a live one
+    os.environ["TFF_STATIC"] = "1"  # controls without a kernel: nobody is there to move live ones
     used = {key: value for key, value in parameters.items() if key in pairs.declared(notebook)}
     notebook.cells = relevant(notebook.cells, {**defaults(notebook), **used})
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
@@ -64,7 +64,7 @@ def clean(notebook: NotebookNode) -> None:
 
 
 def data_hash(manifests: list[Path]) -> str:
-    """One hash of all picture folders that went in; each manifest carries the hash of its pictures."""
+    """One hash of all picture folders used; each manifest carries the hash of its pictures."""
     if not manifests:
         return "no pictures read"
     return fingerprint([read_json(path) for path in manifests])

@@ -7,7 +7,7 @@ import argparse
 import steps
 from tff_core.store.results import Store
 
-POOLED = "all"  # a chapter that speaks of all generators together writes all its rows into one part
+POOLED = "all"  # a chapter about all generators together writes all its rows into one part
 
 
 def main() -> None:

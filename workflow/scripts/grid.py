@@ -34,9 +34,9 @@ _NO_TWIN = (
 class Page:
     """One executed notebook: its name in the book, its source, its heading, its parameters, its inputs.
 
-    ``parameters`` are those that the notebook declares, and no others. ``detector`` is empty where it speaks
-    of all detectors, ``generators`` are those that it speaks of. ``lacks`` says, in a sentence, what the
-    notebook would need and nobody can compute: then its text alone is shown.
+    ``parameters`` are those that the notebook declares, and no others. ``detector`` is empty if it is about
+    all detectors, ``generators`` are those that it is about. ``lacks`` says, in a sentence, what the notebook
+    needs and nobody can compute: then only its text is shown.
     """
 
     docname: str
@@ -65,7 +65,7 @@ def entries(toc: dict[str, Any]) -> list[str]:
 
 
 def read_toc(root: Path) -> dict[str, Any]:
-    """The table of contents; ValueError names what in it does not exist."""
+    """The table of contents; ValueError names entries that do not exist."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     for name in entries(toc):
         if "*" not in name and not any((root / f"{name}{suffix}").is_file() for suffix in (".py", ".md")):
@@ -105,7 +105,7 @@ def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
 
 
 def literal(text: str) -> str:
-    """A name as Markdown that shows it letter by letter: a user may have chosen it."""
+    """A name as Markdown that shows it exactly: a user may have chosen it."""
     return re.sub(r"[\\`*_{}\[\]$|~]", r"\\\g<0>", html.escape(" ".join(str(text).split()), quote=False))
 
 
@@ -178,7 +178,7 @@ def draws_random(config: dict[str, Any], detector: str) -> int:
 
 
 def of_detector(config: dict[str, Any], detector: str) -> dict[str, Any]:
-    """What a notebook is told of a detector: its name, its twins' names, the seeds of each."""
+    """What a notebook is told about a detector: its name, its twins' names, the seeds of each."""
     robust = config["robust"].get(detector, "")
     return {
         "detector": detector,
@@ -192,8 +192,8 @@ def of_detector(config: dict[str, Any], detector: str) -> dict[str, Any]:
 def listing(folder: str) -> str:
     """A fingerprint of names, sizes and times of all files below a folder: changes when its content does.
 
-    Links are followed, as the step that takes the pictures in does, and where they lead counts, too. What
-    systems and editors leave behind does not.
+    Links are followed, as by the step that takes the pictures in, and their targets count, too. What systems
+    and editors leave behind does not.
     """
     root, found = Path(folder).expanduser(), []
     place = cache(places.real)
@@ -204,7 +204,7 @@ def listing(folder: str) -> str:
         linked = path.is_symlink() or place(path.parent) != str(path.parent)
         where = places.real(path) if linked else ""
         found.append(f"{path.relative_to(root)} {facts.st_size} {facts.st_mtime_ns} {where}")
-    # names of files may be bytes that are no text
+    # file names may be bytes that are not text
     return hashlib.sha256("\n".join(found).encode(errors="surrogateescape")).hexdigest()[:16]
 
 

@@ -1,7 +1,7 @@
-"""The chapters as notebooks that run where the project is not: in Colab, in Binder, in any Jupyter.
+"""The chapters as notebooks that run without a checkout: in Colab, in Binder, in any Jupyter.
 
 Each begins with a cell that fetches the project and makes the small build that the chapter reads, and has the
-parameters of that build. They live on a branch of their own, which holds nothing else; the badges lead there.
+parameters of that build. They live on a branch of their own, which holds nothing else; the badges link there.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def write(folder: Path, origin: str, ref: str, config: str = CONFIG) -> list[str
 def push(folder: Path, remote: str, branch: str = stage.LAUNCH_BRANCH) -> str:
     """Make ``folder`` the only commit of a branch of ``remote``; returns the commit.
 
-    Neither the index nor the files of the checkout change. Raises RuntimeError with git's words.
+    Neither the index nor the files of the checkout change. Raises RuntimeError with git's message.
     """
     with tempfile.TemporaryDirectory() as index:
         where = {"GIT_INDEX_FILE": str(Path(index) / "index"), "GIT_WORK_TREE": str(folder.resolve())}
@@ -128,7 +128,7 @@ def push(folder: Path, remote: str, branch: str = stage.LAUNCH_BRANCH) -> str:
 
 
 def git(*arguments: str, cwd: Path = ROOT, **environment: str) -> str:
-    """Run git on the checkout; RuntimeError with its words where it fails."""
+    """Run git on the checkout; RuntimeError with its message if it fails."""
     found = subprocess.run(
         ["git", "rev-parse", "--absolute-git-dir"], cwd=ROOT, capture_output=True, text=True
     )

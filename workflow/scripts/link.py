@@ -1,4 +1,4 @@
-"""Bring a folder of pictures into the data set: links to where they lie, and a manifest of their content."""
+"""Bring a folder of pictures into the data set: links to them, and a manifest of their content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tff_core.store.results import write_json
 
 
 def main() -> None:
-    """Command line: the manifest is written last, so a folder that has one is whole."""
+    """Command line: the manifest is written last, so a folder that has one is complete."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="a folder in the layout of ForenSynths")
     parser.add_argument("--out", type=Path, required=True, help="the folder of the data set")

@@ -88,7 +88,7 @@ def dumps(notebook: NotebookNode) -> str:
 
 
 def main() -> int:
-    """Write the .ipynb beside each .py, or with --check say which are out of step."""
+    """Write the .ipynb beside each .py, or with --check report which are out of sync."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("notebooks", nargs="+", type=Path, help="percent scripts (.py)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Everything that a reader or an archive needs of a finished book, in dist/.
+"""Everything that a reader or an archive needs from a finished book, in dist/.
 
 The site and the result tables as zip files, the chapters as PDF, what `make` computed for whoever builds on
 it, citation, deposit metadata, bill of materials, checksums. Built twice from one build folder it is equal
@@ -43,7 +43,7 @@ _PARTS = re.compile(r"^\.[^/]*$|^\.ipynb_checkpoints$")  # unfinished files, edi
 def released_at() -> datetime:
     """`SOURCE_DATE_EPOCH`, else the time of the commit, else the first date that archives know.
 
-    Raises ValueError where the variable is no number of seconds.
+    Raises ValueError if the variable is not a number of seconds.
     """
     given = os.environ.get("SOURCE_DATE_EPOCH", "").strip()
     if given and not given.isdecimal():
@@ -53,7 +53,7 @@ def released_at() -> datetime:
 
 
 def git(*arguments: str) -> str:
-    """What git says about the project; empty where it is no checkout."""
+    """What git says about the project; empty if it is not a checkout."""
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     except OSError:
@@ -83,7 +83,7 @@ def write_zip(out: Path, entries: Iterable[tuple[str, bytes | Path]], when: date
 def write_tar(out: Path, folder: Path, names: Iterable[str], when: datetime) -> None:
     """A compressed tar file of what there is of ``names`` below ``folder``, all of one date.
 
-    One date, so that the workflow does not take what a step read for newer than what it wrote.
+    One date, so that what a step read does not look newer to the workflow than what it wrote.
     """
 
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -95,7 +95,7 @@ def write_tar(out: Path, folder: Path, names: Iterable[str], when: datetime) -> 
     with (
         atomic_write(out) as part,
         part.open("wb") as raw,
-        # weights hardly become smaller, however long one tries
+        # weights hardly compress, however long one tries
         gzip.GzipFile("", "wb", 1, raw, mtime=int(when.timestamp())) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
@@ -120,7 +120,7 @@ def tables(folder: Path) -> list[tuple[str, Path]]:
 
 
 def data_package(entries: Iterable[tuple[str, Path]], when: datetime) -> dict[str, Any]:
-    """A description of tables that programs read (a Frictionless Data Package)."""
+    """A machine-readable description of tables (a Frictionless Data Package)."""
     words = yaml.safe_load((ROOT / "workflow" / "tables.yaml").read_text(encoding="utf-8"))
     return {
         "profile": "tabular-data-package",
@@ -159,7 +159,7 @@ def _resource(name: str, path: Path, words: dict[str, Any]) -> dict[str, Any]:
 
 
 def zenodo(citation: dict[str, Any], when: datetime) -> dict[str, Any]:
-    """What the archive Zenodo wants to know of a deposit, from CITATION.cff."""
+    """The deposit metadata for the archive Zenodo, from CITATION.cff."""
     paper = citation["preferred-citation"]
     authors = ", ".join(f"{one['given-names']} {one['family-names']}" for one in paper["authors"])
     after = f"After {authors}: {paper['title']} ({paper['conference']['name']})."

@@ -1,7 +1,7 @@
-"""Take what a release has computed, so that `make` computes nothing of it again. Needs nothing but Python.
+"""Take what a release has computed, so that `make` does not compute it again. Needs nothing but Python.
 
 Looks for the release of this tag, then for the latest one, and unpacks its archive of the build folder once
-its checksum is right. A build folder that has detectors is left as it is.
+its checksum is verified. A build folder that has detectors is left as it is.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ ARCHIVE = re.compile(r".+-build\.tar\.gz")
 
 
 class RestoreError(Exception):
-    """Why nothing could be taken from a release that is there, in one sentence."""
+    """Why nothing could be taken from an existing release, in one sentence."""
 
 
 def fetch(address: str, kind: str = "application/octet-stream") -> bytes | None:
-    """What lies at an address, None where there is nothing; RestoreError where it cannot be had."""
+    """The content at an address, None if there is none; RestoreError if it cannot be fetched."""
     headers = {"Accept": kind, "User-Agent": "transferable-forensic-features"}
     if token := os.environ.get("GITHUB_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"

@@ -53,7 +53,7 @@ def pins(lock: str) -> list[Pin]:
 
 
 def needed(found: Iterable[Pin], direct: Iterable[str]) -> set[str]:
-    """Names of the packages that ``direct`` ones bring along, themselves included."""
+    """Names of the packages that the ``direct`` ones pull in, themselves included."""
     brings: dict[str, set[str]] = {}
     for pin in found:
         for parent in pin.via:

@@ -24,7 +24,7 @@ _NETWORK = (
 
 
 class SetupError(Exception):
-    """Something that the person at the keyboard can set right, in one sentence."""
+    """Something that the user can fix, in one sentence."""
 
 
 def check_python() -> None:
@@ -45,7 +45,7 @@ def check_python() -> None:
 
 
 def check_space() -> None:
-    """SetupError where the disk has no room for a new environment."""
+    """SetupError if the disk has no room for a new environment."""
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < NEEDED_GB:
         raise SetupError(
@@ -90,7 +90,7 @@ def main() -> int:
     python, uv = venv / "bin" / "python", venv / "bin" / "uv"
     try:
         check_python()
-        # a half-made environment is finished, one whose Python has gone is made anew
+        # a half-made environment is completed, one whose Python is gone is made again
         works = (
             python.exists()
             and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0

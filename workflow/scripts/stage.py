@@ -1,7 +1,7 @@
 """Stage the book's sources and executed notebooks in one folder and build the site from it.
 
 Works in the current folder, the build folder: reads executed/, writes book/ (the stage) and html/ (the site).
-The site is built aside and takes the old one's place in the end, so that a reader never meets half of it.
+The site is built aside and replaces the old one at the end, so that a reader never sees half of it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def stage(config: dict[str, Any], folder: Path, executed: Path, preview: bool) -
     """Fill ``folder`` with exactly the sources of the site.
 
     Files are written only where their content differs, so that Sphinx rebuilds only what has changed. In a
-    preview, pages that are not executed yet are staged from their source with a note; else their absence
-    raises FileNotFoundError.
+    preview, pages not yet executed are staged from their source with a note; otherwise their absence raises
+    FileNotFoundError.
     """
     wanted: dict[Path, bytes] = {}
     for path in sorted(ROOT.glob("book/**/*")):
@@ -73,7 +73,7 @@ def stage(config: dict[str, Any], folder: Path, executed: Path, preview: bool) -
 def site_config() -> dict[str, Any]:
     """The book's configuration; links to the repository appear where it has an address.
 
-    Links that run a chapter appear where the branch that they lead to is known to be there.
+    Links that run a chapter appear if the branch that they lead to is known to exist.
     """
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     origin = public_origin(ROOT)
@@ -95,7 +95,7 @@ def launchable(root: Path) -> bool:
 
 
 def public_origin(root: Path) -> str | None:
-    """Web address of the checkout's origin where it lies on GitHub, else None."""
+    """Web address of the checkout's origin if it is on GitHub, else None."""
     found = subprocess.run(
         ["git", "remote", "get-url", "origin"], cwd=root, capture_output=True, text=True, check=False
     )
@@ -112,7 +112,7 @@ def build(folder: Path, site: Path, preview: bool) -> None:
     without a warning; a preview may have references to results that do not exist yet.
     """
     strict = [] if preview else ["-W", "-n", "--keep-going"]
-    # its own script would not start where the environment lies in a folder whose name a shell changes
+    # its own script would not start if the environment is in a folder whose name a shell changes
     jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command = [*jupyter_book, "build", str(folder), *strict]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -14,14 +14,14 @@ import pandas as pd
 from tff_core.store import failures
 from tff_core.store.results import atomic_write
 
-if TYPE_CHECKING:  # loaded where it is used: steps that only put tables together start without it
+if TYPE_CHECKING:  # loaded where it is used: steps that only combine tables start without it
     import torch
 
 GZIP = {"method": "gzip", "mtime": 1}  # without the time of day, so that equal tables are equal files
 
 
 def device(name: str) -> torch.device:
-    """The device to compute on; "auto" takes what is there. ValueError where it is not there."""
+    """The device to compute on; "auto" takes what is there. ValueError if it is not available."""
     import torch
 
     from tff_core import detectors
@@ -37,7 +37,7 @@ def device(name: str) -> torch.device:
 
 
 def one_thread() -> None:
-    """Hold to the threads that the build allows a job: other jobs use the other cores."""
+    """Keep to the threads that the build allows a job: other jobs use the other cores."""
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

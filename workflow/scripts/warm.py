@@ -6,7 +6,7 @@ loaded them (`warm.py serve`), and every step is a fork of it (`warm.py script.p
 runs the step as usual. None of the project's own modules are loaded ahead, so a step always runs the code
 that is there.
 
-The step ends when whoever waits for it ends, and the loaded process ends with its build.
+The step ends when the process waiting for it ends, and the loaded process ends with its build.
 
 A step that computes with a network gets a GPU to itself, one of those that `TFF_GPUS` lists: it sees no other
 (`CUDA_VISIBLE_DEVICES`), and no other step of the build sees this one until it has ended. Where `TFF_GPUS`
@@ -38,8 +38,8 @@ _LIBRARIES = (
 def take_gpu() -> list[int]:
     """Have this process and the step see one GPU that no other step has; waits until one is free.
 
-    Returns the open file that stands for it, if any. Its lock is the kernel's: the GPU is free when every
-    process that has the file open has ended, however that came about.
+    Returns the open file that represents it, if any. Its lock is the kernel's: the GPU is free when every
+    process that has the file open has ended, in whatever way.
     """
     names = [name.strip() for name in os.environ.get(GPUS, "").split(",") if name.strip()]
     if not names:
@@ -94,7 +94,7 @@ def serve() -> None:
         with contextlib.suppress(ImportError):  # the step that needs it will say so
             importlib.import_module(name)
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to collect the forks
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to reap the forks
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
         if sys.stdin in ready:
