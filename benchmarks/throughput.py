@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import numpy as np
@@ -78,8 +78,16 @@ class Work:
         return self.seconds if not self.pictures else self.full / self.rate * factor
 
 
-def durations(build: Path) -> dict[str, tuple[str, float]]:
-    """For every file that Snakemake made: the rule, and the seconds that its job took."""
+class Made(NamedTuple):
+    """How a file was made: by which rule, in how many seconds, and by which job (its log)."""
+
+    rule: str
+    seconds: float
+    job: str
+
+
+def durations(build: Path) -> dict[str, Made]:
+    """How every file was made that Snakemake made."""
     folder = build / ".snakemake" / "metadata"
     found = {}
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
@@ -94,7 +102,7 @@ def durations(build: Path) -> dict[str, tuple[str, float]]:
         except (binascii.Error, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
             continue  # nothing that tells a time
         if not record.get("incomplete") and seconds > 0:
-            found[made] = str(record.get("rule")), seconds
+            found[made] = Made(str(record.get("rule")), seconds, " ".join(record.get("log") or [made]))
     if not found:
         raise ValueError(
             f"{folder} has no records of a build: expected those of a finished one; run make first, or name "
@@ -140,11 +148,11 @@ def used(counts: Mapping[str, tuple[int, int]], labels: int, n: int | None) -> i
     return sum(min(own, n) if n else own for pair in counts.values() for own in pair[2 - labels :])
 
 
-def steps(build: Path, times: Mapping[str, tuple[str, float]], device: str) -> Iterator[Work]:
+def steps(build: Path, times: Mapping[str, Made], device: str) -> Iterator[Work]:
     """Rankings and scores, which show a detector all its pictures, by detector."""
     ranked: dict[str, list[tuple[int, float]]] = {}
     scored: dict[str, list[tuple[int, float]]] = {}
-    for made, (rule, seconds) in times.items():
+    for made, (rule, seconds, _) in times.items():
         path = build / made
         if not path.is_file():
             continue  # of a build with other settings
@@ -168,14 +176,12 @@ def steps(build: Path, times: Mapping[str, tuple[str, float]], device: str) -> I
             yield Work(name, detector, seconds, int(pictures), full, device)
 
 
-def chapters(
-    build: Path, times: Mapping[str, tuple[str, float]], arch_of: Callable[[str], str]
-) -> Iterator[Work]:
+def chapters(build: Path, times: Mapping[str, Made], arch_of: Callable[[str], str]) -> Iterator[Work]:
     """Executed notebooks, by detector; the pages of generators together."""
     config = results.read_json(build / "config.json")
     whole = {name: (n // 2, n - n // 2) for name, n in FORENSYNTHS.items()}
     pages: dict[str, list[tuple[float, str]]] = {}
-    for made, (rule, seconds) in sorted(times.items()):
+    for made, (rule, seconds, _) in sorted(times.items()):
         path = build / made
         if rule not in ("chapter", "page") or not path.is_file():
             continue

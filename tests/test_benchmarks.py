@@ -139,7 +139,7 @@ def test_records_of_long_names_and_broken_ones(throughput: ModuleType, tmp_path:
     record(tmp_path, "half", "page", 2.0, incomplete=True)
     (tmp_path / ".snakemake" / "metadata" / "no base 64!").write_text("{}")
     (tmp_path / ".snakemake" / "metadata" / "YWJj").write_text("{")
-    assert throughput.durations(tmp_path) == {long: ("page", 2.0)}
+    assert throughput.durations(tmp_path) == {long: ("page", 2.0, long)}
 
 
 def test_the_tables_go_between_their_marks_and_say_what_was_not_measured(
@@ -199,8 +199,11 @@ def cost(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_a_build_costs_its_clock_time_on_all_cores_in_training_steps(
     cost: ModuleType, throughput: ModuleType, build: Path
 ) -> None:
+    for made, begun in (("detectors/x.s0.safetensors", 1000.0), ("detectors/x.s0.json", 1000.00008)):
+        record(build, made, "train", 900.0, starttime=begun, endtime=1900.0, log=["logs/train/x.s0.log"])
     kinds = cost.by_kind(throughput.durations(build))
-    assert kinds["scores"] == (1, 30.0)  # two jobs of one length cannot be told apart
+    assert kinds["train"] == (1, pytest.approx(900.0, abs=0.01))  # two files of one job
+    assert kinds["scores"] == (2, 60.0)
     assert kinds["chapter 05_lrp_max"] == (1, 40.0)
     results.write_json(build / "logs" / "clock.json", {"seconds": 600.0, "cores": 2, "whole": True})
     text = cost.table({"train": (5, 900.0)}, cost.Clock.of(build), [2.0, 1.0, 3.0], "CPU (x)")

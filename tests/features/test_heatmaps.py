@@ -83,6 +83,7 @@ def test_share_on_objects_is_what_each_network_was_made_to_look_at(images: data.
     heat = Heatmaps.collect({"gaugan": known(images)}, NETWORKS, explain)
     assert heat.methods == ["guided_gradcam", "lrp"] and heat.networks == list(NETWORKS)
     table = heatmaps.focus(heat)
+    assert {"seeds", "covers"} <= set(table) and table["seeds"].notna().all()  # a verdict asks for them
     rows = table[(table["method"] == "guided_gradcam") & (table["label"] == "all")]
     value = rows.set_index(["model", "seed"])["value"]
     assert value["detector", "0"] == pytest.approx(0)

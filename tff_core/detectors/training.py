@@ -38,7 +38,7 @@ from tff_core.store.results import Store, atomic_write, fingerprint, provenance,
 
 # Training amplifies rounding: kernels for wider vectors round differently, so another processor would train
 # another detector. The libraries read these when they first compute in a process; the user's settings stay.
-_KERNELS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
+KERNELS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
 _RECIPE = 3  # increased when a change to this module changes the resulting weights
 
 
@@ -125,7 +125,7 @@ def train(
     where one is broken, FloatingPointError where the loss diverges, OSError where the disk is full,
     memory.OutOfMemory where a batch does not fit.
     """
-    for name, value in _KERNELS.items():
+    for name, value in KERNELS.items():
         os.environ.setdefault(name, value)
     settings = settings or config(spec)
     device = torch.device(device) if device is not None else detectors.default_device()

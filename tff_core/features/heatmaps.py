@@ -31,8 +31,8 @@ CONTRAST = "detector - classifier"
 EDGES = "edges"
 """The heatmap that needs no network: the strength of the picture's edges."""
 _COLUMNS = [
-    "generator", "label", "method", "model", "seed", "share", "area", "ratio", "value", "low", "high", "n",
-    "empty",
+    "generator", "label", "method", "model", "seed", "share", "area", "ratio", "value", "low", "high",
+    "seeds", "covers", "n", "empty",
 ]  # fmt: skip
 
 
