@@ -21,7 +21,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tff_core.detectors import training
+
 ROOT = Path(__file__).parents[1]
+# Training asks for these, and libraries read them once in a process, in which another test may compute first.
+os.environ.update(training.KERNELS)
 
 
 @pytest.fixture
