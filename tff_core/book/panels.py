@@ -139,11 +139,10 @@ class Patches:
     def _cut(self, m: str, generator: str, rank: int, overlaid: bool = False) -> Pictures:
         """One patch as a square picture; black where the map is not active."""
         row = self.found[m, generator, rank]
-        if row.box is None:
-            return np.zeros((self.cell, self.cell, 3), dtype=np.uint8)
+        if row.box is None or not overlaid:
+            return pixels.thumbnail(row.path, row.box, self.cell, self.preprocessing)
         picture = self.preprocessing.cut(data.read(row.path)).permute(1, 2, 0).numpy()
-        if overlaid:
-            picture = pixels.overlay(picture[None], pixels.heat(pixels.in_place(row.patch)[None]))[0]
+        picture = pixels.overlay(picture[None], pixels.heat(pixels.in_place(row.patch)[None]))[0]
         return pixels.enlarge(picture, row.box, self.cell)
 
     def _words(self, m: str, generator: str, rank: int) -> str:

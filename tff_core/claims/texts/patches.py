@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from tff_core.claims import verdicts
-from tff_core.claims.texts import base
+from tff_core.claims.texts import base, sides
 
 MATCHED, ANYWHERE = "top-k - matched-k", "top-k - any place"
 _GROUPS = {
@@ -69,9 +69,9 @@ def _sentence(pooled: pd.DataFrame, group: str) -> str:
     rows = rows[rows["low"].notna() & rows["high"].notna()]
     if rows.empty:
         return f"the claim is **{verdicts.UNTESTED}**: no map has a patch"
-    above, below, rest = verdicts.parted(rows)
-    word = verdicts.claim_is(verdicts.word(len(above), against=len(below), open_=len(rest)))
+    found = sides.of(rows)
+    above, below = (f"{len(some)}{verdicts.named(some)}" for some in (found.speak_for, found.against))
     return (
-        f"the claim {word}: the whole interval lies above zero on {len(above)}{verdicts.named(above)} and "
-        f"below zero on {len(below)}{verdicts.named(below)} of {base.counted(len(rows), 'generator')}"
+        f"the claim {found.claim}: the whole interval lies above zero on {above} and "
+        f"below zero on {below} of {base.counted(found.total, 'generator')}"
     )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tff_core.claims import verdicts
 from tff_core.claims.texts import base
+from tff_core.claims.texts.sides import Sides
 from tff_core.figures.pixels import METHODS
 
 CONTRAST = "detector - classifier"
@@ -103,7 +104,7 @@ def verdict(table: pd.DataFrame, absent: bool) -> str:
     }
     control = pooled[pooled["model"] == "classifier"]
     follows = control[control["low"] > 1].groupby("method").size()
-    word = verdicts.claim_is(verdicts.word(len(speak), against=len(against), open_=len(rest)))
+    word = Sides(tuple(speak), tuple(against), tuple(rest)).claim
     text = (
         f"The claim {word} here. Of {base.counted(len(says), 'generator')} {listed[0]} speak for it, "
         f"{listed[1]} against it, {listed[2]} leave it open. The interval lies above zero for "
