@@ -35,6 +35,7 @@ def test_nouns_agree_with_their_number() -> None:
     assert base.counted(1, "map") == "1 map" and base.counted(0, "map") == "0 maps"
     assert base.counted(2, "family", "families") == "2 families"
     assert base.counted(1234, "map") == "1,234 maps"
+    assert base.counted(2.4, "epoch") == "2.4 epochs" and base.counted(1.0, "epoch") == "1 epoch"
     assert base.seeds(1) == "one detector" and base.seeds(3) == "3 detector seeds"
 
 

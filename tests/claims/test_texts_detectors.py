@@ -30,7 +30,11 @@ def test_training_says_what_was_seen_and_names_the_seed_of_each_ap() -> None:
     assert "640 reals and 641 fakes of ProGAN, 3 epochs, 7 steps of 32 pictures" in text
     assert "AP on 60 + 61 held-out pictures of the same generator" in text
     assert text.count("97.0 % [95.0, 99.0]") == 2 and "(seed 0); " in text and "(seed 2)" in text
-    assert "start from random weights" in text
+    assert "from random weights" in text and "Ours start from random weights" in text
+    begun = trained(7)
+    begun["identity"]["start"] = "0123"
+    text = texts.training(SPEC, {0: begun})
+    assert "from the trunk of a classifier of the same scenes" in text and "random weights" not in text
 
 
 def test_of_a_detector_from_elsewhere_only_what_is_known_is_said() -> None:

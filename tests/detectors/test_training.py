@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tff_core import detectors
@@ -108,6 +108,54 @@ def test_same_seed_same_weights_other_seed_others(
     assert same(first, run(spec, store))
     assert torch.initial_seed() == 2
     assert not same(first, run(spec, store, seed=1))
+
+
+def test_it_starts_from_the_trunk_of_a_classifier(
+    spec: detectors.Spec, store: results.Store, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    classifier, detector = tiny(4), tiny()
+    start = tmp_path / "classifier.safetensors"
+    save_file(classifier.state_dict(), start)
+    head = detector[-1].weight.clone()
+    training.begin_from(detector, start)
+    assert torch.equal(detector[0].weight, classifier[0].weight)
+    assert torch.equal(detector[1].running_mean, classifier[1].running_mean)
+    assert torch.equal(detector[-1].weight, head)
+    scratch = run(spec, store).rename(tmp_path / "scratch.safetensors")
+    still = replace(SETTINGS, learning_rate=1e-12, weight_decay=0.0)
+    begun = training.train(spec, 0, store, False, still, "cpu", start)
+    assert torch.allclose(load_file(begun)["0.weight"], classifier[0].weight, atol=1e-6)
+    # other weights to start from make another detector; the same ones are not trained from again
+    trained = training.train(spec, 0, store, False, SETTINGS, "cpu", start)
+    assert not same(scratch, trained)
+    before = trained.stat().st_mtime_ns
+    assert training.train(spec, 0, store, False, SETTINGS, "cpu", start).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("other", [tiny()[:1], nn.Sequential(nn.Conv2d(3, 4, 3), *tiny()[1:])])
+def test_it_does_not_start_from_another_network(other: nn.Module, tmp_path: Path) -> None:
+    save_file(other.state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(detectors.WeightsError, match="of another network"):
+        training.begin_from(tiny(), tmp_path / "other.safetensors")
+
+
+def test_crops_are_parts_of_the_pictures_at_places_of_their_own() -> None:
+    pixels = torch.arange(40 * 24).reshape(1, 1, 40, 24).expand(64, 3, -1, -1).to(torch.int32)
+    plain = replace(SETTINGS, blur=0, jpeg=0, flip=0, grayscale=0)
+    out = training.augment(pixels, torch.Generator().manual_seed(0), plain)
+    assert out.shape == (64, 3, 35, 21)
+    places = set()
+    for one in out:
+        y, x = divmod(int(one[0, 0, 0]), 24)
+        assert torch.equal(one, pixels[0, :, y : y + 35, x : x + 21])
+        places.add((y, x))
+    assert {y for y, _ in places} == set(range(6)) and {x for _, x in places} == set(range(4))
+    whole = training.augment(pixels, torch.Generator().manual_seed(0), replace(plain, crop=1.0))
+    assert torch.equal(whole, pixels)
+    for wrong in (0.0, 1.01, float("nan")):
+        with pytest.raises(ValueError, match="share of the picture's side"):
+            replace(SETTINGS, crop=wrong)
 
 
 def slow_run(root: Path) -> None:
@@ -281,7 +329,7 @@ def test_what_was_trained_before_there_were_classifiers_is_not_trained_again(
 def test_augmentation_happens_as_often_and_as_strongly_as_it_says() -> None:
     n = 400
     pixels = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8).repeat(n, 1, 1, 1)
-    none = replace(SETTINGS, blur=0, jpeg=0, flip=0, grayscale=0)
+    none = replace(SETTINGS, crop=1.0, blur=0, jpeg=0, flip=0, grayscale=0)
     changes = {"blur": 0.1, "jpeg": 0.1, "flip": 0.5, "grayscale": 0.3}
     for name, p in changes.items():
         generator = torch.Generator().manual_seed(0)

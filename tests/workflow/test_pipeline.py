@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import os
@@ -544,6 +545,17 @@ class TestTinyBook:
         assert set(claims["detector"]) == set(own)
         # few pictures may leave a claim untested, a table that lacks what the claim reads may not
         assert not claims["why"].str.contains("has no column|is not there").any(), claims["why"].tolist()
+
+    def test_detectors_start_from_the_classifier_of_their_network(self, tiny_book: TinyBook) -> None:
+        config = json.loads((tiny_book.build / "config.json").read_text(encoding="utf-8"))
+        for name in config["detectors"]:
+            classifier = config["classifiers"][name]
+            start = (tiny_book.build / "detectors" / f"{classifier}.s0.safetensors").read_bytes()
+            for trained in (name, config["robust"][name]):
+                info = json.loads((tiny_book.build / "detectors" / f"{trained}.s0.json").read_text())
+                assert info["identity"]["start"] == hashlib.sha256(start).hexdigest(), trained
+            alone = json.loads((tiny_book.build / "detectors" / f"{classifier}.s0.json").read_text())
+            assert "start" not in alone["identity"]
 
     @pytest.mark.parametrize(
         ("file", "old", "new", "rules"),

@@ -43,6 +43,9 @@ def add_to(commands: Any) -> None:
     made.add_argument("--n", type=common.positive, help="training pictures of each label")
     made.add_argument("--epochs", type=common.positive)
     made.add_argument("--batch-size", type=common.positive)
+    made.add_argument(
+        "--start", type=Path, metavar="FILE", help="a classifier's weights to start from, as make does"
+    )
     made.add_argument("--device", default="auto")
     common.add_build(made)
 
@@ -99,6 +102,7 @@ def train(options: argparse.Namespace) -> int:
         progress=common.bar(options),
         settings=training.config(spec, **{name: value for name, value in changes.items() if value}),
         device=common.device(options.device),
+        start=options.start,
     )
     info = read_json(path.with_suffix(".json"))
     warning = info.get("validation", {}).get("warning")

@@ -1,9 +1,10 @@
-"""Training a universal detector from scratch, on the pictures of one generator (Wang et al., CVPR 2020).
+"""Training a universal detector on the pictures of one generator (Wang et al., CVPR 2020).
 
 The recipe is theirs where it fits small pictures: real against ProGAN, blur and JPEG each with probability
-0.1 in their ranges, horizontal flips, no resize. The differences: whole pictures instead of crops, no
-ImageNet pretraining, and AdamW with a one-cycle schedule, because a few hundred steps have to suffice. Scene
-classifiers are trained the same way, on the reals alone, with cross-entropy over their classes.
+0.1 in their ranges, crops of seven eighths of the side at random places, horizontal flips, no resize. The
+differences: the trunk comes from a classifier of the miniature's scenes, where theirs comes from ImageNet's,
+and AdamW has a one-cycle schedule, because a few hundred steps have to suffice. Scene classifiers are trained
+the same way, from scratch, on the reals alone, with cross-entropy over their classes.
 
 Every random number follows from the seed and the step, so an interrupted run continues from its last
 checkpoint to exactly the weights of an uninterrupted run (on the same device, with as many threads).
@@ -39,26 +40,29 @@ from tff_core.store.results import Store, atomic_write, fingerprint, provenance,
 # Training amplifies rounding: kernels for wider vectors round differently, so another processor would train
 # another detector. The libraries read these when they first compute in a process; the user's settings stay.
 KERNELS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
-_RECIPE = 3  # increased when a change to this module changes the resulting weights
+_RECIPE = 4  # increased when a change to this module changes the resulting weights
 
 
 @dataclass(frozen=True)
 class Config:
     """Everything that the user may choose about a training; with the pictures it determines the weights.
 
-    ``n`` and ``n_val`` are pictures per label (0: all there are); ``blur``, ``jpeg``, ``flip`` and
-    ``grayscale`` are probabilities per picture (gray pictures are for colour-robust detectors, never used in
-    validation); ``bn_momentum`` is the weight of the newest batch in the running statistics;
-    ``precision`` is "float32", whatever the processor, so that a book is the same everywhere, or
-    "bfloat16", which trains another detector, faster on processors that compute in it.
+    ``n`` and ``n_val`` are pictures per label (0: all there are); ``epochs`` need not be whole; ``crop`` is
+    the side of the crops that training sees, as a share of the picture's (1: whole pictures; validation
+    always sees whole ones); ``blur``, ``jpeg``, ``flip`` and ``grayscale`` are probabilities per picture
+    (gray pictures are for colour-robust detectors, never used in validation); ``bn_momentum`` is the weight
+    of the newest batch in the running statistics; ``precision`` is "float32", whatever the processor, so
+    that a book is the same everywhere, or "bfloat16", which trains another detector, faster on processors
+    that compute in it.
     """
 
     n: int = 1600
     n_val: int = 300
-    epochs: int = 4
+    epochs: float = 2.4
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    crop: float = 0.875
     blur: float = 0.1
     jpeg: float = 0.1
     flip: float = 0.5
@@ -67,9 +71,15 @@ class Config:
     precision: str = "float32"
     checkpoint_steps: int = 50
 
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= 1:
+            raise ValueError(
+                f"crop is {self.crop}: expected a share of the picture's side, above 0, at most 1"
+            )
+
 
 # EfficientNet learns more slowly
-_BY_NETWORK: dict[str, dict[str, Any]] = {"efb0": {"epochs": 5}}
+_BY_NETWORK: dict[str, dict[str, Any]] = {"efb0": {"epochs": 4}}
 
 
 def config(spec: detectors.Spec, **changes: Any) -> Config:
@@ -78,7 +88,7 @@ def config(spec: detectors.Spec, **changes: Any) -> Config:
 
 
 def augment(pixels: torch.Tensor, generator: torch.Generator, settings: Config) -> torch.Tensor:
-    """Blur, JPEG, flip and gray, each at random per picture; uint8 (N, 3, H, W) in and out.
+    """Blur, JPEG, flip and gray, each at random per picture, then a crop; uint8 (N, 3, H, W) in and out.
 
     In the order and ranges of Wang et al.: Gaussian blur with sigma in [0, 3] pixels, JPEG quality from 30 to
     100 (libjpeg, 4:2:0). The number of random draws does not depend on the outcome.
@@ -103,7 +113,17 @@ def augment(pixels: torch.Tensor, generator: torch.Generator, settings: Config) 
     out[flipped] = out[flipped].flip(-1)
     if gray.any():
         out[gray] = data.grayscale(out[gray])
-    return out
+    return _crop(out, generator, settings.crop) if settings.crop < 1 else out
+
+
+def _crop(pixels: torch.Tensor, generator: torch.Generator, share: float) -> torch.Tensor:
+    """A crop of each picture, ``share`` of its sides, at a place of its own; (N, 3, h, w)."""
+    sides = [max(1, round(share * side)) for side in pixels.shape[-2:]]
+    rows, columns = (
+        torch.randint(side - small + 1, (len(pixels),), generator=generator).tolist()
+        for side, small in zip(pixels.shape[-2:], sides, strict=True)
+    )
+    return torch.stack([tv.crop(one, y, x, *sides) for one, y, x in zip(pixels, rows, columns, strict=True)])
 
 
 def train(
@@ -113,17 +133,22 @@ def train(
     progress: bool = True,
     settings: Config | None = None,
     device: str | torch.device | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Train the detector or classifier with this seed, unless it exists already; the path of its weights.
+
+    ``start`` are weights of the same network with another head, a classifier's: training starts from them,
+    with a new head. Without them it starts from scratch.
 
     Beside the weights, ``.json`` records the settings, hashes, loss and validation history, for a detector
     the threshold calibrated on validation pictures with its bootstrap interval (between its ends a call is
     unsafe), for a classifier its accuracy on them with a Wilson interval, and provenance. It is written last.
     An interrupted run continues from its last checkpoint.
 
-    Raises FileNotFoundError or ValueError where training or validation pictures are missing, PictureError
-    where one is broken, FloatingPointError where the loss diverges, OSError where the disk is full,
-    memory.OutOfMemory where a batch does not fit.
+    Raises FileNotFoundError or ValueError where training or validation pictures are missing,
+    detectors.WeightsError where ``start`` is of another network, PictureError where a picture is broken,
+    FloatingPointError where the loss diverges, OSError where the disk is full, memory.OutOfMemory where a
+    batch does not fit.
     """
     for name, value in KERNELS.items():
         os.environ.setdefault(name, value)
@@ -143,11 +168,13 @@ def train(
     }
     if spec.classes:
         identity["classes"] = list(spec.classes)
+    if start is not None:
+        identity["start"] = hashlib.sha256(start.read_bytes()).hexdigest()
     key = fingerprint(identity)
     path = store.detector(spec.name, seed)
     if is_there(path, key):
         return path
-    run = _Run(spec, seed, settings, device, images, held_out, key, path.with_suffix(".part.pt"))
+    run = _Run(spec, seed, settings, device, images, held_out, key, path.with_suffix(".part.pt"), start)
     with _whole_float32():
         run.to_the_end(progress)
         judged = judge(run.model, held_out, spec.classes, device)
@@ -207,6 +234,22 @@ def pictures(spec: detectors.Spec, store: Store, part: str, n: int) -> data.Imag
     return images.where(label=0)
 
 
+def begin_from(model: nn.Module, start: Path) -> None:
+    """Give ``model`` the weights at ``start``, all but those of its last layer, which stay as they are.
+
+    WeightsError where they are of another network.
+    """
+    given, own = detectors.read_weights(start), model.state_dict()
+    trunk = {name: value for name, value in given.items() if name in own and value.shape == own[name].shape}
+    new = {name.rpartition(".")[0] for name in own.keys() - trunk.keys()}
+    if len(new) > 1 or given.keys() != own.keys():
+        raise detectors.WeightsError(
+            f"{start} has weights of another network ({len(trunk)} of {len(own)} tensors fit): expected "
+            "those of the network to be trained, in which only the last layer may differ"
+        )
+    model.load_state_dict(own | trunk)
+
+
 def _labels(images: data.ImageSet, classes: tuple[str, ...]) -> torch.Tensor:
     """The training targets, (N,): 0 real or 1 fake as float32, or the index of the class as int64."""
     if classes:
@@ -255,6 +298,7 @@ class _Run:
         held_out: data.ImageSet,
         key: str,
         checkpoint: Path,
+        start: Path | None = None,
     ) -> None:
         self.title = f"{spec.name} seed {seed}"
         self.seed, self.settings, self.device = seed, settings, device
@@ -269,13 +313,15 @@ class _Run:
                 f"{len(images)} pictures are less than one batch of {settings.batch_size}: expected more "
                 "pictures or a smaller batch"
             )
-        self.steps = settings.epochs * self.steps_per_epoch
+        self.steps = max(1, round(settings.epochs * self.steps_per_epoch))
         if settings.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision {settings.precision!r}: expected float32 or bfloat16")
         self.precision = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = detectors.build(spec.arch, spec.classes)
+        if start is not None:
+            begin_from(model, start)
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # EfficientNet's own 0.01 would leave the running statistics far behind a short training
@@ -331,7 +377,7 @@ class _Run:
                 started = time.process_time()
                 loss = self._checked_step()
                 self.history["loss"].append(loss)
-                if self.step % self.steps_per_epoch == 0:
+                if self.step % self.steps_per_epoch == 0 or self.step == self.steps:
                     self.model.eval()
                     self.history["validation"].append({"step": self.step, **self._watch()})
                 self.seconds += time.process_time() - started
@@ -464,7 +510,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--build", type=Path, help="build folder (default: $TFF_BUILD, else build/)")
     parser.add_argument("--n", type=int, help="training pictures per label")
     parser.add_argument("--n-val", type=int, help="validation pictures per label")
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--epochs", type=float)
+    parser.add_argument("--start", type=Path, help="a classifier's weights, whose trunk training starts from")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (one per process is fastest)")
     parser.add_argument("--device", help="cpu, cuda or mps (default: what is there)")
@@ -487,6 +534,7 @@ def main(arguments: list[str] | None = None) -> int:
             progress=not options.quiet,
             settings=config(spec, **{name: value for name, value in chosen.items() if value is not None}),
             device=options.device,
+            start=options.start,
         )
         warning = read_json(path.with_suffix(".json"))["validation"].get("warning")
         if warning:

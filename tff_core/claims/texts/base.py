@@ -45,8 +45,9 @@ def names(generators: Iterable[str], none: str = "none") -> str:
     return ", ".join(map(generator_name, generators)) or none
 
 
-def counted(n: int, noun: str, plural: str = "") -> str:
-    """``1 seed``, ``3 seeds``; ``plural`` where it is not the noun and an s."""
+def counted(n: float, noun: str, plural: str = "") -> str:
+    """``1 seed``, ``3 seeds``, ``2.4 epochs``; ``plural`` where it is not the noun and an s."""
+    n = int(n) if n == int(n) else n
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 

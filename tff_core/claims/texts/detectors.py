@@ -37,15 +37,17 @@ def training(spec: Spec, infos: Mapping[int, Mapping[str, Any]]) -> str:
         )
     real, fake = info["n_train"]
     settings = info["identity"]["settings"]
+    begun = "start" in info["identity"]
+    start = "from the trunk of a classifier of the same scenes" if begun else "from random weights"
     return (
-        f"{spec.title}, from random weights: {real} reals and {fake} fakes of ProGAN, "
+        f"{spec.title}, {start}: {real} reals and {fake} fakes of ProGAN, "
         f"{base.counted(settings['epochs'], 'epoch')}, {len(info['history']['loss'])} steps of "
         f"{settings['batch_size']} pictures. AP on {held_out} of the same generator: "
         + "; ".join(f"{ap} (seed {seed})" for seed, ap in aps.items())
         + f". {brackets}\n\n"
         "The published detectors start from ImageNet weights and see 720,000 pictures of 20 ProGAN models. "
-        "Ours start from random weights and see few: they *should* transfer less, and their seeds should "
-        "differ more."
+        f"Ours start {'from far fewer scenes' if begun else 'from random weights'} and see few pictures: "
+        "they *should* transfer less, and their seeds should differ more."
     )
 
 
