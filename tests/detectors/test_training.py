@@ -140,6 +140,25 @@ def test_it_does_not_start_from_another_network(other: nn.Module, tmp_path: Path
         training.begin_from(tiny(), tmp_path / "other.safetensors")
 
 
+def test_a_detector_is_trained_on_the_planes_that_it_declares(
+    monkeypatch: pytest.MonkeyPatch, spec: detectors.Spec, store: results.Store, tmp_path: Path
+) -> None:
+    plain = run(spec, store).rename(tmp_path / "plain.safetensors")
+    seen = []
+    normalize = data.normalize
+
+    def watch(x: torch.Tensor, preprocessing: data.Preprocessing = data.IMAGENET) -> torch.Tensor:
+        seen.append(preprocessing.planes)
+        return normalize(x, preprocessing)
+
+    monkeypatch.setattr(data, "normalize", watch)
+    blind = replace(spec, preprocessing=replace(data.IMAGENET, planes="luma"))
+    gray = run(blind, store)
+    assert set(seen) == {"luma"}  # in training, validation and calibration
+    assert not same(plain, gray)
+    assert results.read_json(gray.with_suffix(".json"))["identity"]["preprocessing"]["planes"] == "luma"
+
+
 def test_crops_are_parts_of_the_pictures_at_places_of_their_own() -> None:
     pixels = torch.arange(40 * 24).reshape(1, 1, 40, 24).expand(64, 3, -1, -1).to(torch.int32)
     plain = replace(SETTINGS, blur=0, jpeg=0, flip=0, grayscale=0)

@@ -1,5 +1,7 @@
 """Folders of pictures: found, checked, read the same way every time, and refused with one clear sentence."""
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +229,31 @@ def test_preprocessing_is_what_torchvision_makes_of_it(tmp_path: Path) -> None:
     assert data.Preprocessing.of({}) == data.IMAGENET
 
 
+def test_a_network_that_sees_luma_alone_or_chroma_alone_is_blind_to_the_other() -> None:
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.random((4, 3, 8, 8))).float()
+    plain = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
+    luma, chroma = (data.Preprocessing.of(plain | {"planes": name}) for name in ("luma", "chroma"))
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    seen = data.normalize(x, luma)
+    torch.testing.assert_close(seen, (weights * x).sum(1, keepdim=True).expand_as(x))
+    left = data.normalize(x, chroma)
+    torch.testing.assert_close((weights * left).sum(1), torch.full((4, 8, 8), 0.5))
+    # more light changes the luma alone; other colours of the same luma change the chroma alone
+    torch.testing.assert_close(data.normalize(x + 0.2, chroma), left)
+    tinted = x + torch.tensor([0.0, 0.114, -0.587]).view(3, 1, 1)
+    torch.testing.assert_close(data.normalize(tinted, luma), seen)
+    torch.testing.assert_close(seen + left - 0.5, x)
+    for shape in (luma, chroma, replace(data.IMAGENET, planes="chroma")):
+        ends = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3))).T[None, :, :, None]
+        found = data.normalize(ends, shape)
+        low, high = shape.bounds
+        assert low <= float(found.min()) + 1e-6 and float(found.max()) <= high + 1e-6
+        if shape is chroma:
+            assert (low, high) == pytest.approx((-0.386, 1.386))
+            assert (float(found.min()), float(found.max())) == pytest.approx((low, high))
+
+
 def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_at(tmp_path: Path) -> None:
     picture = torch.arange(6 * 8, dtype=torch.uint8).reshape(6, 8)
     for label, cut in zip(data.LABELS, (picture, picture[1:5]), strict=True):
@@ -243,7 +270,8 @@ def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_a
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"scale": 2}, "unknown 'scale'; expected mean, std, resize or crop"),
+        ({"scale": 2}, "unknown 'scale'; expected mean, std, resize, crop or planes"),
+        ({"planes": "hue"}, "planes is 'hue'; expected one of rgb, luma, chroma"),
         ({"mean": [0.5, 0.5]}, "mean is .*; expected three numbers"),
         ({"mean": [0.5, 0.5, float("nan")]}, "mean is .*; expected three numbers"),
         ({"std": [1, 1, 0]}, "std is .*; expected numbers above 0"),

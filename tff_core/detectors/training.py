@@ -168,6 +168,8 @@ def train(
     }
     if spec.classes:
         identity["classes"] = list(spec.classes)
+    if spec.preprocessing != data.IMAGENET:
+        identity["preprocessing"] = asdict(spec.preprocessing)
     if start is not None:
         identity["start"] = hashlib.sha256(start.read_bytes()).hexdigest()
     key = fingerprint(identity)
@@ -177,7 +179,7 @@ def train(
     run = _Run(spec, seed, settings, device, images, held_out, key, path.with_suffix(".part.pt"), start)
     with _whole_float32():
         run.to_the_end(progress)
-        judged = judge(run.model, held_out, spec.classes, device)
+        judged = judge(run.model, held_out, spec.classes, device, spec.preprocessing)
     weights = {name: tensor.contiguous().cpu() for name, tensor in run.model.state_dict().items()}
     content = safetensors.torch.save(weights)
     with atomic_write(path) as part:
@@ -303,10 +305,13 @@ class _Run:
         self.title = f"{spec.name} seed {seed}"
         self.seed, self.settings, self.device = seed, settings, device
         self.key, self.checkpoint = key, checkpoint
-        self.pixels = data.load(images)
+        self.preprocessing = spec.preprocessing
+        self.pixels = data.load(images, self.preprocessing)
         self.classes = spec.classes
         self.labels = _labels(images, spec.classes)
-        self.watched = data.batches(held_out.where(first=100), device=device)
+        self.watched = data.batches(
+            held_out.where(first=100), device=device, preprocessing=self.preprocessing
+        )
         self.steps_per_epoch = len(images) // settings.batch_size
         if not self.steps_per_epoch:
             raise ValueError(
@@ -413,7 +418,8 @@ class _Run:
         order = torch.randperm(len(self.labels), generator=_generator(self.seed, epoch, 0))
         chosen = order[place * self.settings.batch_size : (place + 1) * self.settings.batch_size]
         pixels = augment(self.pixels[chosen], _generator(self.seed, epoch, place + 1), self.settings)
-        x = data.normalize(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
+        x = data.normalize(pixels.to(self.device), self.preprocessing)
+        x = x.contiguous(memory_format=torch.channels_last)
         y = self.labels[chosen].to(self.device)
         self.model.train()
         with torch.autocast(
@@ -463,7 +469,8 @@ def judge(
 ) -> dict[str, Any]:
     """The record beside the weights: the threshold and how well the detector does, or the classifier."""
     if classes:
-        right = _right(model, data.batches(images, device=device), classes)
+        batches = data.batches(images, device=device, preprocessing=preprocessing)
+        right = _right(model, batches, classes)
         interval = binomtest(sum(right), len(right)).proportion_ci(method="wilson")
         return {
             "classes": list(classes),

@@ -32,6 +32,8 @@ PARTS = ("train", "val", "test")
 LABELS = ("0_real", "1_fake")  # the folder's name by label
 MANIFEST = "manifest.json"  # written last, after the pictures: the folder is complete
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
+LUMA = (0.299, 0.587, 0.114)  # share of red, green and blue in the luma (ITU-R BT.601, as in JPEG)
+PLANES = ("rgb", "luma", "chroma")
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between passes
 _AHEAD_BYTES = 1 << 27  # decoded pictures that wait for the network while more are being read
@@ -46,22 +48,30 @@ class Preprocessing:
     """The preprocessing that a network needs.
 
     ``resize`` is the length of the shorter side in pixels (bilinear, antialiased), ``crop`` then the side of
-    the middle square; None: neither, as in the paper. Then ``mean`` is subtracted and the result divided by
-    ``std``, for red, green and blue in [0, 1].
+    the middle square; None: neither, as in the paper. ``planes`` is what of the colours is kept: "rgb" all,
+    "luma" the luma, in all three channels, "chroma" what is left of them where the luma is set to one half.
+    Then ``mean`` is subtracted and the result divided by ``std``, for red, green and blue in [0, 1].
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     resize: int | None = None
     crop: int | None = None
+    planes: str = "rgb"
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preprocessing:
         """From YAML settings; ValueError names the one that is unknown or invalid."""
-        unknown = sorted(set(settings) - {"mean", "std", "resize", "crop"})
+        unknown = sorted(set(settings) - {"mean", "std", "resize", "crop", "planes"})
         if unknown:
-            raise ValueError(f"preprocessing: unknown {unknown[0]!r}; expected mean, std, resize or crop")
-        values: dict[str, Any] = {}
+            raise ValueError(
+                f"preprocessing: unknown {unknown[0]!r}; expected mean, std, resize, crop or planes"
+            )
+        values: dict[str, Any] = {"planes": settings.get("planes", "rgb")}
+        if values["planes"] not in PLANES:
+            raise ValueError(
+                f"preprocessing: planes is {values['planes']!r}; expected one of {', '.join(PLANES)}"
+            )
         for key in ("mean", "std"):
             found = settings.get(key, getattr(cls, key))
             if not isinstance(found, list | tuple) or len(found) != 3 or not all(map(_is_number, found)):
@@ -81,8 +91,10 @@ class Preprocessing:
     @property
     def bounds(self) -> tuple[float, float]:
         """The smallest and the largest value that a pixel can take."""
-        pairs = list(zip(self.mean, self.std, strict=True))
-        return min(-m / s for m, s in pairs), max((1 - m) / s for m, s in pairs)
+        # without luma a channel differs from one half by at most what the other two weigh
+        spare = [0.5 - weight if self.planes == "chroma" else 0.0 for weight in LUMA]
+        triples = list(zip(self.mean, self.std, spare, strict=True))
+        return min((-r - m) / s for m, s, r in triples), max((1 + r - m) / s for m, s, r in triples)
 
     def cut(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pictures (..., 3, H, W) after resize and crop; parts of a crop beyond the border are black.
@@ -443,11 +455,17 @@ def pictures(batches: Pictures) -> Iterator[torch.Tensor]:
 
 
 def normalize(x: torch.Tensor, preprocessing: Preprocessing = IMAGENET) -> torch.Tensor:
-    """Pictures (..., 3, H, W), uint8 or float in [0, 1], with mean and deviation (ImageNet's) removed."""
+    """Pictures (..., 3, H, W), uint8 or float in [0, 1], as a network wants them: the planes that it sees,
+    with mean and deviation (ImageNet's) removed.
+    """
     if x.dtype == torch.uint8:
         x = v2.functional.to_dtype(x, torch.float32, scale=True)
     elif not x.is_floating_point():
         raise ValueError(f"pictures of type {x.dtype}: expected uint8, or float in [0, 1]")
+    if preprocessing.planes != "rgb":
+        weights = x.new_tensor(LUMA).view(3, 1, 1)
+        luma = (weights * x).sum(-3, keepdim=True)
+        x = luma.expand(x.shape) if preprocessing.planes == "luma" else x - luma + 0.5
     return v2.functional.normalize(x, list(preprocessing.mean), list(preprocessing.std))
 
 
