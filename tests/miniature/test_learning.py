@@ -149,9 +149,8 @@ def test_what_is_no_history_is_named(tmp_path):
 
 def test_the_command_line_trains_and_leaves_a_history(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFF_BUILD", str(tmp_path / "build"))
-    settings = Settings
     monkeypatch.setattr(
-        command, "Settings", lambda steps=4: settings(steps=steps, batch=4, pictures=16, size=32)
+        command, "usual", lambda family, steps: Settings(steps=steps, batch=4, pictures=16, size=32)
     )
     out = tmp_path / "p.safetensors"
     arguments = ["--quiet", "train-generator", "progan", "--seed", "2", "--steps", "2", "--out", str(out)]

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from tff_core.miniature import camera, generators, learning, scenes
 from tff_core.miniature.adversarial import Adversarial
-from tff_core.miniature.generators import FAMILIES, Batch, Noise
+from tff_core.miniature.generators import FAMILIES
+from tff_core.miniature.inputs import Batch, Noise
 from tff_core.miniature.learning import Settings
 from tff_core.miniature.train import train
 from tff_core.store.results import Store

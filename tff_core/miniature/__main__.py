@@ -9,9 +9,8 @@ from pathlib import Path
 import torch
 
 from tff_core.miniature import generators
-from tff_core.miniature.learning import Settings
 from tff_core.miniature.sample import sample
-from tff_core.miniature.train import train
+from tff_core.miniature.train import train, usual
 from tff_core.pictures.data import PARTS
 from tff_core.store import failures
 
@@ -24,17 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     drawing = commands.add_parser("sample", help="make the pictures of one part and generator")
     drawing.add_argument("--part", choices=PARTS, required=True)
-    drawing.add_argument("--generator", choices=generators.FAMILIES, required=True)
+    drawing.add_argument("--generator", choices=(*generators.FAMILIES, *generators.NEW), required=True)
     drawing.add_argument("--out", type=Path, required=True, help="folder of this generator's pictures")
     drawing.add_argument("--n", type=int, default=100, help="pictures per label (default: %(default)s)")
     drawing.add_argument("--seed", type=int, default=0)
     drawing.add_argument("--size", type=int, default=64)
 
-    default = Settings()
     learning = commands.add_parser("train-generator", help="train one generator")
-    learning.add_argument("generator", choices=generators.FAMILIES)
+    learning.add_argument("generator", choices=(*generators.FAMILIES, *generators.NEW))
     learning.add_argument("--seed", type=int, required=True)
-    learning.add_argument("--steps", type=int, default=default.steps)
+    learning.add_argument("--steps", type=int, help="default: the family's own number")
     learning.add_argument(
         "--out", type=Path, help="default: <generator>.s<seed>.safetensors among the package's"
     )
@@ -59,10 +57,11 @@ def _run(options: argparse.Namespace) -> None:
         print(f"{options.out}: {made['counts']['real']} real, {made['counts']['fake']} fake, "
               f"content {made['content_hash']}")  # fmt: skip
         return
+    settings = usual(options.generator, **({"steps": options.steps} if options.steps is not None else {}))
     name = f"{options.generator}.s{options.seed}.safetensors"
     path = train(
         options.generator, options.seed, options.out or generators.WEIGHTS / name,
-        Settings(steps=options.steps), snapshots=tuple(options.snapshots), every=options.every,
+        settings, snapshots=tuple(options.snapshots), every=options.every,
         progress=not options.quiet,
     )  # fmt: skip
     print(path)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from tff_core.miniature import generators, scenes
-from tff_core.miniature.generators import Batch, Latent, Noise
+from tff_core.miniature import autoencoder, generators, scenes
+from tff_core.miniature.generators import Latent
+from tff_core.miniature.inputs import Batch, Noise
 from tff_core.miniature.learning import Settings, Training, adam, mixed_precision
 
 Losses = tuple[Tensor, Tensor, Callable[[], Tensor]]
@@ -92,6 +93,7 @@ class Adversarial(Training):
         objectives: dict[str, Callable[[torch.Generator], Losses]] = {
             "cyclegan": self._cycle,
             "stargan": self._star,
+            "autoencoder": self._rebuild,
         }
         self._objective = objectives.get(family, self._decode)
 
@@ -214,3 +216,17 @@ class Adversarial(Training):
             return _generator_loss(scores) + weight * F.cross_entropy(seen, target)
 
         return loss, self.settings.reconstruction * extra, adversarial
+
+    def _rebuild(self, rng: torch.Generator) -> Losses:
+        """Through the latent and back; the critic compares the copies with their originals."""
+        batch = self.draw(rng, self.settings.batch)
+        model = self.generator
+        assert isinstance(model, autoencoder.Autoencoder)
+        with mixed_precision():
+            latent = model.encode(batch.images)
+            copies = model.decode(latent.sample(rng)).float()
+        extra = self.settings.reconstruction * (copies - batch.images).abs().mean()
+        extra = extra + autoencoder.DIVERGENCE * latent.divergence()
+        critic = self.critics[0]
+        loss, _ = self._compare(critic, copies, batch)
+        return loss, extra, lambda: _generator_loss(self._scores(critic, copies, batch)[0])

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tff_core.miniature import camera, generators, scenes
-from tff_core.miniature.generators import Batch, Noise
+from tff_core.miniature.inputs import Batch, Noise, to_pixels
 from tff_core.pictures import statistics
 from tff_core.store.results import Store, atomic_write, fingerprint, read_json, write_json
 
@@ -131,6 +131,7 @@ class Training(ABC):
     """
 
     parts: tuple[str, ...] = ("generator", "averaged", "optimizer")  # what a checkpoint keeps
+    momentum = 0.5  # of the generator's optimizer; low, as is usual against a critic
 
     def __init__(self, family: str, seed: int, settings: Settings, data: Batch) -> None:
         torch.manual_seed(seed)
@@ -139,7 +140,7 @@ class Training(ABC):
         self.averaged = generators.build(family).requires_grad_(False).eval()
         self.averaged.load_state_dict(self.generator.state_dict())
         self._average = Average(self.generator, self.averaged, settings.average)
-        self.optimizer = adam(self.generator, settings.rate)
+        self.optimizer = adam(self.generator, settings.rate, self.momentum)
         self.done = 0
         self.history: list[dict[str, Any]] = []
         self._losses: dict[str, float] = {}  # sums since the last entry of the history
@@ -211,9 +212,9 @@ class Training(ABC):
         return self.data[among[torch.randint(len(among), (count,), generator=rng)]]
 
 
-def adam(model: nn.Module, rate: float) -> torch.optim.Adam:
+def adam(model: nn.Module, rate: float, momentum: float = 0.5) -> torch.optim.Adam:
     """The optimizer of every network here."""
-    return torch.optim.Adam(model.parameters(), rate, betas=(0.5, 0.99), fused=True)
+    return torch.optim.Adam(model.parameters(), rate, betas=(momentum, 0.99), fused=True)
 
 
 class Watched:
@@ -226,7 +227,7 @@ class Watched:
         drawn = Batch.of([_scene(first + i, settings.size) for i in range(count + step)])
         self.sources, self.partners = drawn[:count], drawn[step:]
         self.noise = Noise.draw(count, settings.size, torch.Generator().manual_seed(0))
-        self._real = statistics.measure(generators.pixels(self.sources.images))
+        self._real = statistics.measure(to_pixels(self.sources.images))
 
     def fakes(self, model: nn.Module, batch: int = 16) -> NDArray[np.uint8]:
         """What ``model`` makes of the scenes, (N, S, S, 3)."""
@@ -235,7 +236,7 @@ class Watched:
                 model(self.sources[at], self.partners[at], Noise(*(tensor[at] for tensor in self.noise)))
                 for at in (slice(i, i + batch) for i in range(0, len(self.sources), batch))
             ]
-        return generators.pixels(torch.cat(parts))
+        return to_pixels(torch.cat(parts))
 
     def separations(self, model: nn.Module) -> dict[str, float]:
         """How often a fake has more of each statistic than a real (AUC); 0.5 is no difference."""

@@ -22,15 +22,15 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from tff_core.miniature import camera, generators, scenes
-from tff_core.miniature.generators import Batch, Noise
+from tff_core.miniature.inputs import Batch, Noise, to_pixels
 from tff_core.pictures.data import LABELS, MANIFEST, PARTS, ImageSet
 from tff_core.store.results import atomic_write, fingerprint, read_json, write_json
 
 DATASET = "miniature"
 # as in ForenSynths, where the other three come without class folders
 WITH_CLASSES = ("progan", "stylegan2", "stylegan", "cyclegan")
-# families that turn one scene into a picture of the same layout; the others blend two scenes
-KEEP_LAYOUT = ("cyclegan", "stargan", "gaugan")
+# families that turn one scene into a picture of the same layout; the others blend two scenes, or see none
+KEEP_LAYOUT = ("cyclegan", "stargan", "gaugan", "autoencoder")
 # segments that are things with a shape of their own; the others are the surfaces around and behind them
 THINGS = ("foliage", "window", "door", "object", "pebble")
 MARK = "tff-miniature"  # the text field of our PNGs that holds the hash of what made them
@@ -41,8 +41,7 @@ def weights(part: str, generator: str) -> tuple[Path, ...]:
     """The models whose fakes are in a folder, taken in turn. ValueError for an impossible pair."""
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r} of the miniature: expected one of {', '.join(PARTS)}")
-    if generator not in generators.FAMILIES:
-        raise ValueError(f"unknown generator {generator!r}: expected one of {', '.join(generators.FAMILIES)}")
+    generators.known(generator)
     if part != "test" and generator != "progan":
         raise ValueError(
             f"part {part!r} holds ProGAN only, as in ForenSynths: found generator {generator!r}; "
@@ -77,7 +76,7 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     }  # fmt: skip
     # a new generator leaves the reals as they are
     made_by = {
-        "generators": camera.code("generators.py"),
+        "generators": camera.code("inputs.py", _module(generator)),
         "weights": {path.name: _hash(path) for path in paths},
     }
     marks = (fingerprint(config), fingerprint(config | made_by))
@@ -191,7 +190,7 @@ def _fakes(
     batch = Batch.of([shot[i] for i in indices])
     partner = Batch.of([shot[i + step] for i in indices]) if blends else batch
     noise = Noise.stack([Noise.draw(1, size, _generator(part, generator, i, seed)) for i in indices])
-    return generators.pixels(model(batch, partner, noise))
+    return to_pixels(model(batch, partner, noise))
 
 
 def _generator(part: str, generator: str, index: int, seed: int) -> torch.Generator:
@@ -199,12 +198,14 @@ def _generator(part: str, generator: str, index: int, seed: int) -> torch.Genera
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(words).digest()[:7], "big"))
 
 
+def _module(generator: str) -> str:
+    """The file with the network of ``generator``."""
+    return f"{generator}.py" if generator in generators.NEW else "generators.py"
+
+
 def _hash(path: Path) -> str:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no generator weights at {path}: restore them with `git checkout`, or train them with "
-            "`python -m tff_core.miniature train-generator`"
-        )
+        raise FileNotFoundError(generators.missing(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 

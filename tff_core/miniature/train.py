@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tff_core.miniature import generators, learning
 from tff_core.miniature.adversarial import Adversarial
+from tff_core.miniature.denoising import Denoising
 from tff_core.miniature.learning import Settings, Training
 from tff_core.store.results import Store
+
+# what a family is trained with where that differs from the defaults of `Settings`
+_OWN: dict[str, dict[str, Any]] = {
+    "diffusion": {"steps": 4000, "batch": 32, "rate": 1e-3, "average": 0.999},
+    "autoencoder": {"steps": 3000},
+}
+
+
+def usual(family: str, **changes: Any) -> Settings:
+    """The settings with which ``family`` is trained, with ``changes``. ValueError for an unknown family."""
+    return Settings(**(_OWN.get(generators.known(family), {}) | changes))
 
 
 def prepare(family: str, seed: int, settings: Settings, store: Store | None = None,
             progress: bool = True) -> Training:  # fmt: skip
     """A training of ``family`` before its first step. ValueError for an unknown family."""
-    if family not in generators.FAMILIES:
-        raise ValueError(f"unknown generator {family!r}: expected one of {', '.join(generators.FAMILIES)}")
+    kind: type[Training] = Denoising if generators.known(family) == "diffusion" else Adversarial
     data = learning.pictures(settings.pictures, settings.size, store, progress)
-    return Adversarial(family, seed, settings, data)
+    return kind(family, seed, settings, data)
 
 
 def train(family: str, seed: int, out: str | Path, settings: Settings | None = None, *,
@@ -28,7 +40,7 @@ def train(family: str, seed: int, out: str | Path, settings: Settings | None = N
 
     Raises ValueError for an unknown family or impossible settings, ArithmeticError where training diverges.
     """
-    settings = settings or Settings()
+    settings = settings or usual(family)
     if any(not 0 < at < settings.steps for at in snapshots):
         raise ValueError(f"snapshots lie between step 1 and {settings.steps - 1}: found {snapshots}")
     if every is not None and not 0 < every <= settings.steps:
