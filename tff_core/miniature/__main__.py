@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
-from tff_core.miniature import adversarial, generators
+from tff_core.miniature import generators
 from tff_core.miniature.camera import CAMERAS, EDITION_2
+from tff_core.miniature.learning import Settings
 from tff_core.miniature.sample import sample
+from tff_core.miniature.train import train
 from tff_core.pictures.data import PARTS
 from tff_core.store import failures
 
@@ -31,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     drawing.add_argument("--camera", choices=CAMERAS, default=EDITION_2.name,
                          help="that of edition 1 or 2, or an other one (default: %(default)s)")  # fmt: skip
 
-    default = adversarial.Settings()
-    learning = commands.add_parser("train-generator", help="train one generator adversarially")
+    default = Settings()
+    learning = commands.add_parser("train-generator", help="train one generator")
     learning.add_argument("generator", choices=generators.FAMILIES)
     learning.add_argument("--seed", type=int, required=True)
     learning.add_argument("--steps", type=int, default=default.steps)
@@ -41,6 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     learning.add_argument(
         "--snapshots", type=int, nargs="*", default=[], help="steps after which to keep a copy"
+    )
+    learning.add_argument(
+        "--every",
+        type=int,
+        help="steps between the entries of <out>.history.json, which compares fakes with reals "
+        "(default: a twelfth of all)",
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # small nets: a second thread costs more than it brings
@@ -55,9 +63,9 @@ def _run(options: argparse.Namespace) -> None:
               f"content {made['content_hash']}")  # fmt: skip
         return
     name = f"{options.generator}.s{options.seed}.safetensors"
-    path = adversarial.train(
+    path = train(
         options.generator, options.seed, options.out or generators.WEIGHTS / name,
-        adversarial.Settings(steps=options.steps), snapshots=tuple(options.snapshots),
+        Settings(steps=options.steps), snapshots=tuple(options.snapshots), every=options.every,
         progress=not options.quiet,
     )  # fmt: skip
     print(path)

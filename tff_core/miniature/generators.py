@@ -31,6 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -81,6 +82,12 @@ class Batch:
             torch.tensor([scenes.LIGHTS.index(picture.light) for picture in pictures]),
             torch.from_numpy(np.stack([picture.segments for picture in pictures])).long(),
         )
+
+    @classmethod
+    def join(cls, parts: list[Batch]) -> Batch:
+        """One batch after the other."""
+        fields = ("images", "labels", "lights", "segments")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
 
     def __getitem__(self, index: Tensor | slice | list[int]) -> Batch:
         return Batch(self.images[index], self.labels[index], self.lights[index], self.segments[index])
@@ -576,6 +583,12 @@ def build(family: str) -> nn.Module:
         # faster convolutions; the instance norm of the others is many times slower in this layout
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Pictures (N, 3, S, S) in [-1, 1] as 8-bit pixels (N, S, S, 3)."""
+    values = images.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    return values.permute(0, 2, 3, 1).numpy()
 
 
 def save(model: nn.Module, path: str | Path, info: dict[str, object]) -> None:

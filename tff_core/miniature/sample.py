@@ -188,7 +188,7 @@ def _model_of(index: int, models: int) -> int:
 @torch.inference_mode()
 def _fakes(
     model: nn.Module, part: str, generator: str, indices: list[int], seed: int, size: int, camera: Camera
-) -> Iterable[Any]:
+) -> NDArray[np.uint8]:
     """Fakes of the part's source scenes ``indices``, each blended with the next scene of its class."""
     step = len(scenes.CLASSES)
     blends = isinstance(model, generators.Decoding) and not isinstance(model, generators.GauGAN)
@@ -197,9 +197,7 @@ def _fakes(
     batch = Batch.of([shot[i] for i in indices])
     partner = Batch.of([shot[i + step] for i in indices]) if blends else batch
     noise = Noise.stack([Noise.draw(1, size, _generator(part, generator, i, seed)) for i in indices])
-    images = model(batch, partner, noise).float()
-    pixels = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).numpy()
+    return generators.pixels(model(batch, partner, noise))
 
 
 def _generator(part: str, generator: str, index: int, seed: int) -> torch.Generator:

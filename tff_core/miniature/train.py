@@ -1,0 +1,40 @@
+"""Training of one generator, from its name to a file of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tff_core.miniature import generators, learning
+from tff_core.miniature.adversarial import Adversarial
+from tff_core.miniature.learning import Settings, Training
+from tff_core.store.results import Store
+
+
+def prepare(family: str, seed: int, settings: Settings, store: Store | None = None,
+            progress: bool = True) -> Training:  # fmt: skip
+    """A training of ``family`` before its first step. ValueError for an unknown family."""
+    if family not in generators.FAMILIES:
+        raise ValueError(f"unknown generator {family!r}: expected one of {', '.join(generators.FAMILIES)}")
+    data = learning.pictures(settings.pictures, settings.size, store, progress)
+    return Adversarial(family, seed, settings, data)
+
+
+def train(family: str, seed: int, out: str | Path, settings: Settings | None = None, *,
+          snapshots: tuple[int, ...] = (), every: int | None = None, store: Store | None = None,
+          progress: bool = True, checkpoint_every: int = 200) -> Path:  # fmt: skip
+    """Train a generator and write its averaged weights to ``out``; a snapshot after N steps to ``out`` with
+    ``-N`` before the suffix; and, beside them, the history of the training: every ``every`` steps, how well
+    single statistics tell its fakes from reals. An interrupted training continues from ``<out>.checkpoint``.
+
+    Raises ValueError for an unknown family or impossible settings, ArithmeticError where training diverges.
+    """
+    settings = settings or Settings()
+    if any(not 0 < at < settings.steps for at in snapshots):
+        raise ValueError(f"snapshots lie between step 1 and {settings.steps - 1}: found {snapshots}")
+    if every is not None and not 0 < every <= settings.steps:
+        raise ValueError(
+            f"entries of the history lie 1 to {settings.steps} steps apart, the number of all: found {every}"
+        )
+    training = prepare(family, seed, settings, store, progress)
+    return learning.run(training, Path(out), snapshots, every=every, progress=progress,
+                        checkpoint_every=checkpoint_every)  # fmt: skip
