@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tff_core.miniature import generators
+from tff_core.miniature.camera import CAMERAS, EDITION_2
 from tff_core.miniature.sample import sample
 from tff_core.miniature.train import train, usual
 from tff_core.pictures.data import PARTS
@@ -28,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     drawing.add_argument("--n", type=int, default=100, help="pictures per label (default: %(default)s)")
     drawing.add_argument("--seed", type=int, default=0)
     drawing.add_argument("--size", type=int, default=64)
+    drawing.add_argument("--camera", choices=CAMERAS, default=EDITION_2.name,
+                         help="that of edition 1 or 2, or an other one (default: %(default)s)")  # fmt: skip
 
     learning = commands.add_parser("train-generator", help="train one generator")
     learning.add_argument("generator", choices=(*generators.FAMILIES, *generators.NEW))
@@ -53,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     if options.command == "sample":
         made = sample(options.part, options.generator, options.out, options.n, options.seed,
-                      options.size, progress=not options.quiet)  # fmt: skip
+                      options.size, not options.quiet, CAMERAS[options.camera])  # fmt: skip
         print(f"{options.out}: {made['counts']['real']} real, {made['counts']['fake']} fake, "
               f"content {made['content_hash']}")  # fmt: skip
         return

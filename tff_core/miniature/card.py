@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from tff_core import metrics
 from tff_core.miniature import generators
 from tff_core.pictures import data
-from tff_core.pictures.statistics import details
+from tff_core.pictures.statistics import details, measure
 from tff_core.store.results import read_json
 
 UPSAMPLING = {
@@ -85,6 +86,35 @@ def compare(pictures: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]])
     tables = [separations(*pair).assign(generator=name) for name, pair in pictures.items()]
     table = pd.concat(tables, ignore_index=True)
     return table[["generator", *(column for column in table if column != "generator")]]
+
+
+def likeness(sets: Mapping[str, Sequence[NDArray[np.uint8]]]) -> pd.DataFrame:
+    """Every statistic of `measure` for sets of pictures: set, statistic, mean, low, high, spread, groups, n.
+
+    A set is a sequence of groups (N, H, W, 3) whose pictures have something in common, such as the crops of
+    one photograph. ``mean`` is that of the groups' means, between ``low`` and ``high`` the percentile
+    bootstrap's 95 % interval over groups; ``spread`` is the standard deviation over all ``n`` pictures.
+    """
+    rows = []
+    for name, groups in sets.items():
+        found = [measure(group) for group in groups]
+        for statistic in found[0]:
+            means = np.array([values[statistic].mean() for values in found])
+            pictures = np.concatenate([values[statistic] for values in found])
+            low, high = metrics.percentiles(metrics.resampled_means(means))
+            rows.append(
+                {
+                    "set": name,
+                    "statistic": statistic,
+                    "mean": float(means.mean()),
+                    "low": low,
+                    "high": high,
+                    "spread": float(pictures.std()),
+                    "groups": len(found),
+                    "n": len(pictures),
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def parts(folders: Mapping[tuple[str, str], Path]) -> pd.DataFrame:

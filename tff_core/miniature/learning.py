@@ -48,7 +48,7 @@ class Settings:
         0.5  # weight, relative to the cycle loss, of leaving alone what is already in the target light
     )
     classification: float = 1.0  # weight of StarGAN's loss on the light
-    average: float = 0.995  # decay of the moving average of the weights
+    average: float = 0.999  # decay of the moving average of the weights
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.pictures < 4 * len(scenes.CLASSES) or self.pictures % len(scenes.CLASSES):

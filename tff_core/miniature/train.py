@@ -13,7 +13,7 @@ from tff_core.store.results import Store
 
 # what a family is trained with where that differs from the defaults of `Settings`
 _OWN: dict[str, dict[str, Any]] = {
-    "diffusion": {"steps": 4000, "batch": 32, "rate": 1e-3, "average": 0.999},
+    "diffusion": {"steps": 4000, "batch": 32, "rate": 1e-3},
     "autoencoder": {"steps": 3000},
 }
 

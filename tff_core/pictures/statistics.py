@@ -42,8 +42,8 @@ def planes(pixels: NDArray[np.uint8]) -> Array:
             "statistics are those of pictures (N, H, W, 3) of type uint8, at least 16 x 16 pixels: "
             f"found {pixels.shape} of type {pixels.dtype}"
         )
-    image = pixels.astype(np.float32) / 255
-    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    image = pixels / 255  # in double precision the chroma of gray is nothing beside that of a step of 8 bits
+    luma = image @ [0.299, 0.587, 0.114]
     return np.stack([luma, 0.564 * (image[..., 2] - luma), 0.713 * (image[..., 0] - luma)], 3)
 
 
@@ -75,7 +75,7 @@ def spectrum(plane: Array) -> tuple[Array, Array]:
     have (Field, 1987). The ratio of the bands is a natural logarithm. A Hann window keeps the borders out.
     """
     height, width = plane.shape[1:]
-    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+    window = np.outer(np.hanning(height), np.hanning(width))
     centred = plane - (plane * window).sum((1, 2), keepdims=True) / window.sum()
     power = np.square(np.abs(fft.fft2(centred * window))) / np.square(window).sum()
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
@@ -107,4 +107,4 @@ def correlation(pixels: NDArray[np.uint8]) -> Array:
     across = np.diff(planes(pixels)[..., [0, 2]], axis=2)
     across -= across.mean((1, 2), keepdims=True)
     spread = np.sqrt(np.square(across).mean((1, 2)))
-    return (across[..., 0] * across[..., 1]).mean((1, 2)) / (spread.prod(1) + 1e-7)
+    return (across[..., 0] * across[..., 1]).mean((1, 2)) / (spread.prod(1) + _TINY**2)
