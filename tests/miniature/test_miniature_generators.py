@@ -7,9 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tff_core.miniature import adversarial, camera, generators, scenes
-from tff_core.miniature.adversarial import Settings, Training
-from tff_core.miniature.generators import FAMILIES, Batch, Noise
+from tff_core.miniature import camera, generators, learning, scenes
+from tff_core.miniature.adversarial import Adversarial
+from tff_core.miniature.generators import FAMILIES
+from tff_core.miniature.inputs import Batch, Noise
+from tff_core.miniature.learning import Settings
+from tff_core.miniature.train import train
 from tff_core.store.results import Store
 
 TINY = Settings(steps=3, batch=4, pictures=16, size=32)
@@ -25,7 +28,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(store):
-    return adversarial.pictures(16, 32, store, progress=False)
+    return learning.pictures(16, 32, store, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +171,7 @@ def test_shipped_generators_change_with_their_sources_and_with_noise(family, bat
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_moves_generator_and_critic(family, data):
-    training = Training(family, 0, TINY, data)
+    training = Adversarial(family, 0, TINY, data)
     before = [p.clone() for p in training.generator.parameters()]
     critic_before = [p.clone() for p in training.critics.parameters()]
     for _ in range(TINY.steps):
@@ -183,7 +186,7 @@ def test_training_moves_generator_and_critic(family, data):
 
 def test_the_critic_learns_to_tell_and_the_generator_answers(data):
     """With the generator held still the critic's hinge loss falls; then the generator lowers its own."""
-    training = Training("progan", 0, Settings(steps=60, batch=8, pictures=16, size=32, rate=1e-9), data)
+    training = Adversarial("progan", 0, Settings(steps=60, batch=8, pictures=16, size=32, rate=1e-9), data)
     first = sum(training.step()["critic"] for _ in range(5)) / 5
     for _ in range(40):
         training.step()
@@ -203,8 +206,8 @@ def test_the_critic_learns_to_tell_and_the_generator_answers(data):
 
 
 def test_an_interrupted_training_ends_where_an_unbroken_one_does(store, tmp_path, monkeypatch):
-    whole = adversarial.train("biggan", 3, tmp_path / "whole.safetensors", TINY, store=store, progress=False)
-    step, count = Training.step, [0]
+    whole = train("biggan", 3, tmp_path / "whole.safetensors", TINY, store=store, progress=False)
+    step, count = Adversarial.step, [0]
 
     def breaks(self):
         count[0] += 1
@@ -212,13 +215,13 @@ def test_an_interrupted_training_ends_where_an_unbroken_one_does(store, tmp_path
             raise KeyboardInterrupt
         return step(self)
 
-    monkeypatch.setattr(Training, "step", breaks)
+    monkeypatch.setattr(Adversarial, "step", breaks)
     out = tmp_path / "broken.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        adversarial.train("biggan", 3, out, TINY, store=store, progress=False, checkpoint_every=1)
+        train("biggan", 3, out, TINY, store=store, progress=False, checkpoint_every=1)
     assert not out.exists() and (tmp_path / "broken.safetensors.checkpoint").exists()
-    monkeypatch.setattr(Training, "step", step)
-    adversarial.train("biggan", 3, out, TINY, store=store, progress=False)
+    monkeypatch.setattr(Adversarial, "step", step)
+    train("biggan", 3, out, TINY, store=store, progress=False)
     assert not (tmp_path / "broken.safetensors.checkpoint").exists()
     first, second = generators.load(whole)[0].state_dict(), generators.load(out)[0].state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -227,7 +230,7 @@ def test_an_interrupted_training_ends_where_an_unbroken_one_does(store, tmp_path
 def test_a_broken_checkpoint_is_no_obstacle(store, tmp_path, capsys):
     out = tmp_path / "w.safetensors"
     (tmp_path / "w.safetensors.checkpoint").write_bytes(b"nothing")
-    adversarial.train("stargan", 0, out, TINY, snapshots=(2,), store=store, progress=False)
+    train("stargan", 0, out, TINY, snapshots=(2,), store=store, progress=False)
     assert "starting at step 0" in capsys.readouterr().out
     model, info = generators.load(out)
     assert info["steps"] == 3 and info["settings"]["batch"] == 4 and info["seed"] == 0
@@ -238,23 +241,23 @@ def test_a_broken_checkpoint_is_no_obstacle(store, tmp_path, capsys):
 def test_a_broken_cache_of_scenes_is_drawn_again(store, data):
     path = next((store.root / "cache").glob("generator-scenes.*.npz"))
     path.write_bytes(path.read_bytes()[:1000])
-    again = adversarial.pictures(16, 32, store, progress=False)
+    again = learning.pictures(16, 32, store, progress=False)
     assert torch.equal(again.images, data.images) and torch.equal(again.segments, data.segments)
 
 
 def test_impossible_trainings_are_named(tmp_path):
     with pytest.raises(ValueError, match="unknown generator 'wgan'"):
-        adversarial.train("wgan", 0, tmp_path / "w", TINY)
+        train("wgan", 0, tmp_path / "w", TINY)
     with pytest.raises(ValueError, match=r"at least 1 step .* found 0 steps"):
         Settings(steps=0)
     with pytest.raises(ValueError, match=r"multiple of 4 .* found batch 6"):
         Settings(batch=6)
     with pytest.raises(ValueError, match="snapshots lie between step 1 and 2"):
-        adversarial.train("progan", 0, tmp_path / "w", TINY, snapshots=(3,))
+        train("progan", 0, tmp_path / "w", TINY, snapshots=(3,))
 
 
 def test_a_training_that_diverges_says_so(data):
-    training = Training("progan", 0, TINY, data)
+    training = Adversarial("progan", 0, TINY, data)
     with torch.no_grad():
         training.generator.rgb.bias.fill_(float("nan"))
     with pytest.raises(ArithmeticError, match=r"progan \(seed 0\) diverged at step 1"):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 
-from tff_core.miniature import adversarial, generators
+from tff_core.miniature import generators
+from tff_core.miniature.camera import CAMERAS, EDITION_2
 from tff_core.miniature.sample import sample
+from tff_core.miniature.train import train, usual
 from tff_core.pictures.data import PARTS
 from tff_core.store import failures
 
@@ -22,22 +24,29 @@ def main(arguments: list[str] | None = None) -> int:
 
     drawing = commands.add_parser("sample", help="make the pictures of one part and generator")
     drawing.add_argument("--part", choices=PARTS, required=True)
-    drawing.add_argument("--generator", choices=generators.FAMILIES, required=True)
+    drawing.add_argument("--generator", choices=(*generators.FAMILIES, *generators.NEW), required=True)
     drawing.add_argument("--out", type=Path, required=True, help="folder of this generator's pictures")
     drawing.add_argument("--n", type=int, default=100, help="pictures per label (default: %(default)s)")
     drawing.add_argument("--seed", type=int, default=0)
     drawing.add_argument("--size", type=int, default=64)
+    drawing.add_argument("--camera", choices=CAMERAS, default=EDITION_2.name,
+                         help="that of edition 1 or 2, or an other one (default: %(default)s)")  # fmt: skip
 
-    default = adversarial.Settings()
-    learning = commands.add_parser("train-generator", help="train one generator adversarially")
-    learning.add_argument("generator", choices=generators.FAMILIES)
+    learning = commands.add_parser("train-generator", help="train one generator")
+    learning.add_argument("generator", choices=(*generators.FAMILIES, *generators.NEW))
     learning.add_argument("--seed", type=int, required=True)
-    learning.add_argument("--steps", type=int, default=default.steps)
+    learning.add_argument("--steps", type=int, help="default: the family's own number")
     learning.add_argument(
         "--out", type=Path, help="default: <generator>.s<seed>.safetensors among the package's"
     )
     learning.add_argument(
         "--snapshots", type=int, nargs="*", default=[], help="steps after which to keep a copy"
+    )
+    learning.add_argument(
+        "--every",
+        type=int,
+        help="steps between the entries of <out>.history.json, which compares fakes with reals "
+        "(default: a twelfth of all)",
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # small nets: a second thread costs more than it brings
@@ -47,14 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     if options.command == "sample":
         made = sample(options.part, options.generator, options.out, options.n, options.seed,
-                      options.size, progress=not options.quiet)  # fmt: skip
+                      options.size, not options.quiet, CAMERAS[options.camera])  # fmt: skip
         print(f"{options.out}: {made['counts']['real']} real, {made['counts']['fake']} fake, "
               f"content {made['content_hash']}")  # fmt: skip
         return
+    settings = usual(options.generator, **({"steps": options.steps} if options.steps is not None else {}))
     name = f"{options.generator}.s{options.seed}.safetensors"
-    path = adversarial.train(
+    path = train(
         options.generator, options.seed, options.out or generators.WEIGHTS / name,
-        adversarial.Settings(steps=options.steps), snapshots=tuple(options.snapshots),
+        settings, snapshots=tuple(options.snapshots), every=options.every,
         progress=not options.quiet,
     )  # fmt: skip
     print(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from tff_core import metrics
 from tff_core.miniature import generators
 from tff_core.pictures import data
+from tff_core.pictures.statistics import details, measure
 from tff_core.store.results import read_json
 
 UPSAMPLING = {
@@ -58,33 +60,8 @@ def models() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def details(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.floating]]:
-    """Simple statistics of pictures (N, H, W, 3), one value per picture.
-
-    ``luma detail`` and ``chroma detail``: root mean square difference of a pixel from the mean of its four
-    neighbours, in luma and in the two chroma channels; ``chroma to luma`` their ratio; ``saturation`` the
-    mean distance between the largest and the smallest channel. All on a scale where white is 1.
-    """
-    image = pixels.astype(np.float32) / 255
-    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
-    planes = {"luma": luma, "blue": 0.564 * (image[..., 2] - luma), "red": 0.713 * (image[..., 0] - luma)}
-    power = {name: np.square(_residual(plane)).mean((1, 2)) for name, plane in planes.items()}
-    fine, colour = np.sqrt(power["luma"]), np.sqrt(power["blue"] + power["red"])
-    return {
-        "luma detail": fine,
-        "chroma detail": colour,
-        "chroma to luma": colour / (fine + 1e-4),
-        "saturation": np.ptp(image, axis=3).mean((1, 2)),
-    }
-
-
-def _residual(plane: NDArray[np.floating]) -> NDArray[np.floating]:
-    around = plane[:, :-2, 1:-1] + plane[:, 2:, 1:-1] + plane[:, 1:-1, :-2] + plane[:, 1:-1, 2:]
-    return plane[:, 1:-1, 1:-1] - around / 4
-
-
 def separations(reals: NDArray[np.uint8], fakes: NDArray[np.uint8]) -> pd.DataFrame:
-    """How well one number per picture already tells fakes from reals: one row per statistic of ``details``.
+    """How well one number per picture already tells fakes from reals: one row for each of `details`.
 
     ``auc`` is the share of (fake, real) pairs in which the fake has the larger value: 0.5 means no
     separation.
@@ -109,6 +86,35 @@ def compare(pictures: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]])
     tables = [separations(*pair).assign(generator=name) for name, pair in pictures.items()]
     table = pd.concat(tables, ignore_index=True)
     return table[["generator", *(column for column in table if column != "generator")]]
+
+
+def likeness(sets: Mapping[str, Sequence[NDArray[np.uint8]]]) -> pd.DataFrame:
+    """Every statistic of `measure` for sets of pictures: set, statistic, mean, low, high, spread, groups, n.
+
+    A set is a sequence of groups (N, H, W, 3) whose pictures have something in common, such as the crops of
+    one photograph. ``mean`` is that of the groups' means, between ``low`` and ``high`` the percentile
+    bootstrap's 95 % interval over groups; ``spread`` is the standard deviation over all ``n`` pictures.
+    """
+    rows = []
+    for name, groups in sets.items():
+        found = [measure(group) for group in groups]
+        for statistic in found[0]:
+            means = np.array([values[statistic].mean() for values in found])
+            pictures = np.concatenate([values[statistic] for values in found])
+            low, high = metrics.percentiles(metrics.resampled_means(means))
+            rows.append(
+                {
+                    "set": name,
+                    "statistic": statistic,
+                    "mean": float(means.mean()),
+                    "low": low,
+                    "high": high,
+                    "spread": float(pictures.std()),
+                    "groups": len(found),
+                    "n": len(pictures),
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def parts(folders: Mapping[tuple[str, str], Path]) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """The benchmark on disk: reals and fakes of one part and one generator, in the folder layout of ForenSynths.
 
 ``<out>[/<class>]/{0_real,1_fake}/<number>.png`` and, written last, ``<out>/manifest.json``. Picture ``i``
-depends on (part, generator, i, seed, size, weights), not on how many are requested (a fake up to rounding).
+depends on (part, generator, i, seed, size, camera, weights), not on how many are requested (a fake up to
+rounding).
 Every PNG is written completely or not at all and carries the hash of what made it, so that an interrupted
 folder is completed, and a damaged or outdated file is made again.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,17 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import nn
 from tqdm.auto import tqdm
 
-from tff_core.miniature import camera, generators, scenes
-from tff_core.miniature.generators import Batch, Noise
+from tff_core.miniature import generators, scenes
+from tff_core.miniature.camera import EDITION_2, Camera, Picture, code, drawing, take
+from tff_core.miniature.inputs import Batch, Noise, to_pixels
 from tff_core.pictures.data import LABELS, MANIFEST, PARTS, ImageSet
 from tff_core.store.results import atomic_write, fingerprint, read_json, write_json
 
 DATASET = "miniature"
 # as in ForenSynths, where the other three come without class folders
 WITH_CLASSES = ("progan", "stylegan2", "stylegan", "cyclegan")
-# families that turn one scene into a picture of the same layout; the others blend two scenes
-KEEP_LAYOUT = ("cyclegan", "stargan", "gaugan")
+# families that turn one scene into a picture of the same layout; the others blend two scenes, or see none
+KEEP_LAYOUT = ("cyclegan", "stargan", "gaugan", "autoencoder")
 # segments that are things with a shape of their own; the others are the surfaces around and behind them
 THINGS = ("foliage", "window", "door", "object", "pebble")
 MARK = "tff-miniature"  # the text field of our PNGs that holds the hash of what made them
@@ -41,8 +44,7 @@ def weights(part: str, generator: str) -> tuple[Path, ...]:
     """The models whose fakes are in a folder, taken in turn. ValueError for an impossible pair."""
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r} of the miniature: expected one of {', '.join(PARTS)}")
-    if generator not in generators.FAMILIES:
-        raise ValueError(f"unknown generator {generator!r}: expected one of {', '.join(generators.FAMILIES)}")
+    generators.known(generator)
     if part != "test" and generator != "progan":
         raise ValueError(
             f"part {part!r} holds ProGAN only, as in ForenSynths: found generator {generator!r}; "
@@ -58,8 +60,10 @@ def place(out: Path, generator: str, label: int, index: int) -> Path:
 
 
 def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, seed: int = 0,
-           size: int = 64, progress: bool = True) -> dict[str, Any]:  # fmt: skip
+           size: int = 64, progress: bool = True, camera: Camera = EDITION_2) -> dict[str, Any]:  # fmt: skip
     """Make ``n_per_label`` reals and as many fakes below ``out_dir``; the manifest.
+
+    ``camera`` takes the reals, and the scenes that the fakes are made from.
 
     A whole folder is checked against its manifest and left alone. Raises ValueError for an unknown part or
     generator, a count below 1, a size that is no multiple of 4, or a folder that holds other
@@ -73,11 +77,11 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     out = Path(out_dir)
     config: dict[str, Any] = {
         "dataset": DATASET, "part": part, "generator": generator, "seed": seed, "size": size,
-        "drawing": camera.drawing(),
+        "drawing": drawing(), "camera": asdict(camera),
     }  # fmt: skip
     # a new generator leaves the reals as they are
     made_by = {
-        "generators": camera.code("generators.py"),
+        "generators": code("inputs.py", _module(generator)),
         "weights": {path.name: _hash(path) for path in paths},
     }
     marks = (fingerprint(config), fingerprint(config | made_by))
@@ -101,7 +105,7 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     _remove_surplus(out, wanted)
     with tqdm(total=len(missing), desc=f"{part}/{generator}", unit="picture", disable=not progress) as bar:
         for index in (index for label, index in missing if label == 0):
-            picture = camera.take(part, *_scene(index), seed, size, generator)
+            picture = take(part, *_scene(index), seed, size, generator, camera)
             _write(place(out, generator, 0, index), picture.pixels, marks[0])
             bar.update()
         todo = {index for label, index in missing if label == 1}
@@ -115,7 +119,7 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
             model, _ = generators.load(path)
             for indices in batches:
                 for index, pixels in zip(
-                    indices, _fakes(model, part, generator, indices, seed, size), strict=True
+                    indices, _fakes(model, part, generator, indices, seed, size, camera), strict=True
                 ):
                     if index in todo:
                         _write(place(out, generator, 1, index), pixels, marks[1])
@@ -130,7 +134,7 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     return manifest
 
 
-def layouts(images: ImageSet) -> list[camera.Picture | None]:
+def layouts(images: ImageSet) -> list[Picture | None]:
     """The scene behind each stored picture, drawn again, for its segmentation.
 
     ``images`` lie below one folder made by `sample`. For a real the scene is the picture itself; for a fake
@@ -144,21 +148,21 @@ def layouts(images: ImageSet) -> list[camera.Picture | None]:
     config = content.get("config") if isinstance(content, dict) else None
     if not isinstance(config, dict) or config.get("dataset") != DATASET:
         return [None] * len(images)
-    if config["drawing"] != camera.drawing():
+    if config["drawing"] != drawing():
         raise ValueError(
             f"{images.root} was drawn by another version of the miniature ({config['drawing']}): expected "
-            f"{camera.drawing()}; sample it again to have segmentations that fit"
+            f"{drawing()}; sample it again to have segmentations that fit"
         )
     pairs = zip(images.paths, images.labels, strict=True)
     return [_layout(path, label, images.root, config) for path, label in pairs]
 
 
-def things(scene: camera.Picture) -> NDArray[np.bool_]:
+def things(scene: Picture) -> NDArray[np.bool_]:
     """Where a scene shows one of `THINGS`, (size, size)."""
     return np.isin(scene.segments, [scenes.SEGMENTS.index(name) for name in THINGS])
 
 
-def _layout(path: Path, label: int, root: Path, config: dict[str, Any]) -> camera.Picture | None:
+def _layout(path: Path, label: int, root: Path, config: dict[str, Any]) -> Picture | None:
     part, generator = config["part"], config["generator"]
     number = int(path.stem) if re.fullmatch(r"\d{5}", path.stem) else -1
     if number < 0 or path != place(root, generator, label, number):
@@ -166,7 +170,8 @@ def _layout(path: Path, label: int, root: Path, config: dict[str, Any]) -> camer
     if label and generator not in KEEP_LAYOUT:
         return None
     stream = f"{part}-source" if label else part
-    return camera.take(stream, *_scene(number), config["seed"], config["size"], generator)
+    camera = Camera.of(config["camera"])
+    return take(stream, *_scene(number), config["seed"], config["size"], generator, camera)
 
 
 def _scene(index: int) -> tuple[str, int]:
@@ -181,19 +186,17 @@ def _model_of(index: int, models: int) -> int:
 
 @torch.inference_mode()
 def _fakes(
-    model: nn.Module, part: str, generator: str, indices: list[int], seed: int, size: int
-) -> Iterable[Any]:
+    model: nn.Module, part: str, generator: str, indices: list[int], seed: int, size: int, camera: Camera
+) -> NDArray[np.uint8]:
     """Fakes of the part's source scenes ``indices``, each blended with the next scene of its class."""
     step = len(scenes.CLASSES)
     blends = isinstance(model, generators.Decoding) and not isinstance(model, generators.GauGAN)
     needed = sorted({*indices, *(i + step for i in indices)}) if blends else indices
-    shot = {i: camera.take(f"{part}-source", *_scene(i), seed, size, generator) for i in needed}
+    shot = {i: take(f"{part}-source", *_scene(i), seed, size, generator, camera) for i in needed}
     batch = Batch.of([shot[i] for i in indices])
     partner = Batch.of([shot[i + step] for i in indices]) if blends else batch
     noise = Noise.stack([Noise.draw(1, size, _generator(part, generator, i, seed)) for i in indices])
-    images = model(batch, partner, noise).float()
-    pixels = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).numpy()
+    return to_pixels(model(batch, partner, noise))
 
 
 def _generator(part: str, generator: str, index: int, seed: int) -> torch.Generator:
@@ -201,12 +204,14 @@ def _generator(part: str, generator: str, index: int, seed: int) -> torch.Genera
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(words).digest()[:7], "big"))
 
 
+def _module(generator: str) -> str:
+    """The file with the network of ``generator``."""
+    return f"{generator}.py" if generator in generators.NEW else "generators.py"
+
+
 def _hash(path: Path) -> str:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no generator weights at {path}: restore them with `git checkout`, or train them with "
-            "`python -m tff_core.miniature train-generator`"
-        )
+        raise FileNotFoundError(generators.missing(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 

@@ -72,7 +72,7 @@ def render(rng: np.random.Generator, label: str, size: int = 128) -> Scene:
 # --- building blocks
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _grid(size: int) -> tuple[Array, Array]:
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size
     return axis[None, :].repeat(size, 0), axis[:, None].repeat(size, 1)

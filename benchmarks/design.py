@@ -1,0 +1,143 @@
+"""One run of the design study: train the stand-in on development generators, test it on others, log its AP.
+
+    python benchmarks/design.py --models FOLDER --runs runs.jsonl --name base
+    python benchmarks/design.py --models FOLDER --runs runs.jsonl --name chroma --planes chroma --seeds 0 1 2
+    python benchmarks/design.py --runs runs.jsonl --table book/design_log.md       puts all runs into the page
+
+A run is one choice of pictures and recipe. Its pictures are sampled once, below ``--build``, from the weights
+in ``--models``: ``progan.s*.safetensors`` but the last are trained on (all their ages), the last of them is
+unseen, and of every other family the last. Nothing here reads the shipped test generators, and nothing but
+average precision comes out: what else a detector does must not be looked at for a choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from marks import write_page
+
+from tff_core import detectors, intervals
+from tff_core.claims.texts import base
+from tff_core.detectors import training
+from tff_core.miniature import FAMILIES, camera
+from tff_core.miniature.sample import sample
+from tff_core.pictures import data
+from tff_core.store.results import Store, fingerprint
+
+
+def sorted_out(folder: Path) -> tuple[list[Path], dict[str, Path]]:
+    """The models to train on, and the one to test on of every family that has any."""
+    found = {family: sorted(folder.glob(f"{family}.s*.safetensors")) for family in FAMILIES}
+    seeds = sorted({path.stem.split("-")[0] for path in found["progan"]})
+    if len(seeds) < 2:
+        raise ValueError(
+            f"{folder} has {len(seeds)} seeds of ProGAN: expected two at least, one of them to test on; "
+            "train more with `python -m tff_core.miniature train-generator progan`"
+        )
+    seen = [path for path in found["progan"] if not path.stem.startswith(seeds[-1])]
+    return seen, {family: paths[-1] for family, paths in found.items() if paths}
+
+
+def sampled(store: Store, options: argparse.Namespace) -> tuple[str, list[str]]:
+    """Sample what a run needs, unless it is there; the name of its data set, and the families to test on."""
+    seen, unseen = sorted_out(options.models)
+    chosen = {"seen": [path.name for path in seen], "camera": options.camera, "size": options.size}
+    dataset = f"design-{fingerprint(chosen)}"
+    shot = camera.CAMERAS[options.camera]
+    folders = [("train", "progan", options.n, seen), ("val", "progan", options.n_val, seen)]
+    folders += [("test", family, options.n_test, [path]) for family, path in unseen.items()]
+    for part, family, n, models in folders:
+        out = store.data(dataset, part, family)
+        sample(part, family, out, n, size=options.size, camera=shot, models=models)
+    return dataset, list(unseen)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Train every seed, test it on every family; what the table shows of it."""
+    store = Store(options.build)
+    dataset, families = sampled(store, options)
+    recipe = {"n": options.n, "n_val": options.n_val, "epochs": options.epochs, "crop": options.crop}
+    spec = detectors.Spec(
+        f"{options.name}-{options.arch}", options.arch, dataset, options=recipe,
+        preprocessing=replace(data.IMAGENET, planes=options.planes),
+    )  # fmt: skip
+    detectors.register(spec)
+    images = {family: data.scan(store.data(dataset, "test", family)) for family in families}
+    scores: dict[str, list[Any]] = {family: [] for family in families}
+    held_out = []
+    for seed in options.seeds:
+        training.train(spec, seed, store)
+        trained = detectors.load(spec.name, seed, store)
+        held_out.append(trained.info["validation"]["ap"])
+        for family in families:
+            batches = data.batches(images[family], preprocessing=spec.preprocessing)
+            scores[family].append(detectors.logits(trained.model, batches))
+    row = {"name": options.name, "network": options.arch, "planes": options.planes, "size": options.size}
+    row |= {**recipe, "camera": options.camera, "seeds": len(options.seeds), "n_test": options.n_test}
+    row |= {"models": len(sorted_out(options.models)[0]), "validation": float(np.mean(held_out))}
+    aps = {
+        family: intervals.ap_interval_over_seeds(images[family].labels, scores[family]) for family in families
+    }
+    return row | {"ap": {family: [ap.value, ap.low, ap.high] for family, ap in aps.items()}}
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """All runs as a Markdown table: AP in %, mean over seeds, with its 95 % interval."""
+    lines = []
+    for number, row in enumerate(rows, 1):
+        recipe = f"{row['models']} models, n {row['n']}, {row['epochs']:g} epochs, crop {row['crop']:g}"
+        line = {"run": f"{number} {row['name']}", "network": row["network"], "sees": row["planes"]}
+        line |= {"camera": row["camera"], "size": row["size"], "recipe": recipe, "seeds": row["seeds"]}
+        line["validation"] = f"{100 * row['validation']:.1f}"
+        for family, found in row["ap"].items():
+            line[family] = "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * value for value in found))
+        unseen = [found[0] for family, found in row["ap"].items() if family != "progan"]
+        lines.append(line | {"mean unseen": f"{100 * np.mean(unseen):.1f}" if unseen else ""})
+    frame = pd.DataFrame(lines).fillna("")
+    return base.table(list(frame), frame.to_numpy().tolist())
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=Path, required=True, help="where runs are logged, one a line")
+    parser.add_argument(
+        "--table", type=Path, help="put the table of all runs into this page, and run nothing"
+    )
+    parser.add_argument("--models", type=Path, help="folder of development generators")
+    parser.add_argument("--build", type=Path, default=Path("build/design"))
+    parser.add_argument("--name", help="what is tried")
+    parser.add_argument("--arch", default="resnet18")
+    parser.add_argument("--planes", choices=data.PLANES, default="rgb")
+    parser.add_argument("--camera", choices=camera.CAMERAS, default="2")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--n", type=int, default=1600)
+    parser.add_argument("--n-val", type=int, default=300)
+    parser.add_argument("--n-test", type=int, default=150)
+    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--crop", type=float, default=0.875)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options = parser.parse_args()
+    if options.table is None:
+        if not (options.models and options.name):
+            parser.error("a run needs --models and --name; --table puts those that were made into a page")
+        made = run(options)
+        with options.runs.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(made) + "\n")
+    rows = [json.loads(line) for line in options.runs.read_text(encoding="utf-8").splitlines()]
+    print(table(rows))
+    if options.table is not None:
+        write_page(options.table, {"design": table(rows)})
+
+
+if __name__ == "__main__":
+    main()
