@@ -25,7 +25,7 @@ from tff_core.book import data_card
 from tff_core.book.chapter import say
 from tff_core.claims.texts import pictures as texts
 from tff_core.miniature import card
-from tff_core.pictures import audit, data
+from tff_core.pictures import audit, data, photographs
 from tff_core.store.results import Store
 
 store = Store(build or None)
@@ -80,9 +80,9 @@ for g in generators:
 # No photograph is involved. A *real* picture is a procedural scene, drawn in linear light, of one of four
 # classes (facades, landscapes, still lifes, pebbles) under one of three lights (noon, evening, overcast).
 # Then comes a camera: optical blur, a colour filter mosaic that records one colour per pixel, sensor noise,
-# demosaicing, chroma denoising, a tone curve, JPEG at twice the final size, a reduction, and on some
-# pictures blur or sharpening. What matters for forensics is this second half: it gives all reals a common
-# origin that a generator has to imitate.
+# demosaicing, chroma denoising, a tone curve and JPEG. Out of this photograph the picture is cut at a random
+# place, reduced by a random factor of 1.5 to 2.5, and mostly sharpened. What matters for forensics is this
+# second half: it gives all reals a common origin that a generator has to imitate.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 classes = data.scan(store.data(dataset, "test", "progan")).classes
@@ -93,6 +93,25 @@ text = (
     "odd, and a test with gray pictures would then say nothing."
 )
 figures.show(figures.pictures(shown, text=text))
+
+# %% [markdown] tags=["only-if:dataset=miniature"]
+# ### The camera, held to photographs
+#
+# A simulated camera can have traces of its own, and a detector can learn them. That of this book's first
+# edition wrote a JPEG whose blocks began in the corner of every picture, so that chroma differed less within
+# pairs of columns than between them, in the same columns of every real; and its pictures had half the fine
+# colour of photographs. Today's, that of the second edition, was chosen by statistics of photographs that
+# come with the installed packages, and not by what a detector makes of its pictures; targets and trials are
+# in {doc}`the design log </book/design_log>`. A second camera has another mosaic and demosaicing, another tone
+# curve, more sharpening, other filters for the reduction, and no JPEG.
+#
+# *Detail* is how much a pixel differs from the mean of its four neighbours. The slope is that of log power
+# over log frequency. *Even over odd* compares the differences between neighbours at even and at odd columns or
+# rows, as a log ratio; 0 means that no grid has a fixed place in the pictures. Y, Cb and Cr are luma and the
+# two colour differences. The scenes are new ones, on which nothing was chosen.
+
+# %% tags=["remove-input", "only-if:dataset=miniature"]
+say(texts.cameras(card.cameras(), list(photographs.paths())))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Fakes: seven small convolutional generators
@@ -147,9 +166,8 @@ print("\n".join(models["command"]))
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## What gives them away without a network
 #
-# A single number per picture already reveals something. *Detail* is how much a pixel differs from the mean of
-# its four neighbours; the AUC is the share of pairs, one fake and one real, in which the fake has the larger
-# value: 50 % means no separation, 0 % and 100 % perfect separation.
+# A single number per picture already reveals something. The AUC is the share of pairs, one fake and one real,
+# in which the fake has the larger value: 50 % means no separation, 0 % and 100 % perfect separation.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 reals_and_fakes = {
@@ -170,7 +188,7 @@ say(texts.statistics(card.compare(reals_and_fakes)))
 # families it has never seen, and by more than a fair control.
 #
 # **It cannot** say whether a number in the paper is right or wrong. The pictures are 64 pixels wide, the
-# scenes are simple and the generators small and related by a shared training recipe; the reals have one
-# camera. Transfer here is transfer among siblings. Where a claim of the paper does not hold here, the book
+# scenes are simple and the generators small and related by a shared training recipe; the reals of a build
+# have one camera. Transfer here is transfer among siblings. Where a claim of the paper does not hold here, the book
 # says so, and no number was tuned towards the published ones. {doc}`The design log </book/design_log>` says
 # what was tried, what failed, and when choosing stopped.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from tff_core.claims.texts import pictures as texts
+from tff_core.pictures import statistics
 
 
 def test_folders_from_elsewhere_have_sizes_and_formats() -> None:
@@ -56,3 +58,39 @@ def test_statistics_are_percent_in_the_order_of_the_generators() -> None:
     assert lines[2:4] == ["| StyleGAN2 | 90 % | 25 % |", "| BigGAN | 90 % | 25 % |"]
     assert "n = 6 fakes and 8 reals" in lines[-1]
     assert "StyleGAN2 0.75 (reals 0.50); BigGAN 0.75 (reals 0.50)." in lines[-1]
+
+
+def _likeness(**means: float) -> pd.DataFrame:
+    """Every statistic of each set, with the set's mean and an interval of 0.1 to either side."""
+    return pd.DataFrame(
+        {
+            "set": one, "statistic": name, "mean": mean, "low": mean - 0.1, "high": mean + 0.1,
+            "spread": 0.2, "groups": 2, "n": 160 if one != "photographs" else 16,
+        }
+        for one, mean in means.items()
+        for name in statistics.measure(np.zeros((1, 16, 16, 3), np.uint8))
+    )  # fmt: skip
+
+
+def test_cameras_stand_beside_photographs_and_what_is_apart_is_listed() -> None:
+    table = _likeness(photographs=0.5, **{"1": 0.2, "2": 0.6, "other": 0.5})
+    far = (table["set"] == "2") & (table["statistic"] == "slope Cb")
+    table.loc[far, ["mean", "low", "high"]] = [-3, -3.1, -2.9]
+    text = texts.cameras(table, ["cat", "temple"])
+    lines = text.splitlines()
+    assert lines[0] == "| mean | photographs | edition 1 | edition 2 | second camera |"
+    assert (
+        "| saturation | 0.50 [0.40, 0.60] | 0.20 [0.10, 0.30] | 0.60 [0.50, 0.70] | 0.50 [0.40, 0.60] |"
+        in lines
+    )
+    assert "n = 16 crops of 2 photographs (cat, temple)" in text and "n = 160 scenes each" in text
+    assert "- edition 2: slope of the spectrum, Cb" in lines and "- second camera: none" in lines
+    assert any(line.startswith("- edition 1: chroma to luma detail; luma detail") for line in lines)
+
+
+def test_cameras_without_photographs_say_so() -> None:
+    text = texts.cameras(_likeness(**{"1": 0.2, "2": 0.6, "other": 0.5}), [])
+    assert text.startswith("| mean | edition 1 | edition 2 | second camera |")
+    assert text.endswith(
+        "None of the photographs is installed, so the cameras are compared with each other only."
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from tff_core.miniature import __main__ as command
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature import sample as sample_function
 from tff_core.miniature.learning import HISTORY
-from tff_core.miniature.sample import MARK, WITH_CLASSES, place, sample, weights
+from tff_core.miniature.sample import MARK, WITH_CLASSES, layouts, place, sample, weights
+from tff_core.pictures import data
 from tff_core.pictures.data import MANIFEST
 from tff_core.store.results import read_json
 
@@ -24,8 +26,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    out = tmp_path_factory.mktemp("sampled") / "progan"
+    out, threads = tmp_path_factory.mktemp("sampled") / "progan", torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the tests, whose `one_thread` comes after a fixture of the module
     sample("test", "progan", out, 12, progress=False)
+    torch.set_num_threads(threads)
     return out
 
 
@@ -68,22 +72,6 @@ def test_classes_show_their_own_things():
     }
     assert {"wall", "window"} <= shown["facade"] and {"sky", "ground"} <= shown["landscape"]
     assert {"table", "object"} <= shown["stilllife"] and shown["pebbles"] == {"pebble", "gap"}
-
-
-def test_the_sensor_sees_one_colour_per_pixel_and_a_flat_field_survives_it():
-    flat = np.broadcast_to(np.array([0.6, 0.3, 0.1], np.float32), (16, 16, 3))
-    raw = camera._mosaic(flat)
-    assert np.unique(raw[0::2, 0::2]) == np.float32(0.6) and np.unique(raw[1::2, 1::2]) == np.float32(0.1)
-    assert np.unique(raw[0::2, 1::2]) == np.unique(raw[1::2, 0::2]) == np.float32(0.3)
-    assert np.allclose(camera._demosaic(raw), flat, atol=1e-6)
-
-
-def test_demosaicing_keeps_what_was_measured():
-    image = np.random.default_rng(0).uniform(0.2, 0.8, (24, 24, 3)).astype(np.float32)
-    rebuilt = camera._demosaic(camera._mosaic(image))
-    assert np.allclose(rebuilt[0::2, 0::2, 0], image[0::2, 0::2, 0], atol=1e-6)
-    assert np.allclose(rebuilt[1::2, 1::2, 2], image[1::2, 1::2, 2], atol=1e-6)
-    assert np.allclose(rebuilt[0::2, 1::2, 1], image[0::2, 1::2, 1], atol=1e-6)
 
 
 def test_some_pictures_are_nearly_gray_and_some_are_colourful():
@@ -224,6 +212,21 @@ def test_another_seed_gives_other_pictures_and_replaces_the_old(tmp_path):
         assert len(image.info[MARK]) == 12
 
 
+def test_pictures_of_another_camera_replace_the_old_and_are_redrawn_with_it(tmp_path):
+    out = tmp_path / "stargan"
+    sample("test", "stargan", out, 4, camera=camera.EDITION_1, progress=False)
+    first, manifest = _content(out), read_json(out / MANIFEST)
+    assert manifest["config"]["camera"]["name"] == "1"
+    reals = data.scan(out).where(label=0)
+    assert [scene.pixels.tobytes() for scene in layouts(reals)] == [
+        pixels.permute(1, 2, 0).numpy().tobytes() for pixels in data.load(reals)
+    ]
+    sample("test", "stargan", out, 4, progress=False)
+    second = _content(out)
+    assert set(second) == set(first) and not set(first.values()) & set(second.values())
+    assert read_json(out / MANIFEST)["config"]["camera"] == json.loads(json.dumps(asdict(camera.EDITION_2)))
+
+
 def test_new_weights_replace_the_fakes_and_leave_the_reals(folder, tmp_path, monkeypatch):
     out = tmp_path / "stargan"
     sample("test", "stargan", out, 3, progress=False)
@@ -275,6 +278,10 @@ def test_command_line_says_what_it_made_and_what_was_wrong(tmp_path, capsys):
     ]
     assert command.main([*arguments, "2"]) == 0
     assert "2 real, 2 fake" in capsys.readouterr().out
+    assert read_json(tmp_path / MANIFEST)["config"]["camera"]["name"] == "2"
+    assert command.main([*arguments, "2", "--camera", "other"]) == 0
+    assert read_json(tmp_path / MANIFEST)["config"]["camera"]["name"] == "other"
+    capsys.readouterr()
     assert command.main([*arguments, "0"]) == 2
     assert capsys.readouterr().err.startswith("error: a folder needs at least 1 picture")
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from tff_core import metrics
-from tff_core.miniature import generators
-from tff_core.pictures import data
+from tff_core.miniature import camera, generators, scenes
+from tff_core.pictures import data, photographs
 from tff_core.pictures.statistics import details, measure
 from tff_core.store.results import read_json
 
@@ -115,6 +115,21 @@ def likeness(sets: Mapping[str, Sequence[NDArray[np.uint8]]]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def cameras(count: int = 40, size: int = 64) -> pd.DataFrame:
+    """`likeness` of the installed photographs (set "photographs") and of every camera (by its name).
+
+    ``count`` crops of each photograph, and as many scenes of each class for each camera; the scenes are not
+    those that the cameras were chosen on, and in no other set of pictures.
+    """
+    sets: dict[str, list[NDArray[np.uint8]]] = {}
+    if found := list(photographs.crops(count, size).values()):
+        sets["photographs"] = found
+    for by in camera.CAMERAS.values():
+        names = [(label, index) for label in scenes.CLASSES for index in range(count)]
+        sets[by.name] = [camera.take("val", *name, size=size, camera=by).pixels[None] for name in names]
+    return likeness(sets)
 
 
 def parts(folders: Mapping[tuple[str, str], Path]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tff_core.claims.texts import base
 from tff_core.figures import generator_name
+from tff_core.pictures.statistics import PLANES
 
 
 def folders(rows: Sequence[Mapping[str, Any]], sample: int) -> str:
@@ -54,6 +55,60 @@ def models(table: pd.DataFrame) -> str:
     ]
     size = table["kilobytes"].sum() / 1000
     return f"{base.table(heads, rows)}\n\n{base.counted(len(table), 'file')}, {size:.1f} MB in all."
+
+
+CAMERAS = {"photographs": "photographs", "1": "edition 1", "2": "edition 2", "other": "second camera"}
+_LABELS = {
+    "chroma to luma": "chroma to luma detail",
+    "luma detail": "luma detail",
+    "chroma detail": "chroma detail",
+    "saturation": "saturation",
+    **{f"slope {plane}": f"slope of the spectrum, {plane}" for plane in PLANES},
+    **{f"high to low {plane}": f"highest over lowest frequencies, {plane}" for plane in PLANES},
+    **{f"pair across {plane}": f"even over odd columns, {plane}" for plane in PLANES},
+    **{f"pair down {plane}": f"even over odd rows, {plane}" for plane in PLANES},
+    "correlation Y Cr": "correlation of Y and Cr",
+}
+
+
+def cameras(table: pd.DataFrame, photographs: Sequence[str]) -> str:
+    """Statistics of photographs beside those of the cameras; ``table`` as from `card.cameras`.
+
+    ``photographs``: the names of those that are in it. Below the table stands in which statistics a camera's
+    interval does not meet that of the photographs.
+    """
+    sets = [name for name in CAMERAS if (table["set"] == name).any()]
+    cells = {(r.set, r.statistic): r for r in base.tuples(table)}
+    rows = [
+        [label]
+        + [
+            base.interval(r.mean, r.low, r.high, 3 if "detail" in name and "to" not in name else 2)
+            for r in (cells[one, name] for one in sets)
+        ]
+        for name, label in _LABELS.items()
+    ]
+    drawn = table[table["set"] != "photographs"]["n"].min()
+    text = f"{base.table(['mean', *(CAMERAS[name] for name in sets)], rows)}\n\n"
+    text += f"In brackets: 95 % intervals. Cameras: n = {drawn:,} scenes each. "
+    if "photographs" not in sets:
+        return (
+            f"{text}None of the photographs is installed, so the cameras are compared with each other only."
+        )
+    crops = table.loc[table["set"] == "photographs", "n"].iloc[0]
+    apart = []
+    for camera in sets[1:]:
+        off = [
+            label
+            for name, label in _LABELS.items()
+            if cells[camera, name].low > cells["photographs", name].high
+            or cells[camera, name].high < cells["photographs", name].low
+        ]
+        apart.append(f"{CAMERAS[camera]}: {'; '.join(off) or 'none'}")
+    return (
+        f"{text}Photographs: n = {crops:,} crops of {base.counted(len(photographs), 'photograph')} "
+        f"({', '.join(photographs)}), resampled by photograph.\n\nStatistics whose interval does not meet "
+        "that of the photographs:\n\n" + "\n".join(f"- {line}" for line in apart)
+    )
 
 
 def statistics(table: pd.DataFrame) -> str:
