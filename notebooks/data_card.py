@@ -80,9 +80,9 @@ for g in generators:
 # No photograph is involved. A *real* picture is a procedural scene, drawn in linear light, of one of four
 # classes (facades, landscapes, still lifes, pebbles) under one of three lights (noon, evening, overcast).
 # Then comes a camera: optical blur, a colour filter mosaic that records one colour per pixel, sensor noise,
-# demosaicing, chroma denoising, a tone curve and JPEG. Out of this photograph the picture is cut at a random
-# place, reduced by a random factor of 1.5 to 2.5, and mostly sharpened. What matters for forensics is this
-# second half: it gives all reals a common origin that a generator has to imitate.
+# demosaicing, chroma denoising, a tone curve, JPEG at twice the final size, a reduction, and on some
+# pictures blur or sharpening. What matters for forensics is this second half: it gives all reals a common
+# origin that a generator has to imitate.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 classes = data.scan(store.data(dataset, "test", "progan")).classes
@@ -97,13 +97,15 @@ figures.show(figures.pictures(shown, text=text))
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ### The camera, held to photographs
 #
-# A simulated camera can have traces of its own, and a detector can learn them. That of this book's first
-# edition wrote a JPEG whose blocks began in the corner of every picture, so that chroma differed less within
-# pairs of columns than between them, in the same columns of every real; and its pictures had half the fine
-# colour of photographs. Today's, that of the second edition, was chosen by statistics of photographs that
-# come with the installed packages, and not by what a detector makes of its pictures; targets and trials are
-# in {doc}`the design log </book/design_log>`. A second camera has another mosaic and demosaicing, another tone
-# curve, more sharpening, other filters for the reduction, and no JPEG.
+# A simulated camera can have traces of its own, and a detector can learn them. The one behind this book's
+# pictures, edition 1, writes a JPEG whose blocks begin in the corner of every picture, so that chroma differs
+# less within pairs of columns than between them, in the same columns of every real; and its pictures have
+# half the fine colour of photographs. The camera of edition 2 was chosen by statistics of photographs that
+# come with the installed packages, and not by what a detector makes of its pictures: it cuts its pictures at
+# random places out of larger photographs and reduces them by random factors. Targets and trials are in
+# {doc}`the design log </book/design_log>`. The generators that ship have learnt from edition 1, so this book
+# stays with it. A second camera has another mosaic and demosaicing, another tone curve, more sharpening,
+# other filters for the reduction, and no JPEG.
 #
 # *Detail* is how much a pixel differs from the mean of its four neighbours. The slope is that of log power
 # over log frequency. *Even over odd* compares the differences between neighbours at even and at odd columns or

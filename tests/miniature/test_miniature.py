@@ -221,10 +221,39 @@ def test_pictures_of_another_camera_replace_the_old_and_are_redrawn_with_it(tmp_
     assert [scene.pixels.tobytes() for scene in layouts(reals)] == [
         pixels.permute(1, 2, 0).numpy().tobytes() for pixels in data.load(reals)
     ]
-    sample("test", "stargan", out, 4, progress=False)
+    sample("test", "stargan", out, 4, camera=camera.EDITION_2, progress=False)
     second = _content(out)
     assert set(second) == set(first) and not set(first.values()) & set(second.values())
     assert read_json(out / MANIFEST)["config"]["camera"] == json.loads(json.dumps(asdict(camera.EDITION_2)))
+
+
+def test_other_models_take_turns_in_place_of_those_that_ship(tmp_path):
+    shipped, (path,) = tmp_path / "shipped", weights("test", "stargan")
+    sample("test", "stargan", shipped, 8, progress=False)
+    model, info = generators.load(path)
+    with torch.no_grad():
+        model.net.rgb.bias.add_(0.5)
+    other = tmp_path / "other.safetensors"
+    generators.save(model, other, info)
+    ours, turned = tmp_path / "ours", tmp_path / "turned"
+    sample("test", "stargan", ours, 8, models=[path, other], progress=False)
+    files, mixed = _content(shipped), _content(ours)
+    # four pictures from one, four from the next; the reals are what they were
+    same = {name for name in files if files[name] == mixed[name]}
+    assert same == {name for name in files if "0_real" in name or name[-9:-4] < "00004"}
+    sample("test", "stargan", turned, 8, models=[other, path], progress=False)
+    assert set(_content(turned).items()) & set(mixed.items()) == {
+        (name, mixed[name]) for name in mixed if "0_real" in name
+    }
+    sample("test", "stargan", turned, 8, models=[path, other], progress=False)
+    assert _content(turned) == mixed
+    with pytest.raises(ValueError, match="has weights of stargan: expected those of gaugan"):
+        sample("test", "gaugan", tmp_path / "none", 4, models=[path], progress=False)
+    with pytest.raises(ValueError, match="two of the 2 models have one name"):
+        sample("test", "stargan", tmp_path / "none", 4, models=[path, path], progress=False)
+    with pytest.raises(FileNotFoundError, match="no generator weights at"):
+        sample("test", "stargan", tmp_path / "none", 4, models=[tmp_path / "gone"], progress=False)
+    assert not (tmp_path / "none").exists()
 
 
 def test_new_weights_replace_the_fakes_and_leave_the_reals(folder, tmp_path, monkeypatch):

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from tff_core.miniature import generators
-from tff_core.miniature.camera import CAMERAS, EDITION_2
+from tff_core.miniature.camera import CAMERAS, EDITION_1
+from tff_core.miniature.learning import Settings
 from tff_core.miniature.sample import sample
 from tff_core.miniature.train import train, usual
 from tff_core.pictures.data import PARTS
@@ -29,8 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     drawing.add_argument("--n", type=int, default=100, help="pictures per label (default: %(default)s)")
     drawing.add_argument("--seed", type=int, default=0)
     drawing.add_argument("--size", type=int, default=64)
-    drawing.add_argument("--camera", choices=CAMERAS, default=EDITION_2.name,
+    drawing.add_argument("--camera", choices=CAMERAS, default=EDITION_1.name,
                          help="that of edition 1 or 2, or an other one (default: %(default)s)")  # fmt: skip
+    drawing.add_argument("--models", type=Path, nargs="+", default=[], metavar="FILE",
+                         help="weights to take in turn, in place of those that ship")  # fmt: skip
 
     learning = commands.add_parser("train-generator", help="train one generator")
     learning.add_argument("generator", choices=(*generators.FAMILIES, *generators.NEW))
@@ -48,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
         help="steps between the entries of <out>.history.json, which compares fakes with reals "
         "(default: a twelfth of all)",
     )
+    learning.add_argument("--camera", choices=CAMERAS, default=Settings.camera,
+                          help="takes the scenes to learn from (default: %(default)s)")  # fmt: skip
+    learning.add_argument("--average", type=float, default=Settings.average,
+                          help="decay of the average of the weights (default: %(default)s)")  # fmt: skip
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # small nets: a second thread costs more than it brings
     return failures.guarded(lambda: _run(options), f"making {options.out}")
@@ -56,11 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     if options.command == "sample":
         made = sample(options.part, options.generator, options.out, options.n, options.seed,
-                      options.size, not options.quiet, CAMERAS[options.camera])  # fmt: skip
+                      options.size, not options.quiet, CAMERAS[options.camera], options.models)  # fmt: skip
         print(f"{options.out}: {made['counts']['real']} real, {made['counts']['fake']} fake, "
               f"content {made['content_hash']}")  # fmt: skip
         return
-    settings = usual(options.generator, **({"steps": options.steps} if options.steps is not None else {}))
+    chosen = {"camera": options.camera, "average": options.average}
+    settings = usual(
+        options.generator, **chosen, **({"steps": options.steps} if options.steps is not None else {})
+    )
     name = f"{options.generator}.s{options.seed}.safetensors"
     path = train(
         options.generator, options.seed, options.out or generators.WEIGHTS / name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,10 +55,18 @@ def models() -> pd.DataFrame:
                     "steps": info["steps"],
                     "parameters": sum(p.numel() for p in model.parameters()),
                     "kilobytes": round(path.stat().st_size / 1000),
-                    "command": info["command"],
+                    "command": _command(info),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _command(info: Mapping[str, Any]) -> str:
+    """What makes a file of weights today: what it was made with, where that is the default no more."""
+    command = str(info["command"])
+    if "--camera" not in command:  # made when there was one camera
+        command += f" --camera {camera.EDITION_1.name} --average {info['settings']['average']}"
+    return command
 
 
 def separations(reals: NDArray[np.uint8], fakes: NDArray[np.uint8]) -> pd.DataFrame:

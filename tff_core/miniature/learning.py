@@ -49,8 +49,13 @@ class Settings:
     )
     classification: float = 1.0  # weight of StarGAN's loss on the light
     average: float = 0.999  # decay of the moving average of the weights
+    camera: str = camera.EDITION_2.name  # takes the scenes that it learns from
 
     def __post_init__(self) -> None:
+        if self.camera not in camera.CAMERAS:
+            raise ValueError(f"unknown camera {self.camera!r}: expected one of {', '.join(camera.CAMERAS)}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"the decay of an average is at least 0 and below 1: found {self.average}")
         if self.steps < 1 or self.pictures < 4 * len(scenes.CLASSES) or self.pictures % len(scenes.CLASSES):
             raise ValueError(
                 f"training needs at least 1 step and a multiple of {len(scenes.CLASSES)} pictures, at least "
@@ -63,9 +68,13 @@ class Settings:
             )
 
 
-def pictures(count: int, size: int, store: Store | None = None, progress: bool = True) -> Batch:
-    """The scenes every generator is trained on: ``count`` in all, classes in turn; kept below the store."""
-    key = fingerprint({"count": count, "size": size, "drawing": camera.drawing()})
+def pictures(count: int, size: int, store: Store | None = None, progress: bool = True,
+             shot: str = camera.EDITION_2.name) -> Batch:  # fmt: skip
+    """The scenes every generator is trained on: ``count`` in all, classes in turn; kept below the store.
+
+    ``shot`` is the name of the camera that takes them.
+    """
+    key = fingerprint({"count": count, "size": size, "drawing": camera.drawing(), "camera": shot})
     path = (store or Store()).root / "cache" / f"generator-scenes.{key}.npz"
     names = ("pixels", "segments", "labels", "lights")
     if path.is_file():
@@ -76,7 +85,7 @@ def pictures(count: int, size: int, store: Store | None = None, progress: bool =
             path.unlink()  # a cache: drawn again below
     if not path.is_file():
         drawn = [
-            _scene(i, size)
+            _scene(i, size, shot)
             for i in tqdm(range(count), desc="scenes for the generators", disable=not progress)
         ]
         pixels, segments = np.stack([p.pixels for p in drawn]), np.stack([p.segments for p in drawn])
@@ -93,10 +102,11 @@ def pictures(count: int, size: int, store: Store | None = None, progress: bool =
     )
 
 
-def _scene(number: int, size: int) -> camera.Picture:
+def _scene(number: int, size: int, shot: str) -> camera.Picture:
     """Picture ``number`` of the generators' own scenes; the classes come in turn."""
     count = len(scenes.CLASSES)
-    return camera.take("generators", scenes.CLASSES[number % count], number // count, size=size)
+    label, index = scenes.CLASSES[number % count], number // count
+    return camera.take("generators", label, index, size=size, camera=camera.CAMERAS[shot])
 
 
 def mixed_precision() -> contextlib.AbstractContextManager[Any]:
@@ -224,7 +234,7 @@ class Watched:
     def __init__(self, settings: Settings, count: int = WATCHED) -> None:
         step = len(scenes.CLASSES)
         first = settings.pictures  # the scenes after those of the training
-        drawn = Batch.of([_scene(first + i, settings.size) for i in range(count + step)])
+        drawn = Batch.of([_scene(first + i, settings.size, settings.camera) for i in range(count + step)])
         self.sources, self.partners = drawn[:count], drawn[step:]
         self.noise = Noise.draw(count, settings.size, torch.Generator().manual_seed(0))
         self._real = statistics.measure(to_pixels(self.sources.images))
@@ -263,7 +273,7 @@ def run(training: Training, out: Path, snapshots: tuple[int, ...] = (), *, every
         print(f"{checkpoint} is of another training or broken: starting at step 0")
     command = (
         f"python -m tff_core.miniature train-generator {training.family} --seed {training.seed} "
-        f"--steps {settings.steps}"
+        f"--steps {settings.steps} --camera {settings.camera} --average {settings.average}"
     )
     if snapshots:
         command += " --snapshots " + " ".join(map(str, snapshots))

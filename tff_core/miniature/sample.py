@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from tff_core.miniature import generators, scenes
-from tff_core.miniature.camera import EDITION_2, Camera, Picture, code, drawing, take
+from tff_core.miniature.camera import EDITION_1, Camera, Picture, code, drawing, take
 from tff_core.miniature.inputs import Batch, Noise, to_pixels
 from tff_core.pictures.data import LABELS, MANIFEST, PARTS, ImageSet
 from tff_core.store.results import atomic_write, fingerprint, read_json, write_json
@@ -53,6 +53,20 @@ def weights(part: str, generator: str) -> tuple[Path, ...]:
     return tuple(generators.WEIGHTS / name for name in generators.SHIPPED[generator][part])
 
 
+def _given(part: str, generator: str, models: Sequence[Path]) -> tuple[Path, ...]:
+    """Somebody's own weights, all of ``generator``; ValueError where one is of another."""
+    if part not in PARTS:
+        raise ValueError(f"unknown part {part!r} of the miniature: expected one of {', '.join(PARTS)}")
+    for path in models:
+        _hash(path)
+        family = generators.load(path)[1]["family"]
+        if family != generator:
+            raise ValueError(f"{path} has weights of {family}: expected those of {generator}")
+    if len({path.name for path in models}) < len(models):
+        raise ValueError(f"two of the {len(models)} models have one name: expected a name for each file")
+    return tuple(models)
+
+
 def place(out: Path, generator: str, label: int, index: int) -> Path:
     """Where picture ``index`` of ``label`` is below ``out``; the classes come in turn."""
     folder = out / scenes.CLASSES[index % len(scenes.CLASSES)] if generator in WITH_CLASSES else out
@@ -60,16 +74,19 @@ def place(out: Path, generator: str, label: int, index: int) -> Path:
 
 
 def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, seed: int = 0,
-           size: int = 64, progress: bool = True, camera: Camera = EDITION_2) -> dict[str, Any]:  # fmt: skip
+           size: int = 64, progress: bool = True, camera: Camera = EDITION_1,
+           models: Sequence[Path] = ()) -> dict[str, Any]:  # fmt: skip
     """Make ``n_per_label`` reals and as many fakes below ``out_dir``; the manifest.
 
-    ``camera`` takes the reals, and the scenes that the fakes are made from.
+    ``camera`` takes the reals, and the scenes that the fakes are made from. ``models`` are weights of this
+    generator to be taken in turn, in place of those that ship; the same files in the same order give the
+    same fakes.
 
     A whole folder is checked against its manifest and left alone. Raises ValueError for an unknown part or
     generator, a count below 1, a size that is no multiple of 4, or a folder that holds other
     pictures; FileNotFoundError where a generator's weights are missing.
     """
-    paths = weights(part, generator)
+    paths = _given(part, generator, models) if models else weights(part, generator)
     if n_per_label < 1:
         raise ValueError(f"a folder needs at least 1 picture per label: found n_per_label={n_per_label}")
     if size < 16 or size % 4:
@@ -80,10 +97,12 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
         "drawing": drawing(), "camera": asdict(camera),
     }  # fmt: skip
     # a new generator leaves the reals as they are
-    made_by = {
+    made_by: dict[str, Any] = {
         "generators": code("inputs.py", _module(generator)),
         "weights": {path.name: _hash(path) for path in paths},
     }
+    if models:
+        made_by["order"] = [path.name for path in paths]
     marks = (fingerprint(config), fingerprint(config | made_by))
     config |= made_by
     wanted = {

@@ -27,7 +27,7 @@ def prepare(family: str, seed: int, settings: Settings, store: Store | None = No
             progress: bool = True) -> Training:  # fmt: skip
     """A training of ``family`` before its first step. ValueError for an unknown family."""
     kind: type[Training] = Denoising if generators.known(family) == "diffusion" else Adversarial
-    data = learning.pictures(settings.pictures, settings.size, store, progress)
+    data = learning.pictures(settings.pictures, settings.size, store, progress, settings.camera)
     return kind(family, seed, settings, data)
 
 
