@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tff_core.miniature import __main__ as command
-from tff_core.miniature import learning
+from tff_core.miniature import generators, learning
 from tff_core.miniature.adversarial import Adversarial
 from tff_core.miniature.learning import Average, Settings, Watched
 from tff_core.miniature.train import train
@@ -149,13 +149,18 @@ def test_what_is_no_history_is_named(tmp_path):
 
 def test_the_command_line_trains_and_leaves_a_history(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFF_BUILD", str(tmp_path / "build"))
-    monkeypatch.setattr(
-        command, "usual", lambda family, steps: Settings(steps=steps, batch=4, pictures=16, size=32)
-    )
+    small = {"batch": 4, "pictures": 16, "size": 32}
+    monkeypatch.setattr(command, "usual", lambda family, **chosen: Settings(**chosen, **small))
     out = tmp_path / "p.safetensors"
     arguments = ["--quiet", "train-generator", "progan", "--seed", "2", "--steps", "2", "--out", str(out)]
     assert command.main(arguments) == 0
     assert capsys.readouterr().out.strip() == str(out)
     assert [e["step"] for e in read_json(tmp_path / "p.history.json")["entries"]] == [1, 2]
+    chosen = generators.load(out)[1]
+    assert chosen["settings"]["camera"] == "2" and "--camera 2 --average 0.999" in chosen["command"]
+    assert command.main([*arguments, "--camera", "1", "--average", "0.5"]) == 0
+    other = generators.load(out)[1]
+    assert (other["settings"]["camera"], other["settings"]["average"]) == ("1", 0.5)
+    assert command.main([*arguments, "--average", "1.0"]) == 2
     assert command.main([*arguments, "--every", "9"]) == 2
     assert "1 to 2 steps apart" in capsys.readouterr().err

@@ -37,6 +37,10 @@ def _content(out):
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*.png"))}
 
 
+def _pixels(out):
+    return {name: Image.open(out / name).tobytes() for name in _content(out)}
+
+
 # --- scenes and camera
 
 
@@ -237,16 +241,16 @@ def test_other_models_take_turns_in_place_of_those_that_ship(tmp_path):
     generators.save(model, other, info)
     ours, turned = tmp_path / "ours", tmp_path / "turned"
     sample("test", "stargan", ours, 8, models=[path, other], progress=False)
-    files, mixed = _content(shipped), _content(ours)
+    files, mixed = _pixels(shipped), _pixels(ours)
     # four pictures from one, four from the next; the reals are what they were
     same = {name for name in files if files[name] == mixed[name]}
     assert same == {name for name in files if "0_real" in name or name[-9:-4] < "00004"}
     sample("test", "stargan", turned, 8, models=[other, path], progress=False)
-    assert set(_content(turned).items()) & set(mixed.items()) == {
-        (name, mixed[name]) for name in mixed if "0_real" in name
+    assert {name for name, pixels in _pixels(turned).items() if pixels == mixed[name]} == {
+        name for name in mixed if "0_real" in name
     }
     sample("test", "stargan", turned, 8, models=[path, other], progress=False)
-    assert _content(turned) == mixed
+    assert _content(turned) == _content(ours)
     with pytest.raises(ValueError, match="has weights of stargan: expected those of gaugan"):
         sample("test", "gaugan", tmp_path / "none", 4, models=[path], progress=False)
     with pytest.raises(ValueError, match="two of the 2 models have one name"):
@@ -307,7 +311,7 @@ def test_command_line_says_what_it_made_and_what_was_wrong(tmp_path, capsys):
     ]
     assert command.main([*arguments, "2"]) == 0
     assert "2 real, 2 fake" in capsys.readouterr().out
-    assert read_json(tmp_path / MANIFEST)["config"]["camera"]["name"] == "2"
+    assert read_json(tmp_path / MANIFEST)["config"]["camera"]["name"] == "1"
     assert command.main([*arguments, "2", "--camera", "other"]) == 0
     assert read_json(tmp_path / MANIFEST)["config"]["camera"]["name"] == "other"
     capsys.readouterr()
