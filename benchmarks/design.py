@@ -1,8 +1,8 @@
 """One run of the design study: train the stand-in on development generators, test it on others, log its AP.
 
-    python benchmarks/design.py --models FOLDER --runs runs.jsonl --name base
-    python benchmarks/design.py --models FOLDER --runs runs.jsonl --name chroma --planes chroma --seeds 0 1 2
-    python benchmarks/design.py --runs runs.jsonl --table book/design_log.md       puts all runs into the page
+    python benchmarks/design.py --models FOLDER --name base
+    python benchmarks/design.py --models FOLDER --name chroma --planes chroma --seeds 0 1 2
+    python benchmarks/design.py --table book/design_log.md       puts all runs into the page
 
 A run is one choice of pictures and recipe. Its pictures are sampled once, below ``--build``, from the weights
 in ``--models``: ``progan.s*.safetensors`` but the last are trained on (all their ages), the last of them is
@@ -30,6 +30,8 @@ from tff_core.miniature import FAMILIES, camera
 from tff_core.miniature.sample import sample
 from tff_core.pictures import data
 from tff_core.store.results import Store, fingerprint
+
+RUNS = Path(__file__).with_name("design.jsonl")
 
 
 def sorted_out(folder: Path) -> tuple[list[Path], dict[str, Path]]:
@@ -109,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=Path, required=True, help="where runs are logged, one a line")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="where runs are logged, one a line")
     parser.add_argument(
         "--table", type=Path, help="put the table of all runs into this page, and run nothing"
     )
