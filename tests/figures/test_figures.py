@@ -131,6 +131,19 @@ def chroma() -> pd.DataFrame:
     return table
 
 
+def statistics() -> pd.DataFrame:
+    """Made-up histories of two generators, one of them of no family."""
+    rows = [
+        {"generator": g, "step": step, "statistic": name, "auc": auc, "low": auc - 0.05, "high": auc + 0.1,
+         "seeds": 2, "n_real": 64, "n_fake": 64}
+        for i, g in enumerate(["mine", "progan"])
+        for j, name in enumerate(["chroma detail", "luma detail", "pair down Y"])
+        for step in (200, 100)
+        for auc in [0.1 * i + 0.2 * j + step / 500]
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def every_figure() -> dict[str, go.Figure]:
     """One of each kind."""
     rng = np.random.default_rng(2)
@@ -145,6 +158,7 @@ def every_figure() -> dict[str, go.Figure]:
         "accuracies": figures.accuracies(summary, paper()),
         "forest": figures.forest(contrast()),
         "training curves": figures.training_curves(history, {"loss": "loss"}),
+        "training statistics": figures.training_statistics(statistics()),
         "transfer": figures.transfer(transfer(), paper()),
         "thresholds": figures.thresholds(accuracies),
         "histograms": figures.histograms(scores(), "generator", {"0.5": 0.0}, figures.GENERATORS),
@@ -407,3 +421,23 @@ def test_captions_speak_of_seeds_only_where_there_are_several(seeds: int) -> Non
     ]  # fmt: skip
     for figure in drawn:
         assert ("seeds" in figures.caption(figure)) == (seeds > 1), figures.caption(figure)
+
+
+def test_statistics_of_a_training_stand_at_their_steps_and_in_their_family() -> None:
+    table = statistics()
+    figure = figures.training_statistics(table)
+    menu = figure.layout.updatemenus[0].buttons
+    assert [button.label for button in menu] == ["ProGAN", "mine"]
+    for button, generator in zip(menu, ["progan", "mine"], strict=True):
+        drawn = [t for t, on in zip(figure.data, button.args[0]["visible"], strict=True) if on]
+        assert [t.name for t in drawn] == ["luma: detail", "chroma: detail"]
+        for trace, statistic in zip(drawn, ["luma detail", "chroma detail"], strict=True):
+            rows = table[(table["generator"] == generator) & (table["statistic"] == statistic)]
+            rows = rows.sort_values("step")
+            assert list(trace.x) == [100, 200]
+            np.testing.assert_allclose(trace.y, rows["auc"])
+            np.testing.assert_allclose(trace.customdata[:, :2], rows[["low", "high"]])
+    assert any(shape.y0 == shape.y1 == 0.5 for shape in figure.layout.shapes)
+    assert "ProGAN, luma: detail 0.70" in figures.alt(figure)
+    with pytest.raises(ValueError, match="no statistic to draw"):
+        figures.training_statistics(table[table["statistic"] == "pair down Y"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -81,6 +82,18 @@ def test_the_rate_falls_to_a_tenth_along_a_half_cosine(store):
 
 
 # --- the history
+
+
+def test_seeds_are_averaged_step_by_step():
+    rows = [
+        {"generator": "progan", "seed": seed, "step": step, "statistic": "luma detail", "auc": auc,
+         "n_real": 64, "n_fake": 64}
+        for seed, step, auc in ((1, 10, 0.2), (2, 10, 0.6), (1, 20, 0.5))
+    ]  # fmt: skip
+    table = learning.over_seeds(pd.DataFrame(rows))
+    assert list(table["step"]) == [10, 20] and list(table["seeds"]) == [2, 1]
+    assert table["auc"].tolist() == pytest.approx([0.4, 0.5])
+    assert table["low"].tolist() == [0.2, 0.5] and table["high"].tolist() == [0.6, 0.5]
 
 
 def test_a_generator_that_copies_its_scenes_differs_in_no_statistic(watched):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
+from tff_core.cli.__main__ import main as tff
 from tff_core.miniature import __main__ as command
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature.generators import FAMILIES, NEW
@@ -23,14 +22,14 @@ from tff_core.pictures import data
 from tff_core.store.results import Store
 
 ROOT = Path(__file__).parents[2]
-TINY = Settings(steps=2, batch=4, pictures=16, size=16)
+TINY = Settings(steps=1, batch=4, pictures=16, size=16)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with weights of both, after two steps."""
+    """A folder with weights of both, after one step."""
     out = tmp_path_factory.mktemp("weights")
     store = Store(tmp_path_factory.mktemp("store"))
     for family in NEW:
@@ -140,17 +139,14 @@ def test_their_own_settings():
         usual("vqgan")
 
 
-def test_a_folder_of_them_can_be_added_to_the_book(tmp_path, here):
+def test_a_folder_of_them_can_be_added_to_the_book(tmp_path, here, monkeypatch):
     """What the tutorial does: sample, then `tff add`."""
     project = tmp_path / "project"
     (project / "workflow").mkdir(parents=True)
     (project / "notebooks").mkdir()
     (project / "workflow" / "config.yaml").write_bytes((ROOT / "workflow" / "config.yaml").read_bytes())
     sample("test", "autoencoder", tmp_path / "pictures", 4, progress=False)
-    done = subprocess.run(
-        [sys.executable, "-m", "tff_core.cli", "add", "autoencoder", str(tmp_path / "pictures")],
-        cwd=project, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(project)
+    assert tff(["add", "autoencoder", str(tmp_path / "pictures")]) == 0
     local = yaml.safe_load((project / "workflow" / "config.local.yaml").read_text())
     assert local["added"] == ["autoencoder"]

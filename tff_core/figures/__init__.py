@@ -42,6 +42,7 @@ from tff_core.figures.color import (
     sweeps,
 )
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
+from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
 from tff_core.figures.pixels import object_shares, share_differences
 from tff_core.figures.relevance import (
@@ -103,6 +104,7 @@ __all__ = [
     "threshold_drift",
     "thresholds",
     "training_curves",
+    "training_statistics",
     "transfer",
     "verdict_intervals",
     "verdict_tiles",

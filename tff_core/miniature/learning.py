@@ -7,7 +7,6 @@ the generator's weights. While it is trained, its fakes are compared with reals,
 
 from __future__ import annotations
 
-import contextlib
 import math
 import pickle
 import zipfile
@@ -109,9 +108,15 @@ def _scene(number: int, size: int, shot: str) -> camera.Picture:
     return camera.take("generators", label, index, size=size, camera=camera.CAMERAS[shot])
 
 
-def mixed_precision() -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 where it is safe, as all trainings of generators compute."""
-    return torch.autocast("cpu", torch.bfloat16)
+def precision() -> torch.dtype:
+    """What trainings of generators compute in: bfloat16, or float32 on processors that would emulate it."""
+    there = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if there else torch.float32
+
+
+def mixed_precision() -> torch.autocast:
+    """A context in which what is safe in it is computed in `precision`."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision() == torch.bfloat16)
 
 
 class Average:
@@ -280,7 +285,8 @@ def run(training: Training, out: Path, snapshots: tuple[int, ...] = (), *, every
 
     def write(path: Path) -> None:
         info = {"family": training.family, "seed": training.seed, "steps": training.done, "command": command,
-                "settings": asdict(settings), "torch": torch.__version__}  # fmt: skip
+                "settings": asdict(settings), "torch": torch.__version__,
+                "precision": str(precision()).removeprefix("torch.")}  # fmt: skip
         generators.save(training.averaged, path, info)
 
     watched = Watched(settings)
@@ -332,3 +338,14 @@ def histories(paths: list[Path]) -> pd.DataFrame:
                 f"file *{HISTORY} as `python -m tff_core.miniature train-generator` writes it"
             ) from error
     return pd.DataFrame(rows, columns=["generator", "seed", "step", "statistic", "auc", "n_real", "n_fake"])
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of `histories` with the seeds of a generator in one row: mean ``auc``, its extremes ``low`` and
+    ``high``, and the number ``seeds``."""
+    keys = ["generator", "step", "statistic", "n_real", "n_fake"]
+    return (
+        table.groupby(keys, sort=False)["auc"]
+        .agg(auc="mean", low="min", high="max", seeds="size")
+        .reset_index()
+    )
