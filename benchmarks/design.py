@@ -26,7 +26,7 @@ from marks import write_page
 from tff_core import detectors, intervals
 from tff_core.claims.texts import base
 from tff_core.detectors import training
-from tff_core.miniature import FAMILIES, camera
+from tff_core.miniature import FAMILIES, camera, scenes
 from tff_core.miniature.sample import sample
 from tff_core.pictures import data
 from tff_core.store.results import Store, fingerprint
@@ -71,18 +71,25 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         preprocessing=replace(data.IMAGENET, planes=options.planes),
     )  # fmt: skip
     detectors.register(spec)
+    start = _classifier(store, dataset, options) if options.start == "scenes" else None
     images = {family: data.scan(store.data(dataset, "test", family)) for family in families}
     scores: dict[str, list[Any]] = {family: [] for family in families}
     held_out = []
     for seed in options.seeds:
-        training.train(spec, seed, store)
+        training.train(spec, seed, store, start=start)
         trained = detectors.load(spec.name, seed, store)
         held_out.append(trained.info["validation"]["ap"])
         for family in families:
             batches = data.batches(images[family], preprocessing=spec.preprocessing)
             scores[family].append(detectors.logits(trained.model, batches))
     row = {"name": options.name, "network": options.arch, "planes": options.planes, "size": options.size}
-    row |= {**recipe, "camera": options.camera, "seeds": len(options.seeds), "n_test": options.n_test}
+    row |= {
+        **recipe,
+        "start": options.start,
+        "camera": options.camera,
+        "seeds": len(options.seeds),
+        "n_test": options.n_test,
+    }
     row |= {"models": len(sorted_out(options.models)[0]), "validation": float(np.mean(held_out))}
     aps = {
         family: intervals.ap_interval_over_seeds(images[family].labels, scores[family]) for family in families
@@ -90,11 +97,21 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return row | {"ap": {family: [ap.value, ap.low, ap.high] for family, ap in aps.items()}}
 
 
+def _classifier(store: Store, dataset: str, options: argparse.Namespace) -> Path:
+    """Weights of a classifier of the same scenes, which sees the same planes; trained on first use."""
+    name = f"scenes-{options.planes}-{dataset}-{options.arch}"
+    recipe = {"n": options.n, "n_val": options.n_val, "epochs": 3, "crop": options.crop}
+    planes = replace(data.IMAGENET, planes=options.planes)
+    spec = detectors.Spec(name, options.arch, dataset, recipe, scenes.CLASSES, preprocessing=planes)
+    return training.train(detectors.register(spec), 0, store)
+
+
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """All runs as a Markdown table: AP in %, mean over seeds, with its 95 % interval."""
     lines = []
     for number, row in enumerate(rows, 1):
         recipe = f"{row['models']} models, n {row['n']}, {row['epochs']:g} epochs, crop {row['crop']:g}"
+        recipe += ", from the classifier" if row.get("start") == "scenes" else ""
         line = {"run": f"{number} {row['name']}", "network": row["network"], "sees": row["planes"]}
         line |= {"camera": row["camera"], "size": row["size"], "recipe": recipe, "seeds": row["seeds"]}
         line["validation"] = f"{100 * row['validation']:.1f}"
@@ -126,6 +143,9 @@ def main() -> None:
     parser.add_argument("--n-val", type=int, default=300)
     parser.add_argument("--n-test", type=int, default=150)
     parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument(
+        "--start", choices=("scratch", "scenes"), default="scratch", help="or a classifier's trunk"
+    )
     parser.add_argument("--crop", type=float, default=0.875)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()

@@ -44,10 +44,16 @@ def test_a_run_is_trained_tested_and_shown(design, tmp_path: Path, monkeypatch: 
     options = argparse.Namespace(
         build=tmp_path / "build", models=tmp_path, camera="2", size=32, n=16, n_val=8, n_test=8, epochs=1.0,
         crop=0.875, planes="chroma", arch="resnet18", name="tried", seeds=[0, 1],
+        start="scenes",
     )  # fmt: skip
     row = json.loads(json.dumps(design.run(options)))
     assert row["models"] == 1 and set(row["ap"]) == {"progan", "biggan"} and 0 < row["validation"] <= 1
     for value, low, high in row["ap"].values():
         assert 0 <= low <= value <= high <= 1
     lines = design.table([row, row | {"ap": {"progan": [0.5, 0.4, 0.625]}}]).splitlines()
-    assert len(lines) == 4 and "chroma" in lines[2] and lines[3].count("50.0 [40.0, 62.5]") == 1
+    assert (
+        len(lines) == 4
+        and "chroma" in lines[2]
+        and "from the classifier" in lines[2]
+        and lines[3].count("50.0 [40.0, 62.5]") == 1
+    )
