@@ -335,7 +335,11 @@ def test_every_folder_has_its_models_and_they_are_small():
             )
             assert all(torch.isfinite(value).all() for value in model.state_dict().values())
     # the history of a training may lie beside its weights
-    files = [path for path in generators.WEIGHTS.iterdir() if not path.name.endswith(HISTORY)]
+    files = [
+        path for path in generators.WEIGHTS.iterdir() if path.is_file() and not path.name.endswith(HISTORY)
+    ]
+    whole = [path for path in generators.WEIGHTS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in whole) <= 40_000_000
     assert sum(path.stat().st_size for path in files) <= 10_000_000
     used = {name for parts in generators.SHIPPED.values() for names in parts.values() for name in names}
     optional = {path.name for generator in generators.NEW for path in weights("test", generator)}

@@ -136,9 +136,12 @@ def test_every_claim_has_been_asked_of_it(tiny_book: TinyBook, added: Added) -> 
         for row in claims.itertuples()
         if "mine" in f"{row.generators_for} {row.generators_against} {row.generators_open}".split()
     }
-    for detector in configured(tiny_book)["detectors"]:
+    detectors = configured(tiny_book)["detectors"]
+    for detector in detectors:
         # C4 has to know where the objects are; C5 needs several maps of one layer outside the top-k
-        assert {(claim, detector) for claim in ("C1", "C2", "C3", "C6", "C7", "C8")} <= asked
+        assert {(claim, detector) for claim in ("C1", "C2", "C3", "C7", "C8")} <= asked
+    # C6 needs fakes that are called fake, which a detector that has learnt next to nothing may not have
+    assert {("C6", detector) for detector in detectors} & asked
 
 
 def test_nothing_that_computes_for_the_others_is_run_again(tiny_book: TinyBook, added: Added) -> None:
