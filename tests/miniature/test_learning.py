@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import pytest
 import torch
+from interruptions import interrupted
 from torch import nn
 from torch.nn import functional as F
 
@@ -130,23 +131,13 @@ def test_the_history_is_written_during_the_training_and_read_as_a_table(store, t
     assert out.is_file()
 
 
-def test_a_history_survives_an_interruption(store, tmp_path, monkeypatch):
+def test_a_history_survives_an_interruption(store, tmp_path):
     whole = tmp_path / "whole.safetensors"
     train("progan", 1, whole, TINY, every=1, store=store, progress=False)
-    step, count = Adversarial.step, [0]
-
-    def breaks(self):
-        count[0] += 1
-        if count[0] == 4:
-            raise KeyboardInterrupt
-        return step(self)
-
-    monkeypatch.setattr(Adversarial, "step", breaks)
     out = tmp_path / "broken.safetensors"
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(4):
         train("progan", 1, out, TINY, every=1, store=store, progress=False, checkpoint_every=2)
     (tmp_path / "broken.history.json").unlink()
-    monkeypatch.setattr(Adversarial, "step", step)
     train("progan", 1, out, TINY, every=1, store=store, progress=False)
     assert read_json(tmp_path / "broken.history.json") == read_json(tmp_path / "whole.history.json")
 

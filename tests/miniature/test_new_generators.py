@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from interruptions import interrupted
 from PIL import Image
 
 from tff_core.cli.__main__ import main as tff
@@ -15,7 +16,7 @@ from tff_core.miniature import __main__ as command
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature.generators import FAMILIES, NEW
 from tff_core.miniature.inputs import Batch
-from tff_core.miniature.learning import Settings, Training
+from tff_core.miniature.learning import Settings
 from tff_core.miniature.sample import WITH_CLASSES, layouts, place, sample, weights
 from tff_core.miniature.train import train, usual
 from tff_core.pictures import data
@@ -110,22 +111,12 @@ def test_a_fake_of_the_diffusion_model_depends_on_its_number_alone(tmp_path, her
 
 
 @pytest.mark.parametrize("family", NEW)
-def test_an_interrupted_training_ends_where_an_unbroken_one_does(family, tmp_path, monkeypatch):
+def test_an_interrupted_training_ends_where_an_unbroken_one_does(family, tmp_path):
     store, settings = Store(tmp_path), Settings(steps=3, batch=4, pictures=16, size=16)
     whole = train(family, 3, tmp_path / "whole.safetensors", settings, store=store, progress=False)
-    step, count = Training.step, [0]
-
-    def breaks(self):
-        count[0] += 1
-        if count[0] == 3:
-            raise KeyboardInterrupt
-        return step(self)
-
-    monkeypatch.setattr(Training, "step", breaks)
     out = tmp_path / "broken.safetensors"
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(3):
         train(family, 3, out, settings, store=store, progress=False, checkpoint_every=1)
-    monkeypatch.setattr(Training, "step", step)
     train(family, 3, out, settings, store=store, progress=False)
     first, second = generators.load(whole)[0].state_dict(), generators.load(out)[0].state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
