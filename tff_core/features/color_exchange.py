@@ -25,7 +25,7 @@ from tff_core.store import memory
 Floats = NDArray[np.float64]
 
 # luma and chroma of JPEG (ITU-R BT.601, full range): rows Y, Cb, Cr in R, G, B
-_KR, _KG, _KB = 0.299, 0.587, 0.114
+_KR, _KG, _KB = data.LUMA
 _TO_YCBCR = torch.tensor(
     [
         [_KR, _KG, _KB],

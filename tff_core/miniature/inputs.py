@@ -31,9 +31,9 @@ class Batch:
     @classmethod
     def of(cls, pictures: list[Picture]) -> Batch:
         """Stack finished pictures of one size."""
-        pixels = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
+        pixels = np.stack([picture.pixels for picture in pictures])
         return cls(
-            pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous(),
+            to_images(pixels),
             torch.tensor([scenes.CLASSES.index(picture.label) for picture in pictures]),
             torch.tensor([scenes.LIGHTS.index(picture.light) for picture in pictures]),
             torch.from_numpy(np.stack([picture.segments for picture in pictures])).long(),
@@ -84,6 +84,11 @@ class Noise(NamedTuple):
     def stack(cls, parts: list[Noise]) -> Noise:
         """Join noise that was drawn picture by picture."""
         return cls(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def to_images(pixels: NDArray[np.uint8]) -> Tensor:
+    """8-bit pixels (N, S, S, 3) as pictures (N, 3, S, S) in [-1, 1]."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tff_core.miniature import camera, generators, scenes
-from tff_core.miniature.inputs import Batch, Noise, to_pixels
+from tff_core.miniature.inputs import Batch, Noise, to_images, to_pixels
 from tff_core.pictures import statistics
 from tff_core.store.results import Store, atomic_write, fingerprint, read_json, write_json
 
@@ -92,9 +92,8 @@ def pictures(count: int, size: int, store: Store | None = None, progress: bool =
         lights = np.array([scenes.LIGHTS.index(p.light) for p in drawn])
         with atomic_write(path) as part:
             np.savez(part, pixels=pixels, segments=segments, labels=labels, lights=lights)
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(127.5).sub(1)
     return Batch(
-        images.contiguous(),
+        to_images(pixels),
         torch.from_numpy(labels),
         torch.from_numpy(lights),
         torch.from_numpy(segments).long(),

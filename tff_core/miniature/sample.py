@@ -2,9 +2,8 @@
 
 ``<out>[/<class>]/{0_real,1_fake}/<number>.png`` and, written last, ``<out>/manifest.json``. Picture ``i``
 depends on (part, generator, i, seed, size, camera, weights), not on how many are requested (a fake up to
-rounding).
-Every PNG is written completely or not at all and carries the hash of what made it, so that an interrupted
-folder is completed, and a damaged or outdated file is made again.
+rounding). Every PNG is written completely or not at all and carries the hash of what made it, so that an
+interrupted folder is completed, and a damaged or outdated file is made again.
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ _BATCH = 20
 
 def weights(part: str, generator: str) -> tuple[Path, ...]:
     """The models whose fakes are in a folder, taken in turn. ValueError for an impossible pair."""
-    if part not in PARTS:
-        raise ValueError(f"unknown part {part!r} of the miniature: expected one of {', '.join(PARTS)}")
+    _known(part)
     generators.known(generator)
     if part != "test" and generator != "progan":
         raise ValueError(
@@ -53,10 +51,14 @@ def weights(part: str, generator: str) -> tuple[Path, ...]:
     return tuple(generators.WEIGHTS / name for name in generators.SHIPPED[generator][part])
 
 
-def _given(part: str, generator: str, models: Sequence[Path]) -> tuple[Path, ...]:
-    """Somebody's own weights, all of ``generator``; ValueError where one is of another."""
+def _known(part: str) -> None:
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r} of the miniature: expected one of {', '.join(PARTS)}")
+
+
+def _given(part: str, generator: str, models: Sequence[Path]) -> tuple[Path, ...]:
+    """Somebody's own weights, all of ``generator``; ValueError where one is of another."""
+    _known(part)
     for path in models:
         _hash(path)
         family = generators.load(path)[1]["family"]

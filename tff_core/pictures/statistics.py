@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from tff_core.pictures.data import LUMA
+
 Array = NDArray[np.floating[Any]]
 
 PLANES = ("Y", "Cb", "Cr")
@@ -43,7 +45,7 @@ def planes(pixels: NDArray[np.uint8]) -> Array:
             f"found {pixels.shape} of type {pixels.dtype}"
         )
     image = pixels / 255  # in double precision the chroma of gray is nothing beside that of a step of 8 bits
-    luma = image @ [0.299, 0.587, 0.114]
+    luma = image @ np.array(LUMA)
     return np.stack([luma, 0.564 * (image[..., 2] - luma), 0.713 * (image[..., 0] - luma)], 3)
 
 
