@@ -43,13 +43,12 @@ def sorted_out(folder: Path) -> tuple[list[Path], dict[str, Path]]:
             f"{folder} has {len(seeds)} seeds of ProGAN: expected two at least, one of them to test on; "
             "train more with `python -m tff_core.miniature train-generator progan`"
         )
-    seen = [path for path in found["progan"] if not path.stem.startswith(seeds[-1])]
+    seen = [path for path in found["progan"] if path.stem.split("-")[0] != seeds[-1]]
     return seen, {family: paths[-1] for family, paths in found.items() if paths}
 
 
-def sampled(store: Store, options: argparse.Namespace) -> tuple[str, list[str]]:
-    """Sample what a run needs, unless it is there; the name of its data set, and the families to test on."""
-    seen, unseen = sorted_out(options.models)
+def sampled(store: Store, options: argparse.Namespace, seen: list[Path], unseen: dict[str, Path]) -> str:
+    """Sample what a run needs, unless it is there; the name of its data set."""
     chosen = {"seen": [path.name for path in seen], "camera": options.camera, "size": options.size}
     dataset = f"design-{fingerprint(chosen)}"
     shot = camera.CAMERAS[options.camera]
@@ -58,13 +57,14 @@ def sampled(store: Store, options: argparse.Namespace) -> tuple[str, list[str]]:
     for part, family, n, models in folders:
         out = store.data(dataset, part, family)
         sample(part, family, out, n, size=options.size, camera=shot, models=models)
-    return dataset, list(unseen)
+    return dataset
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train every seed, test it on every family; what the table shows of it."""
     store = Store(options.build)
-    dataset, families = sampled(store, options)
+    seen, families = sorted_out(options.models)
+    dataset = sampled(store, options, seen, families)
     recipe = {"n": options.n, "n_val": options.n_val, "epochs": options.epochs, "crop": options.crop}
     spec = detectors.Spec(
         f"{options.name}-{options.arch}", options.arch, dataset, options=recipe,
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "seeds": len(options.seeds),
         "n_test": options.n_test,
     }
-    row |= {"models": len(sorted_out(options.models)[0]), "validation": float(np.mean(held_out))}
+    row |= {"models": len(seen), "validation": float(np.mean(held_out))}
     aps = {
         family: intervals.ap_interval_over_seeds(images[family].labels, scores[family]) for family in families
     }
