@@ -21,10 +21,10 @@ NOTEBOOKS := $(wildcard notebooks/*.py)
 .PHONY: book all env test test-fast release lab notebooks lint lock clean help
 .DEFAULT_GOAL := book
 
-book: $(SYNCED)  ## build the book for the first detector (the default)
+book: $(SYNCED)  ## build the book for the first detector: all that the paper claims (the default)
 	@$(BUILD)
 
-all: $(SYNCED)  ## build the book for every detector
+all: $(SYNCED)  ## build the whole book, for every detector
 	@$(BUILD) --all
 
 env: $(SYNCED)  ## set up .venv and nothing else

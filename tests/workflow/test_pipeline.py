@@ -27,6 +27,7 @@ import grid  # noqa: E402
 import imports  # noqa: E402
 import setup_env  # noqa: E402
 import stage  # noqa: E402
+from tff_core.claims import verdicts  # noqa: E402
 
 in_the_book = [pytest.mark.slow, pytest.mark.book, pytest.mark.xdist_group("book")]
 
@@ -119,7 +120,7 @@ def test_a_detector_trained_elsewhere_has_one_seed_and_may_have_no_twin() -> Non
     entry = {"weights": "/w.pth", "arch": "resnet50"}
     config = _config(
         detectors=["wang", "own"], external={"wang": entry, "wang-cr": entry}, robust={"wang": "wang-cr"},
-        seeds=[3, 4], robust_seeds=[5], classifiers={"wang": "imagenet"}, added=["mine"],
+        seeds=[3, 4], robust_seeds=[5], classifiers={"wang": "imagenet"}, added=["mine"], left_to_all=[],
     )  # fmt: skip
     pages = grid.pages(config, ROOT)
     first, second = (pages[f"{place}/08_color_robust"].parameters for place in ("notebooks", "detectors/own"))
@@ -130,6 +131,20 @@ def test_a_detector_trained_elsewhere_has_one_seed_and_may_have_no_twin() -> Non
     apart = grid.apart(config, ROOT)
     assert "added/mine/wang/08_color_robust" in apart
     assert "added/mine/own/08_color_robust" not in apart
+
+
+def test_what_is_left_to_make_all_is_text_in_make_and_executed_in_make_all() -> None:
+    part, whole = (build.load_config("", everything) for everything in (False, True))
+    left = [page for page in grid.pages(part, ROOT).values() if page.lacks]
+    assert [page.chapter for page in left] == part["left_to_all"] != []
+    assert all("make all" in page.lacks for page in left)
+    assert not any(page.lacks for page in grid.pages(whole, ROOT).values())
+
+
+def test_no_chapter_that_a_verdict_or_a_page_of_a_generator_reads_is_left_to_make_all() -> None:
+    config = build.load_config("", False)
+    read = {claim.chapter for claim in verdicts.CLAIMS} | set(config["by_generator"])
+    assert not read & set(config["left_to_all"])
 
 
 def test_a_twin_is_not_scored_under_sets_that_nothing_reads() -> None:
@@ -398,6 +413,8 @@ def test_uv_is_installed_from_the_lock() -> None:
         ("added: [progan]\n", "generator 'progan' is listed twice"),
         ("added: [mine]\n", "the added generator 'mine' has no pictures; expected sources: {mine: {test:"),
         ("added: mine\n", "added is 'mine'; expected a list of names"),
+        ("left_to_all: 09_beyond\n", "left_to_all is '09_beyond'; expected a list of chapters"),
+        ("left_to_all: [09_unknown]\n", r"left_to_all is \['09_unknown'\]; expected a list of chapters"),
         ("added: [007]\n", "7 is no name for the book but int: expected text; put the generator in quotes"),
         ("added: ['007']\n", "'007' is no name for the book, since tables .* as a number"),
         ("added: [no]\n", "False is no name for the book but bool"),

@@ -32,6 +32,7 @@ import grid
 from tff_core.store import failures, names
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
 NEEDED_GB = 2.0
 ORPHANS_END = 60.0  # seconds that the steps of a killed build may take to end
 LOCAL = "local"  # the profile of one machine
@@ -83,11 +84,17 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
                 config["robust"] = {name: twin for name, twin in config["robust"].items() if twin not in gone}
             config[key] = value
     if everything:
-        config["detectors"] = config["all_detectors"]
+        config["detectors"], config["left_to_all"] = config["all_detectors"], []
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []
     if not isinstance(config["added"], list):
         raise BuildError(f"workflow configuration: added is {config['added']!r}; expected a list of names")
+    left = config["left_to_all"]
+    if not isinstance(left, list) or not all((NOTEBOOKS / f"{name}.py").is_file() for name in left):
+        raise BuildError(
+            f"workflow configuration: left_to_all is {left!r}; expected a list of chapters, named like the "
+            "files of notebooks/ without .py"
+        )
     for key in ("detectors", "generators", "seeds"):
         if not isinstance(config[key], list) or not config[key]:
             raise BuildError(f"workflow configuration: {key} is {config[key]!r}; expected a list, not empty")

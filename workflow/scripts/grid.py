@@ -28,6 +28,7 @@ _NO_TWIN = (
     "This detector has no colour-robust twin: the workflow's settings name none under `robust`. "
     "Below is the chapter's text, without results."
 )
+_LEFT = "`make all` executes this chapter, `make` does not. Below is its text, without results."
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Page:
 
     ``parameters`` are those that the notebook declares, and no others. ``detector`` is empty if it is about
     all detectors, ``generators`` are those that it is about. ``lacks`` says, in a sentence, what the notebook
-    needs and nobody can compute: then only its text is shown.
+    needs and this build does not compute: then only its text is shown.
     """
 
     docname: str
@@ -131,8 +132,12 @@ def page(
         "device": config["device"], "dataset": config["dataset"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
-    alone = "robust" in needs and detector not in config["robust"]
-    return Page(name, source, title, own, needs, detector, chosen, _NO_TWIN if alone else "")
+    lacks = ""
+    if source.split("/")[-1] in config["left_to_all"]:
+        lacks = _LEFT
+    elif "robust" in needs and detector not in config["robust"]:
+        lacks = _NO_TWIN
+    return Page(name, source, title, own, needs, detector, chosen, lacks)
 
 
 @cache
