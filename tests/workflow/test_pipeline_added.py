@@ -154,7 +154,7 @@ def test_nothing_that_computes_for_the_others_is_run_again(tiny_book: TinyBook, 
 
 
 def test_a_hostile_name_does_nothing(tiny_book: TinyBook, added: Added) -> None:
-    scores = pd.read_csv(tiny_book.build / "results" / "scores" / "resnet50-miniature" / "mine.csv.gz")
+    scores = pd.read_csv(tiny_book.build / "results" / "scores" / "resnet18-miniature" / "mine.csv.gz")
     assert scores["image"].str.contains(HOSTILE, regex=False).any()
     pages = list(tiny_book.site.rglob("*.html"))
     assert [path.name for path in pages if HOSTILE in path.read_text(encoding="utf-8")] == []
@@ -167,7 +167,7 @@ def test_a_hostile_name_does_nothing(tiny_book: TinyBook, added: Added) -> None:
         page.set_default_timeout(180_000)
         page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto((tiny_book.site / "generators" / "resnet50-miniature.mine.html").as_uri())
+        page.goto((tiny_book.site / "generators" / "resnet18-miniature.mine.html").as_uri())
         page.wait_for_function("document.documentElement.dataset.figures === 'done'")
         assert page.locator("img[src=x]").count() == 0
         browser.close()

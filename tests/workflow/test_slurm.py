@@ -38,7 +38,7 @@ import warm  # noqa: E402
 
 import build  # noqa: E402
 
-DETECTOR = "detectors/resnet50-scenes.s0.safetensors"  # the others wait for it
+DETECTOR = "detectors/resnet18-scenes.s0.safetensors"  # the others wait for it
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 MISSING = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
