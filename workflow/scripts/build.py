@@ -466,7 +466,6 @@ def command(config: Path, options: argparse.Namespace, targets: list[str], folde
         "--configfile", str(config),
         "--cores" if options.profile == LOCAL else "--jobs", str(options.jobs),
         "--profile", str(ROOT / "workflow" / "profiles" / options.profile),
-        *(["--prioritize", targets[0]] if len(targets) > 1 else []),
         *(["--resources", f"gpu={len(devices)}"] if devices else []),
         *options.snakemake,
     ]  # fmt: skip
