@@ -35,7 +35,7 @@ test: $(SYNCED)  ## run every test, the built book in a browser included
 test-fast: $(SYNCED)  ## run the tests that take seconds
 	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not book"
 
-release: book  ## put the finished book into dist/: site, tables, PDF, bill of materials, checksums
+release: all  ## put the whole book into dist/: site, tables, PDF, bill of materials, checksums
 	@$(VENV)/python workflow/scripts/release.py
 
 lab: $(SYNCED)  ## open the notebooks in JupyterLab

@@ -593,7 +593,8 @@ class TestTinyBook:
             ("tff_core/book/sphinx_extension.py", "_seen.clear()", "_seen.clear(); _seen.clear()", {"book"}),
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
-                {"sample_test", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page", "book"},
+                {"sample_test", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
+                 "book"},
             ),
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",

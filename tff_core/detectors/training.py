@@ -520,11 +520,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--start", type=Path, help="a classifier's weights, whose trunk training starts from")
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (one per process is fastest)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: 1, for a classifier 2)")
     parser.add_argument("--device", help="cpu, cuda or mps (default: what is there)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
+    # detectors are trained side by side, a classifier alone, since they start from it
+    torch.set_num_threads(options.threads or (2 if options.detector in detectors.classifiers() else 1))
     chosen = {
         "n": options.n,
         "n_val": options.n_val,

@@ -28,7 +28,7 @@ _NO_TWIN = (
     "This detector has no colour-robust twin: the workflow's settings name none under `robust`. "
     "Below is the chapter's text, without results."
 )
-_LEFT = "`make all` executes this chapter, `make` does not. Below is its text, without results."
+_LEFT = "`make all` executes this page, `make` does not. Below is its text, without results."
 
 
 @dataclass(frozen=True)
