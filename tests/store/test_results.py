@@ -1,6 +1,10 @@
 """Writes are whole or absent; equal content has equal fingerprints."""
 
+import errno
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,14 +22,50 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_what_a_killed_write_left_behind_is_removed_by_the_next(tmp_path: Path) -> None:
-    old, young, other = (tmp_path / name for name in (".a.csv.1.csv", ".a.csv.2.csv", ".b.csv.1.csv"))
-    for part in (old, young, other):
+_WRITER = """
+import sys, time
+from tff_core.store import results
+with results.atomic_write(sys.argv[1]) as part:
+    part.write_text("half")
+    print("at work", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_write_left_behind_is_removed_by_the_next_and_what_is_being_written_is_not(
+    tmp_path: Path,
+) -> None:
+    target, other = tmp_path / "a.csv", tmp_path / ".b.csv.1.csv"
+    other.write_text("half")
+    command = [sys.executable, "-c", _WRITER, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"at work\n"
+        (part,) = tmp_path.glob(".a.csv.*")
+        for found in (part, other):  # minutes ago
+            os.utime(found, (time.time() - 300, time.time() - 300))
+        results.write_text(target, "whole")
+        assert part.exists()
+        writer.kill()
+        writer.wait()
+        assert part.exists()
+    results.write_text(target, "again")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".b.csv.1.csv", "a.csv"]
+
+
+def test_where_locks_do_not_work_age_tells_what_was_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(results.fcntl, "flock", flock)
+    old, young = (tmp_path / name for name in (".a.csv.1.csv", ".a.csv.2.csv"))
+    for part, seconds in ((old, 7200), (young, 300)):
         part.write_text("half")
-    for part in (old, other):
-        os.utime(part, (0, 0))
+        os.utime(part, (time.time() - seconds, time.time() - seconds))
     results.write_text(tmp_path / "a.csv", "whole")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".a.csv.2.csv", ".b.csv.1.csv", "a.csv"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a.csv.2.csv", "a.csv"]
 
 
 def test_a_full_disk_is_one_clear_sentence(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import glob
 import hashlib
 import json
@@ -20,7 +21,8 @@ from typing import Any
 
 from tff_core.store import failures
 
-_ABANDONED = 3600.0  # seconds after which an unfinished file counts as abandoned
+_ABANDONED = 3600.0  # seconds after which an unfinished file counts as abandoned, where locks do not tell
+_YOUNG = 1.0  # seconds in which a writer that has begun may not have locked its file yet
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "efficientnet-pytorch", "plotly")
 
 
@@ -36,10 +38,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
     except OSError as error:
         raise _explained(error, path) from error
     part = Path(name)
+    with contextlib.suppress(OSError):  # not every network file system has locks
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         yield part
         with part.open("rb") as stream:
@@ -53,14 +56,28 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         raise _explained(error, path) from error
     finally:
         part.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def _sweep(path: Path) -> None:
-    """Remove what killed writes of the same file left behind; recent parts may belong to a running writer."""
+    """Remove what killed writes of the same file left behind: a writer holds a lock until it ends."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - part.stat().st_mtime > _ABANDONED:
+            age = time.time() - part.stat().st_mtime
+            if age > _YOUNG and (age > _ABANDONED or not _locked(part)):
                 part.unlink()
+
+
+def _locked(part: Path) -> bool:
+    """Whether a process that still runs is writing ``part``, or may be."""
+    try:
+        with part.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return True
+    return False
 
 
 def _explained(error: OSError, path: Path) -> OSError:
