@@ -97,7 +97,7 @@ def main() -> int:
         )
         if not works:
             check_space()
-            print("setting up .venv (about 5.5 GB, once; minutes on a slow line)", flush=True)
+            print("setting up .venv (about 6 GB, once; minutes on a slow line)", flush=True)
             call([sys.executable, "-m", "venv", "--clear", str(venv)], "making .venv")
         if not uv.exists():
             with tempfile.NamedTemporaryFile("w", suffix=".txt") as pins:
@@ -107,8 +107,13 @@ def main() -> int:
                     [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", pins.name],
                     "installing uv",
                 )
+        # compiled now, by all cores, and not by the first process that imports them, or by every one where
+        # Python is told to write no bytecode
+        command = [
+            str(uv), "pip", "sync", "--python", str(python), "--require-hashes", "--compile-bytecode",
+            "requirements.lock",
+        ]  # fmt: skip
         # uv shows its own progress on a terminal
-        command = [str(uv), "pip", "sync", "--python", str(python), "--require-hashes", "requirements.lock"]
         if sys.stderr.isatty():
             done = subprocess.run(command, cwd=ROOT, check=False)
             if done.returncode:
