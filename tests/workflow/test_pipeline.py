@@ -180,7 +180,7 @@ def test_detectors_and_pictures_from_elsewhere_are_neither_trained_nor_sampled(t
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
     assert (planned["link"], planned["adopt"]) == ("3", "2")
-    assert not {"sample", "sample_test", "train"} & set(planned)
+    assert not {"sample", "train"} & set(planned)
     del config["sources"]["gaugan"]  # the miniature's own pictures must not stand in for it
     done = _dry_run(tmp_path, config)
     assert done.returncode != 0
@@ -593,8 +593,7 @@ class TestTinyBook:
             ("tff_core/book/sphinx_extension.py", "_seen.clear()", "_seen.clear(); _seen.clear()", {"book"}),
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
-                {"sample_test", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
-                 "book"},
+                {"sample", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page", "book"},
             ),
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
