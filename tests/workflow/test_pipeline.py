@@ -25,6 +25,7 @@ sys.path.insert(0, str(SCRIPTS))
 import build  # noqa: E402
 import grid  # noqa: E402
 import imports  # noqa: E402
+import pairs  # noqa: E402
 import setup_env  # noqa: E402
 import stage  # noqa: E402
 from tff_core.claims import verdicts  # noqa: E402
@@ -69,14 +70,12 @@ def test_a_step_depends_on_what_it_imports_and_on_nothing_else(tmp_path: Path) -
     ],
 )
 def test_code_is_stale_when_it_does_something_else(tmp_path: Path, file: str, text: str, stale: bool) -> None:
-    _package(tmp_path)
-    start = [tmp_path / "tff_core" / "a.py"]
-    before = imports.fingerprint(start, tmp_path)
-    imports._imported.cache_clear()
-    imports._tree.cache_clear()
-    imports._digest.cache_clear()
-    (tmp_path / "tff_core" / file).write_text(text)
-    assert (imports.fingerprint(start, tmp_path) != before) is stale
+    before, after = tmp_path / "before", tmp_path / "after"
+    for root in (before, after):
+        _package(root)
+    (after / "tff_core" / file).write_text(text)
+    old, new = (imports.fingerprint([root / "tff_core" / "a.py"], root) for root in (before, after))
+    assert (new != old) is stale
 
 
 # ---- the pages of the grid
@@ -95,6 +94,19 @@ def test_a_page_is_told_what_its_notebook_declares_and_nothing_else() -> None:
     assert one["generator"] == "gaugan"
     assert "generators" not in one
     assert grid.pages(_config(), ROOT)["notebooks/05_lrp_max"].parameters["n"] == 60
+
+
+def test_parameters_are_read_from_a_script_as_from_its_notebook() -> None:
+    for path in sorted((ROOT / "notebooks").glob("*.py")):
+        assert grid._declared(path) == pairs.declared(pairs.read(path)), path.name
+
+
+def test_a_build_starts_without_loading_what_reads_notebooks() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import build, grid, imports, sys; print(*sys.modules)"],
+        cwd=SCRIPTS, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not {"jupytext", "nbformat", "torch", "pandas"} & set(told.stdout.split())
 
 
 def test_one_more_generator_changes_what_speaks_of_all_and_adds_the_quick_chapters_for_it_alone() -> None:

@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-import jupytext
-
 PACKAGE = "tff_core"
 _DATA = ("*.csv", "*.json", "*.safetensors")
 
@@ -33,11 +31,16 @@ def closure(starts: Iterable[Path], root: Path) -> list[Path]:
             raise FileNotFoundError(f"{path} does not exist, but a step of the workflow runs it")
         found.add(path)
         if path.suffix == ".py":
-            waiting += [file for name in _imported(path, root) for file in _files(name, root)]
+            waiting += _needed(path, root)
     return sorted(found)
 
 
 @cache
+def _needed(path: Path, root: Path) -> tuple[Path, ...]:
+    """Files of the package that ``path`` imports itself."""
+    return tuple(file for name in _imported(path, root) for file in _files(name, root))
+
+
 def _imported(path: Path, root: Path) -> tuple[str, ...]:
     """Dotted names below the package that ``path`` imports, also inside functions."""
     names: set[str] = set()
@@ -53,6 +56,7 @@ def _imported(path: Path, root: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name.split(".")[0] == PACKAGE))
 
 
+@cache
 def _files(name: str, root: Path) -> list[Path]:
     """Files behind a dotted name: the module, the packages above it, and a sub-package's data."""
     parts = name.split(".")
@@ -72,12 +76,8 @@ def _files(name: str, root: Path) -> list[Path]:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    text = path.read_text(encoding="utf-8")
-    if path.parent.name == "notebooks":
-        cells = jupytext.reads(text, fmt="py:percent").cells
-        text = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     try:
-        return ast.parse(text, filename=str(path))
+        return ast.parse(path.read_bytes(), filename=str(path))  # a notebook's text is comments
     except SyntaxError as error:
         raise ValueError(f"{path} line {error.lineno} is not valid Python: {error.msg}") from error
 

@@ -13,6 +13,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+import grid
 from tff_core.store.results import write_text
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -60,7 +61,7 @@ def declared(notebook: NotebookNode) -> set[str]:
     """Names assigned in the cell tagged ``parameters``."""
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
-            return set(re.findall(r"^(\w+)\s*(?::[^=]+)?=", cell.source, flags=re.MULTILINE))
+            return grid.assigned(cell.source)
     return set()
 
 
