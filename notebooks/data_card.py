@@ -108,9 +108,9 @@ figures.show(figures.pictures(shown, text=text))
 # other filters for the reduction, and no JPEG.
 #
 # *Detail* is how much a pixel differs from the mean of its four neighbours. The slope is that of log power
-# over log frequency. *Even over odd* compares the differences between neighbours at even and at odd columns
-# or rows, as a log ratio; 0 means that no grid has a fixed place in the pictures. Y, Cb and Cr are luma and
-# the two colour differences. The scenes are new ones, on which nothing was chosen.
+# over log frequency. *Even over odd* compares the differences between neighbours at even and at odd columns or
+# rows, as a log ratio; 0 means that no grid has a fixed place in the pictures. Y, Cb and Cr are luma and the
+# two colour differences. The scenes are new ones, on which nothing was chosen.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 say(texts.cameras(card.cameras(), list(photographs.paths())))
@@ -191,6 +191,6 @@ say(texts.statistics(card.compare(reals_and_fakes)))
 #
 # **It cannot** say whether a number in the paper is right or wrong. The pictures are 64 pixels wide, the
 # scenes are simple and the generators small and related by a shared training recipe; the reals of a build
-# have one camera. Transfer here is transfer among siblings. Where a claim of the paper does not hold here,
-# the book says so, and no number was tuned towards the published ones. {doc}`The design log
-# </book/design_log>` says what was tried, what failed, and when choosing stopped.
+# have one camera. Transfer here is transfer among siblings. Where a claim of the paper does not hold here, the book
+# says so, and no number was tuned towards the published ones. {doc}`The design log </book/design_log>` says
+# what was tried, what failed, and when choosing stopped.
