@@ -8,6 +8,7 @@
 (torch.Size([4]), torch.Size([4, 2]))
 """
 
+from tff_core.attribution.keras_files import load_keras
 from tff_core.attribution.networks import (
     Attributor,
     Baseline,
@@ -25,5 +26,6 @@ __all__ = [
     "baseline",
     "build",
     "folded",
+    "load_keras",
     "parameters",
 ]
