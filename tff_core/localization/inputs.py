@@ -2,7 +2,7 @@
 
 The published code takes reals from one folder and fakes from another, resizes all (Lanczos, shorter side)
 and crops the middle. Resizing changes the traces that a patch classifier looks for, so nothing is resized
-unless it is asked for. Both classes must be treated alike: see `tff_core.localization.parity`.
+unless it is asked for. Both classes must be treated alike.
 """
 
 from __future__ import annotations
