@@ -408,10 +408,12 @@ def _read(path: Path, name: str, stored: h5py.Dataset, shape: tuple[int, ...]) -
             f"{path}: {name} is compressed by filter {max(filters)}, which needs a plugin, and none is "
             "loaded: expected a file as Keras saves it"
         )
-    value = np.asarray(stored[()], dtype=np.float64)
-    if not np.isfinite(value).all() or not np.isfinite(value.astype(np.float32)).all():
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
+        value = np.asarray(stored[()], dtype=np.float64)
+        finite = np.isfinite(value) & np.isfinite(value.astype(np.float32))
+    if not finite.all():
         raise WeightsError(
-            f"{path}: {int((~np.isfinite(value)).sum())} of {value.size} numbers in {name} are not finite; "
+            f"{path}: {int((~finite).sum())} of {value.size} numbers in {name} are not finite; "
             "the file is damaged or its training diverged"
         )
     if name.endswith("moving_variance") and (value < 0).any():

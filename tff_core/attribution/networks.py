@@ -177,7 +177,7 @@ def check_input(x: Tensor, kind: str, size: int) -> None:
         )
     if not x.is_floating_point():
         raise ValueError(
-            f"the network takes {what}, found {x.dtype}: convert pictures with attribution.inputs first"
+            f"the network takes {what}, found {x.dtype}: scale uint8 pixels by x / 127.5 - 1 first"
         )
 
 
