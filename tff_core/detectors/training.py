@@ -15,11 +15,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import pickle
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,7 @@ from tqdm import tqdm
 
 from tff_core import detectors, metrics
 from tff_core.pictures import data
-from tff_core.store import failures, memory
+from tff_core.store import failures, memory, resuming
 from tff_core.store.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
 
 # Training amplifies rounding: kernels for wider vectors round differently, so another processor would train
@@ -177,7 +175,7 @@ def train(
     if is_there(path, key):
         return path
     run = _Run(spec, seed, settings, device, images, held_out, key, path.with_suffix(".part.pt"), start)
-    with _whole_float32():
+    with resuming.whole_float32():
         run.to_the_end(progress)
         judged = judge(run.model, held_out, spec.classes, device, spec.preprocessing)
     weights = {name: tensor.contiguous().cpu() for name, tensor in run.model.state_dict().items()}
@@ -275,18 +273,6 @@ def is_there(path: Path, key: str) -> bool:
     return bool(info.get("key") == key)
 
 
-@contextmanager
-def _whole_float32() -> Iterator[None]:
-    """Compute float32 in full precision: no TF32 on a GPU, no bfloat16 inside matrix products on a CPU."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
 class _Run:
     """One training run, which can be stopped and resumed at any checkpoint."""
 
@@ -341,29 +327,16 @@ class _Run:
         self.step = 0
         self.seconds = 0.0
         self.history: dict[str, list[Any]] = {"loss": [], "learning_rate": [], "validation": []}
-        self._resume()
+        resuming.resume(checkpoint, key, device, self._restore)
 
-    def _resume(self) -> None:
-        if not self.checkpoint.is_file():
-            return
-        try:
-            saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            if saved["key"] != self.key:
-                return  # made with other settings or pictures: not to be continued
-            self.model.load_state_dict(saved["model"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.schedule.load_state_dict(saved["schedule"])
-            self.step, self.seconds, self.history = saved["step"], saved["seconds"], saved["history"]
-        except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            self.checkpoint.unlink()
-            raise ValueError(
-                f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}) and was deleted: run again, "
-                "and the training starts anew"
-            ) from error
+    def _restore(self, saved: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.step, self.seconds, self.history = saved["step"], saved["seconds"], saved["history"]
 
     def _save(self) -> None:
         state = {
-            "key": self.key,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -371,8 +344,7 @@ class _Run:
             "seconds": self.seconds,
             "history": self.history,
         }
-        with atomic_write(self.checkpoint) as part, part.open("wb") as stream:
-            torch.save(state, stream)
+        resuming.save(self.checkpoint, self.key, state)
 
     def to_the_end(self, progress: bool) -> None:
         with tqdm(
@@ -415,9 +387,9 @@ class _Run:
 
     def _one_step(self) -> float:
         epoch, place = divmod(self.step, self.steps_per_epoch)
-        order = torch.randperm(len(self.labels), generator=_generator(self.seed, epoch, 0))
+        order = torch.randperm(len(self.labels), generator=resuming.generator(self.seed, epoch, 0))
         chosen = order[place * self.settings.batch_size : (place + 1) * self.settings.batch_size]
-        pixels = augment(self.pixels[chosen], _generator(self.seed, epoch, place + 1), self.settings)
+        pixels = augment(self.pixels[chosen], resuming.generator(self.seed, epoch, place + 1), self.settings)
         x = data.normalize(pixels.to(self.device), self.preprocessing)
         x = x.contiguous(memory_format=torch.channels_last)
         y = self.labels[chosen].to(self.device)
@@ -442,11 +414,6 @@ class _Run:
         self.schedule.step()
         self.step += 1
         return loss.item()
-
-
-def _generator(*key: int) -> torch.Generator:
-    state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-    return torch.Generator().manual_seed(state % 2**63)
 
 
 @torch.inference_mode()

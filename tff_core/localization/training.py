@@ -15,16 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
@@ -36,8 +33,8 @@ from tff_core.localization import inputs, maps, networks, weights
 from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.pictures import data
-from tff_core.store import memory
-from tff_core.store.results import atomic_write, fingerprint, provenance, write_json
+from tff_core.store import memory, resuming
+from tff_core.store.results import fingerprint, provenance, write_json
 
 CROPS = ("centre", "random", "resized")
 _RECIPE = 1  # increased when a change to this module changes the resulting weights
@@ -150,7 +147,7 @@ def train(
     writer = _writer(log)
     run = _Run(name, images, held_out, path.with_suffix(".part.pt"), settings, seed, fake_class, device, key)
     try:
-        with _whole_float32():
+        with resuming.whole_float32():
             run.to_the_end(progress, writer)
     finally:
         if writer is not None:
@@ -178,18 +175,6 @@ def _writer(log: str | Path | None) -> Any:
             "a log for TensorBoard needs the package tensorboard: install it, or train without --log"
         ) from error
     return SummaryWriter(str(log))
-
-
-@contextmanager
-def _whole_float32() -> Iterator[None]:
-    """No TF32 on a GPU, and kernels that give the same sums in every run."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
-
-
-def _generator(*key: int) -> torch.Generator:
-    state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-    return torch.Generator().manual_seed(state % 2**63)
 
 
 class _Run:
@@ -221,36 +206,23 @@ class _Run:
         self.best: dict[str, Tensor] = {}
         self.seconds = 0.0
         self.history: dict[str, list[Any]] = {"loss": [], "validation": []}
-        self._resume()
+        resuming.resume(checkpoint, key, device, self._restore)
 
-    def _resume(self) -> None:
-        if not self.checkpoint.is_file():
-            return
-        try:
-            saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            if saved["key"] != self.key:
-                return  # made with other settings or pictures: not to be continued
-            self.net.load_state_dict(saved["model"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.schedule.load_state_dict(saved["schedule"])
-            for name in ("epoch", "step", "best_epoch", "best_metric", "best", "seconds", "history"):
-                setattr(self, name, saved[name])
-        except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            self.checkpoint.unlink()
-            raise ValueError(
-                f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}) and was deleted: run again, "
-                "and the training starts anew"
-            ) from error
+    def _restore(self, saved: Mapping[str, Any]) -> None:
+        self.net.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        for name in ("epoch", "step", "best_epoch", "best_metric", "best", "seconds", "history"):
+            setattr(self, name, saved[name])
 
     def _save(self) -> None:
         state = {
-            "key": self.key, "model": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "model": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(), "epoch": self.epoch, "step": self.step,
             "best_epoch": self.best_epoch, "best_metric": self.best_metric, "best": self.best,
             "seconds": self.seconds, "history": self.history,
         }  # fmt: skip
-        with atomic_write(self.checkpoint) as part, part.open("wb") as stream:
-            torch.save(state, stream)
+        resuming.save(self.checkpoint, self.key, state)
 
     @property
     def over(self) -> bool:
@@ -306,9 +278,9 @@ class _Run:
             ) from error
 
     def _one_step(self) -> float:
-        order = torch.randperm(self.pairs, generator=_generator(self.seed, self.epoch, 0))
+        order = torch.randperm(self.pairs, generator=resuming.generator(self.seed, self.epoch, 0))
         chosen = order[self.step * self.half : (self.step + 1) * self.half].tolist()
-        generator = _generator(self.seed, self.epoch, self.step + 1)
+        generator = resuming.generator(self.seed, self.epoch, self.step + 1)
         # drawn in any case: the number of random draws does not depend on the settings
         drawn = torch.randint(len(self.sides[1]), (self.half,), generator=generator).tolist()
         reals = [self.sides[0][i % len(self.sides[0])] for i in chosen]
