@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     recipe = {"n": options.n, "n_val": options.n_val, "epochs": options.epochs, "crop": options.crop}
     spec = detectors.Spec(
         f"{options.name}-{options.arch}", options.arch, dataset, options=recipe,
-        preprocessing=replace(data.IMAGENET, planes=options.planes),
+        preprocessing=_seen(options),
     )  # fmt: skip
     detectors.register(spec)
     start = _classifier(store, dataset, options) if options.start == "scenes" else None
@@ -82,7 +82,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for family in families:
             batches = data.batches(images[family], preprocessing=spec.preprocessing)
             scores[family].append(detectors.logits(trained.model, batches))
-    row = {"name": options.name, "network": options.arch, "planes": options.planes, "size": options.size}
+    row = {"name": options.name, "network": options.arch, "planes": options.planes}
+    row |= {"highpass": options.highpass, "size": options.size}
     row |= {
         **recipe,
         "start": options.start,
@@ -97,12 +98,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return row | {"ap": {family: [ap.value, ap.low, ap.high] for family, ap in aps.items()}}
 
 
+def _seen(options: argparse.Namespace) -> data.Preprocessing:
+    return replace(data.IMAGENET, planes=options.planes, highpass=options.highpass)
+
+
 def _classifier(store: Store, dataset: str, options: argparse.Namespace) -> Path:
     """Weights of a classifier of the same scenes, which sees the same planes; trained on first use."""
-    name = f"scenes-{options.planes}-{dataset}-{options.arch}"
+    name = f"scenes-{options.planes}{options.highpass or ''}-{dataset}-{options.arch}"
     recipe = {"n": options.n, "n_val": options.n_val, "epochs": 3, "crop": options.crop}
-    planes = replace(data.IMAGENET, planes=options.planes)
-    spec = detectors.Spec(name, options.arch, dataset, recipe, scenes.CLASSES, preprocessing=planes)
+    spec = detectors.Spec(
+        name, options.arch, dataset, recipe, scenes.CLASSES, preprocessing=_seen(options)
+    )  # fmt: skip
     return training.train(detectors.register(spec), 0, store)
 
 
@@ -113,6 +119,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
         recipe = f"{row['models']} models, n {row['n']}, {row['epochs']:g} epochs, crop {row['crop']:g}"
         recipe += ", from the classifier" if row.get("start") == "scenes" else ""
         line = {"run": f"{number} {row['name']}", "network": row["network"], "sees": row["planes"]}
+        line["sees"] += f", high-pass {row['highpass']}" if row.get("highpass") else ""
         line |= {"camera": row["camera"], "size": row["size"], "recipe": recipe, "seeds": row["seeds"]}
         line["validation"] = f"{100 * row['validation']:.1f}"
         for family, found in row["ap"].items():
@@ -137,6 +144,7 @@ def main() -> None:
     parser.add_argument("--name", help="what is tried")
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--planes", choices=data.PLANES, default="rgb")
+    parser.add_argument("--highpass", type=int, help="what is seen less its mean over so many pixels squared")
     parser.add_argument("--camera", choices=camera.CAMERAS, default="2")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--n", type=int, default=1600)

@@ -254,6 +254,28 @@ def test_a_network_that_sees_luma_alone_or_chroma_alone_is_blind_to_the_other() 
             assert (float(found.min()), float(found.max())) == pytest.approx((low, high))
 
 
+@pytest.mark.parametrize("planes", data.PLANES)
+def test_a_highpass_leaves_the_differences_from_the_mean_around(planes: str) -> None:
+    shape = data.Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), planes=planes, highpass=3)
+    x = torch.from_numpy(np.random.default_rng(0).random((2, 3, 9, 7))).float()
+    seen, plain = data.normalize(x, shape), data.normalize(x, replace(shape, highpass=None))
+    middle = plain[..., 4, 3] - plain[..., 3:6, 2:5].mean((-2, -1))
+    torch.testing.assert_close(seen[..., 4, 3], middle + 0.5)
+    corner = plain[..., 0, 0] - plain[..., :2, :2].mean((-2, -1))  # of the pixels that are there
+    torch.testing.assert_close(seen[..., 0, 0], corner + 0.5)
+    torch.testing.assert_close(
+        data.normalize(torch.full((1, 3, 5, 5), 0.3), shape), torch.full((1, 3, 5, 5), 0.5)
+    )
+    # the bounds hold for every colour among every other, and are reached
+    colours = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)))
+    ends = torch.zeros(64, 3, 3, 3)
+    for i, (inner, outer) in enumerate(itertools.product(colours, repeat=2)):
+        ends[i] = outer[:, None, None]
+        ends[i, :, 1, 1] = inner
+    found = data.normalize(ends, shape)
+    assert (float(found.min()), float(found.max())) == pytest.approx(shape.bounds, abs=1e-6)
+
+
 def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_at(tmp_path: Path) -> None:
     picture = torch.arange(6 * 8, dtype=torch.uint8).reshape(6, 8)
     for label, cut in zip(data.LABELS, (picture, picture[1:5]), strict=True):
@@ -270,12 +292,14 @@ def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_a
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"scale": 2}, "unknown 'scale'; expected mean, std, resize, crop or planes"),
+        ({"scale": 2}, "unknown 'scale'; expected mean, std, resize, crop, planes or highpass"),
         ({"planes": "hue"}, "planes is 'hue'; expected one of rgb, luma, chroma"),
         ({"mean": [0.5, 0.5]}, "mean is .*; expected three numbers"),
         ({"mean": [0.5, 0.5, float("nan")]}, "mean is .*; expected three numbers"),
         ({"std": [1, 1, 0]}, "std is .*; expected numbers above 0"),
         ({"crop": 0}, "crop is 0; expected a number of pixels"),
+        ({"highpass": 4}, "highpass is 4; expected an odd number of pixels"),
+        ({"highpass": 1}, "highpass is 1; expected an odd number of pixels"),
         ({"resize": "256"}, "resize is '256'; expected a number of pixels"),
     ],
 )

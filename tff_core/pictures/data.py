@@ -50,7 +50,9 @@ class Preprocessing:
     ``resize`` is the length of the shorter side in pixels (bilinear, antialiased), ``crop`` then the side of
     the middle square; None: neither, as in the paper. ``planes`` is what of the colours is kept: "rgb" all,
     "luma" the luma, in all three channels, "chroma" what is left of them where the luma is set to one half.
-    Then ``mean`` is subtracted and the result divided by ``std``, for red, green and blue in [0, 1].
+    ``highpass`` is the side, odd, of the square of pixels whose mean is then taken from each pixel and
+    replaced by one half: what is left are the finest differences; None: none.
+    At last ``mean`` is subtracted and the result divided by ``std``, for red, green and blue in [0, 1].
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -58,14 +60,15 @@ class Preprocessing:
     resize: int | None = None
     crop: int | None = None
     planes: str = "rgb"
+    highpass: int | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preprocessing:
         """From YAML settings; ValueError names the one that is unknown or invalid."""
-        unknown = sorted(set(settings) - {"mean", "std", "resize", "crop", "planes"})
+        unknown = sorted(set(settings) - {"mean", "std", "resize", "crop", "planes", "highpass"})
         if unknown:
             raise ValueError(
-                f"preprocessing: unknown {unknown[0]!r}; expected mean, std, resize, crop or planes"
+                f"preprocessing: unknown {unknown[0]!r}; expected mean, std, resize, crop, planes or highpass"
             )
         values: dict[str, Any] = {"planes": settings.get("planes", "rgb")}
         if values["planes"] not in PLANES:
@@ -81,11 +84,16 @@ class Preprocessing:
             values[key] = tuple(float(value) for value in found)
         if min(values["std"]) <= 0:
             raise ValueError(f"preprocessing: std is {list(values['std'])}; expected numbers above 0")
-        for key in ("resize", "crop"):
+        for key in ("resize", "crop", "highpass"):
             found = settings.get(key)
             if found is not None and (not isinstance(found, int) or isinstance(found, bool) or found < 1):
                 raise ValueError(f"preprocessing: {key} is {found!r}; expected a number of pixels, or none")
             values[key] = found
+        if values["highpass"] is not None and (values["highpass"] < 3 or values["highpass"] % 2 == 0):
+            raise ValueError(
+                f"preprocessing: highpass is {values['highpass']}; expected an odd number of pixels, 3 or "
+                "more, or none"
+            )
         return cls(**values)
 
     @property
@@ -93,6 +101,10 @@ class Preprocessing:
         """The smallest and the largest value that a pixel can take."""
         # without luma a channel differs from one half by at most what the other two weigh
         spare = [0.5 - weight if self.planes == "chroma" else 0.0 for weight in LUMA]
+        if self.highpass is not None:
+            # a pixel at one end of the range among pixels at the other
+            most = 1 - 1 / self.highpass**2
+            spare = [most * (1 + 2 * r) - 0.5 for r in spare]
         triples = list(zip(self.mean, self.std, spare, strict=True))
         return min((-r - m) / s for m, s, r in triples), max((1 + r - m) / s for m, s, r in triples)
 
@@ -456,7 +468,7 @@ def pictures(batches: Pictures) -> Iterator[torch.Tensor]:
 
 def normalize(x: torch.Tensor, preprocessing: Preprocessing = IMAGENET) -> torch.Tensor:
     """Pictures (..., 3, H, W), uint8 or float in [0, 1], as a network wants them: the planes that it sees,
-    with mean and deviation (ImageNet's) removed.
+    or their finest differences, with mean and deviation (ImageNet's) removed.
     """
     if x.dtype == torch.uint8:
         x = v2.functional.to_dtype(x, torch.float32, scale=True)
@@ -466,6 +478,10 @@ def normalize(x: torch.Tensor, preprocessing: Preprocessing = IMAGENET) -> torch
         weights = x.new_tensor(LUMA).view(3, 1, 1)
         luma = (weights * x).sum(-3, keepdim=True)
         x = luma.expand(x.shape) if preprocessing.planes == "luma" else x - luma + 0.5
+    if preprocessing.highpass is not None:
+        side = preprocessing.highpass
+        around = torch.nn.functional.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
+        x = x - around + 0.5
     return v2.functional.normalize(x, list(preprocessing.mean), list(preprocessing.std))
 
 
