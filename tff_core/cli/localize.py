@@ -23,13 +23,14 @@ Each picture has its map as PNG (over the picture, with a colour bar) and as npz
 what the cell sees), and a row: P(fake) by three ways of joining cells, the highest cell and its box, map,
 npz. A file that cannot be read, or is too small, has its row; the exit code is 2 where none can be judged."""
 _TRAIN = """  tff patches-train mygan/ --network xception_block2 --out block2.safetensors
-  tff patches-train --reals photos/ --fakes samples/ --reals photos/ --fakes inversions/ --out
-  both.safetensors
+  tff patches-train --reals photos/ --fakes samples/ --reals photos/ --fakes inversions/ \\
+                    --out both.safetensors
 The folder holds train/ and val/, each with 0_real and 1_fake; or --reals and --fakes are folders that hold
 train/ and val/ with pictures. An interrupted training continues, a finished one is left alone."""
 _TEST = """  tff patches-test mygan/test --weights block2.safetensors --out results/
-  tff patches-test --reals photos/test --fakes samples/test --weights bestval_net_D.pth --out results/ --show
-  50 tff patches-test mygan/test --weights block2.safetensors --jpeg 75 --out jpeg75/
+  tff patches-test --reals photos/test --fakes samples/test --weights bestval_net_D.pth --out results/ \\
+                   --show 50
+  tff patches-test mygan/test --weights block2.safetensors --jpeg 75 --out jpeg75/
 Writes metrics and scores of each picture as CSV, JSON and npz; with --show also the easiest and hardest
 pictures of each class, their maps and averages, with a page that opens from a file; with --patches the most
 predictive patches."""
