@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from tff_core import detectors, lrp
+from tff_core import detectors, localization, lrp
 from tff_core.cli import common, main, parser, workflow
 from tff_core.detectors import judge
 from tff_core.features.ffrs import Omega
@@ -571,6 +571,41 @@ def test_add_registers_a_detector_that_is_what_it_claims(
                      "preprocessing": yaml.safe_load(shape)}  # fmt: skip
     # the very entry that `make` takes in
     assert detectors.external("wang06", entry).preprocessing.crop == 16
+
+
+def test_add_registers_a_patch_classifier_as_a_detector(
+    checkout: Path, store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = localization.build("xception_block1", init="kaiming", fake_class=1)
+    path = tmp_path / "block1.safetensors"
+    localization.save(net, path)
+    # a classifier of another cut is refused, and leaves nothing
+    assert main(["add", "block", "--weights", str(path), "--arch", "xception_block2"]) == 2
+    assert "has weights of xception_block1" in capsys.readouterr().err
+    # one that ranks reals above fakes, too
+    val = store.data("miniature", "val", "progan")
+    shutil.rmtree(val)
+    upside_down(val, 1.0, tmp_path / "tiny.pth")
+    images = data.scan(val)
+    x = data.normalize(data.load(images), localization.INPUT)
+    fakes = np.array(images.labels) == 1
+    margins = localization.margin(net, x).mean((1, 2)).numpy()
+    if margins[fakes].mean() > margins[~fakes].mean():
+        net.fake_class = 0
+    localization.save(net, path)
+    assert main(["add", "block", "--weights", str(path), "--arch", "xception_block1"]) == 2
+    assert "ranks reals above fakes" in capsys.readouterr().err
+    assert [one.name for one in tmp_path.glob("*.safetensors")] == ["block1.safetensors"]
+    net.fake_class = net.real_class
+    localization.save(net, path)
+    assert main(["add", "block", "--weights", str(path), "--arch", "xception_block1"]) == 0
+    entry = yaml.safe_load((checkout / "workflow" / "config.local.yaml").read_text())["external"]["block"]
+    spec = detectors.external("block", entry)
+    assert entry["weights"] == str(tmp_path / "block1.detector.safetensors") and spec.k >= 1
+    model = detectors.load_weights(detectors.build(spec.arch), entry["weights"]).eval()
+    logits = detectors.logits(model, data.batches(images, preprocessing=spec.preprocessing))
+    expected = localization.margin(net, x).mean((1, 2)).numpy()
+    np.testing.assert_allclose(np.asarray(logits), expected, rtol=1e-4, atol=1e-4)
 
 
 def upside_down(

@@ -333,9 +333,6 @@ def _omega(
     return ffrs.Omega.from_csv(path, net)
 
 
-SHARE = 0.005  # of all feature maps are the paper's top ones: 114 of ResNet-50's 22,720
-
-
 def _k(options: argparse.Namespace, trained: detectors.Detector, maps: int) -> int:
     """How many feature maps count as top: as requested, else the detector's own, else the paper's share."""
     from tff_core import detectors
@@ -343,8 +340,10 @@ def _k(options: argparse.Namespace, trained: detectors.Detector, maps: int) -> i
     own = options.k or trained.spec.top or detectors.architecture(trained.spec.arch).k
     if own:
         return int(own)
-    k = max(1, round(SHARE * maps))
-    common.note(options, f"top {k} of {maps} feature maps, {SHARE:.1%} as in the paper; --k changes that")
+    k = max(1, round(common.SHARE * maps))
+    common.note(
+        options, f"top {k} of {maps} feature maps, {common.SHARE:.1%} as in the paper; --k changes that"
+    )
     return k
 
 

@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tff_core.cli import common
 
@@ -23,6 +23,7 @@ where the chapter says None, a number is expected or null. A chapter reads what 
 _ADD = """  tff add mygan pictures/mygan --title "My GAN"
   tff add wang05 --weights blur_jpg_prob0.5.pth --arch resnet50
   tff add mine --weights mine.pth --arch torchvision.models:resnet18 --k 20
+  tff add block2 --weights block2.safetensors --arch xception_block2
 Then run make: it adds the pages, table rows and verdicts. What was added
 stands in workflow/config.local.yaml, which git ignores; delete it there to take it back."""
 _HEADER = "# What `tff add` has put beside workflow/config.yaml; git ignores this file.\n"
@@ -142,16 +143,57 @@ def _detector(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, 
             f"{', '.join(detectors.ARCHITECTURES)}, or an import path such as torchvision.models:resnet18?"
         )
     path = options.weights.expanduser().resolve()
-    entry = {"weights": str(path), "arch": options.arch, "k": options.k}
-    if options.preprocessing:
-        entry["preprocessing"] = options.preprocessing
+    patches = _patch_classifier(path, options.arch)
+    given = {"k": options.k, "preprocessing": options.preprocessing}
+    entry: dict[str, Any] = {"weights": str(path), "arch": options.arch, "k": None}
+    entry |= patches.entry if patches else {}
+    entry |= {key: value for key, value in given.items() if value}
     spec = detectors.external(options.name, entry)
-    model = detectors.load_weights(detectors.build(spec.arch), path)  # refuses weights of another network
+    # refuses weights of another network
+    model = patches.model if patches else detectors.load_weights(detectors.build(spec.arch), path)
     adoption.must_be_a_detector(options.name, model, spec.preprocessing)
     _must_rank(options, spec, model)
+    if patches:
+        patches.write()
     entry["k"] = spec.k
     config["external"] = dict(config.get("external", {})) | {options.name: entry}
     return {"detector": entry}
+
+
+class _Patches(NamedTuple):
+    """A patch classifier as a detector of whole pictures, and where its weights as such go."""
+
+    model: nn.Sequential
+    path: Path
+    entry: dict[str, Any]
+
+    def write(self) -> None:
+        from tff_core.localization import detector
+
+        detector.write(self.model, self.path)
+
+
+def _patch_classifier(path: Path, arch: str) -> _Patches | None:
+    """The weights of a patch classifier; None where ``arch`` is none, or a detector that has its name."""
+    from tff_core import detectors, localization
+    from tff_core.localization import detector, networks
+
+    if ":" in arch or arch in detectors.ARCHITECTURES:
+        return None
+    try:
+        networks.known(arch)
+    except ValueError:
+        return None  # the registry says which networks there are
+    net = localization.load(path, arch)
+    written = path.with_name(f"{path.stem}.detector.safetensors")
+    maps = sum(detector.canonize(net).layers.values())
+    entry = {
+        "weights": str(written),
+        "arch": f"{detector.__name__}:{arch}",
+        "k": max(1, round(common.SHARE * maps)),
+        "preprocessing": {"mean": list(localization.INPUT.mean), "std": list(localization.INPUT.std)},
+    }
+    return _Patches(detector.as_detector(net), written, entry)
 
 
 _ENOUGH = 50  # validation pictures of each label that show whether a detector's sign is flipped
