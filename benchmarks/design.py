@@ -21,7 +21,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from marks import write_page
+from torch import nn
 
 from tff_core import detectors, intervals
 from tff_core.claims.texts import base
@@ -31,6 +33,7 @@ from tff_core.miniature.sample import sample
 from tff_core.pictures import data
 from tff_core.store.results import Store, fingerprint
 
+FINE = 10.0  # times the usual size are first filters that start with differences alone: those are small
 RUNS = Path(__file__).with_name("design.jsonl")
 
 
@@ -67,7 +70,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     dataset = sampled(store, options, seen, families)
     recipe = {"n": options.n, "n_val": options.n_val, "epochs": options.epochs, "crop": options.crop}
     spec = detectors.Spec(
-        f"{options.name}-{options.arch}", options.arch, dataset, options=recipe,
+        f"{options.name}-{options.arch}".replace(":", "-"), options.arch, dataset, options=recipe,
         preprocessing=_seen(options),
     )  # fmt: skip
     detectors.register(spec)
@@ -104,12 +107,29 @@ def _seen(options: argparse.Namespace) -> data.Preprocessing:
 
 def _classifier(store: Store, dataset: str, options: argparse.Namespace) -> Path:
     """Weights of a classifier of the same scenes, which sees the same planes; trained on first use."""
-    name = f"scenes-{options.planes}{options.highpass or ''}-{dataset}-{options.arch}"
+    name = f"scenes-{options.planes}{options.highpass or ''}-{dataset}-{options.arch}".replace(":", "-")
     recipe = {"n": options.n, "n_val": options.n_val, "epochs": 3, "crop": options.crop}
     spec = detectors.Spec(
         name, options.arch, dataset, recipe, scenes.CLASSES, preprocessing=_seen(options)
     )  # fmt: skip
     return training.train(detectors.register(spec), 0, store)
+
+
+def resnet18_fine(num_classes: int = 1) -> nn.Module:
+    """ResNet-18 whose first filters start as random ones of a picture's differences from its 3x3 mean.
+
+    As ``--arch design:resnet18_fine``, with this folder on PYTHONPATH.
+    """
+    model = detectors.build("resnet18", range(num_classes) if num_classes > 1 else ())
+    with torch.no_grad():
+        inner = model.conv1.weight[:, :, 1:-1, 1:-1]
+        apart = -torch.ones(1, 1, 3, 3) / 9
+        apart[..., 1, 1] += 1
+        full = nn.functional.conv2d(inner.reshape(-1, 1, 5, 5), apart, padding=2)
+        full = full.reshape(model.conv1.weight.shape)
+        # pictures leave little there
+        model.conv1.weight.copy_(full * FINE)
+    return model
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:

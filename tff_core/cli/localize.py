@@ -1,4 +1,4 @@
-"""``tff localize``, ``tff patches-train``, ``tff patches-test``: patch classifiers as commands."""
+"""``tff localize``, ``tff patches-train``, ``tff patches-test``, ``tff clusters``: patch classifiers."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ _TEST = """  tff patches-test mygan/test --weights block2.safetensors --out resu
 Writes metrics and scores of each picture as CSV, JSON and npz; with --show also the easiest and hardest
 pictures of each class, their maps and averages, with a page that opens from a file; with --patches the most
 predictive patches."""
+
+_CLUSTERS = """  tff clusters build/data/miniature/test/gaugan --weights block2.safetensors --segmenter scenes
+  tff clusters faces/ --weights block2.safetensors --segmenter masks --masks labels/ --names skin hair eyes
+  tff clusters faces/ --weights block2.safetensors --segmenter parser --parser 79999_iter.pth
+Finds the most predictive patch of each picture, sorts the best by what they show, and compares the numbers
+with those of random patches of the same pictures. Segmenters: scenes (the miniature's own, exact), grid
+(where in the picture), superpixels (dark or bright, smooth or textured), face (a template for aligned
+faces), masks (PNGs with a number for each pixel), parser (BiSeNet; its weights are yours to bring)."""
+_SEGMENTERS = ("scenes", "grid", "superpixels", "face", "masks", "parser")
 
 
 def add_to(commands: Any) -> None:
@@ -86,6 +95,23 @@ def add_to(commands: Any) -> None:
     made.add_argument("--patches", type=common.positive, metavar="N", help="find so many predictive patches")
     made.add_argument("--repeat", action="store_true", help="patches: more than one of a picture")
     _scale(made)
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+
+    made = common.command(
+        commands, "clusters", clusters, "what do the most predictive patches show?", _CLUSTERS
+    )
+    made.add_argument("folder", nargs="?", type=Path, metavar="DIR")
+    _sources(made)
+    _network(made)
+    made.add_argument("--segmenter", choices=_SEGMENTERS, default="grid", help="default: %(default)s")
+    made.add_argument("--masks", type=Path, metavar="DIR", help="of masks: <picture>.png")
+    made.add_argument("--names", nargs="+", metavar="NAME", help="of the numbers 0, 1, ... in masks")
+    made.add_argument("--parser", type=Path, metavar="FILE", help="weights of the face parser")
+    made.add_argument("--sha256", metavar="HASH", help="that its weights must have")
+    made.add_argument(
+        "--n", type=common.positive, default=100, help="patches of a class (default: %(default)s)"
+    )
+    made.add_argument("--seed", type=int, default=0, help="of random patches")
     made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
 
 
@@ -244,3 +270,59 @@ def test(options: argparse.Namespace) -> int:
             options, f"{len(broken)} pictures count in nothing; the first: {common.shown(broken.iloc[0])}"
         )
     return 0
+
+
+def clusters(options: argparse.Namespace) -> int:
+    """Sort predictive patches."""
+    import pandas as pd
+
+    from tff_core.localization import clusters as sorting
+    from tff_core.localization import predictive
+
+    images = _images(options)
+    common.must_be_writable(options.out, folder=True)
+    net, preparation, where = _load(options)
+    segmenter = _segmenter(options, images)
+    tables, facts = [], {"network": net.name, "segmenter": options.segmenter, "out": str(options.out)}
+    for label, kind in ((1, "fakes"), (0, "reals")):
+        patches = predictive.find(
+            net, images, label, options.n, preparation, seed=options.seed, device=where,
+            batch_size=options.batch_size, progress=common.bar(options),
+        )  # fmt: skip
+        try:
+            found = sorting.sort(
+                patches, segmenter, preparation, seed=options.seed, progress=common.bar(options)
+            )
+        except sorting.NoCategory as error:
+            common.note(options, f"{kind}: {error}")
+            continue
+        found.write(options.out / kind)
+        facts[kind] = {"patches": len(patches), "counted": found.counted}
+        tables.append(found.table.assign(label=kind))
+    if not tables:
+        raise ValueError(f"{options.segmenter} knows no picture of {images.root}: choose another segmenter")
+    options.out = None  # the answer is shown
+    common.answer(options, facts, pd.concat(tables))
+    return 0
+
+
+def _segmenter(options: argparse.Namespace, images: data.ImageSet) -> Any:
+    from tff_core.localization import segmenters
+
+    given = {"masks": (options.masks or options.names), "parser": (options.parser or options.sha256)}
+    for kind, value in given.items():
+        if value and options.segmenter != kind:
+            raise ValueError(f"--{kind} belongs to --segmenter {kind}: found --segmenter {options.segmenter}")
+    if options.segmenter == "masks":
+        if not (options.masks and options.names):
+            raise ValueError("--segmenter masks needs --masks DIR and --names NAME...")
+        return segmenters.Masks(options.masks, options.names)
+    if options.segmenter == "parser":
+        if not options.parser:
+            raise ValueError("--segmenter parser needs --parser FILE, the weights of the face parser")
+        return segmenters.Parser(options.parser, options.sha256, common.device(options.device))
+    if options.segmenter == "scenes":
+        return segmenters.Scenes(images)
+    return {
+        "grid": segmenters.Grid, "superpixels": segmenters.Superpixels, "face": segmenters.Face
+    }[options.segmenter]()  # fmt: skip

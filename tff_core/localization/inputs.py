@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
@@ -79,6 +80,17 @@ def _lanczos(pixels: Tensor, side: int) -> Tensor:
     height, width = pixels.shape[-2:]
     if height == width == side:
         return pixels
+    box = _square(height, width, side)
+    flat = pixels.reshape(-1, 3, height, width).permute(0, 2, 3, 1).contiguous().numpy()
+    out = [
+        np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.LANCZOS, box)) for one in flat
+    ]
+    stacked = torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).contiguous()
+    return stacked.reshape(*pixels.shape[:-2], side, side)
+
+
+def _square(height: int, width: int, side: int) -> tuple[float, float, float, float]:
+    """The part of a picture (left, top, right, bottom) that becomes the middle square of ``side`` pixels."""
     short = min(height, width)
     # the resized picture is never made: a thin strip would become many times larger than the square
     whole = [max(side, int(side * length / short)) for length in (height, width)]
@@ -86,13 +98,17 @@ def _lanczos(pixels: Tensor, side: int) -> Tensor:
         [(length - side) // 2 for length in whole],
         [length / resized for length, resized in zip((height, width), whole, strict=True)],
     )
-    box = (left * across, top * down, min(width, (left + side) * across), min(height, (top + side) * down))
-    flat = pixels.reshape(-1, 3, height, width).permute(0, 2, 3, 1).contiguous().numpy()
-    out = [
-        np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.LANCZOS, box)) for one in flat
-    ]
-    stacked = torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).contiguous()
-    return stacked.reshape(*pixels.shape[:-2], side, side)
+    return left * across, top * down, min(width, (left + side) * across), min(height, (top + side) * down)
+
+
+def prepared_labels(labels: NDArray[np.integer], preparation: Preparation) -> NDArray[np.int64]:
+    """A map of labels (H, W) as a picture is resized and cut by ``preparation``; nearest neighbours."""
+    if preparation.load is None:
+        return labels.astype(np.int64)
+    side = preparation.load
+    box = _square(labels.shape[0], labels.shape[1], side)
+    image = Image.fromarray(labels.astype(np.int32))
+    return np.asarray(image.resize((side, side), Image.Resampling.NEAREST, box)).astype(np.int64)
 
 
 def normalised(pixels: Tensor, device: torch.device | str = "cpu") -> Tensor:
