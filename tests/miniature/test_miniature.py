@@ -133,7 +133,7 @@ def test_manifest_counts_and_hashes_what_is_there(folder):
 def test_a_whole_folder_is_left_alone(folder, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     monkeypatch.setattr(
-        sys.modules["tff_core.miniature.sample"], "_write", None
+        sys.modules["tff_core.miniature.sample"], "write_png", None
     )  # nothing is made to be written
     sample("test", "progan", folder, 12, progress=False)
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
@@ -141,7 +141,7 @@ def test_a_whole_folder_is_left_alone(folder, monkeypatch):
 
 def test_an_interrupted_sampling_continues(folder, tmp_path, monkeypatch):
     out, module = tmp_path / "progan", sys.modules["tff_core.miniature.sample"]
-    write, count = module._write, [0]
+    write, count = module.write_png, [0]
 
     def fails_after_eighteen(*arguments):
         count[0] += 1
@@ -149,12 +149,12 @@ def test_an_interrupted_sampling_continues(folder, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         write(*arguments)
 
-    monkeypatch.setattr(module, "_write", fails_after_eighteen)
+    monkeypatch.setattr(module, "write_png", fails_after_eighteen)
     with pytest.raises(KeyboardInterrupt):
         sample("test", "progan", out, 12, progress=False)
     assert not (out / MANIFEST).exists() and len(_content(out)) == 18
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-    monkeypatch.setattr(module, "_write", write)
+    monkeypatch.setattr(module, "write_png", write)
     sample("test", "progan", out, 12, progress=False)
     assert _content(out) == _content(folder)
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())

@@ -36,7 +36,7 @@ KEEP_LAYOUT = ("cyclegan", "stargan", "gaugan", "autoencoder")
 # segments that are things with a shape of their own; the others are the surfaces around and behind them
 THINGS = ("foliage", "window", "door", "object", "pebble")
 MARK = "tff-miniature"  # the text field of our PNGs that holds the hash of what made them
-_BATCH = 20
+BATCH = 20
 
 
 def weights(part: str, generator: str) -> tuple[Path, ...]:
@@ -51,16 +51,22 @@ def weights(part: str, generator: str) -> tuple[Path, ...]:
     return tuple(generators.WEIGHTS / name for name in generators.SHIPPED[generator][part])
 
 
+def check(part: str, size: int) -> None:
+    """ValueError for a part that the miniature has not, and a size of pictures that it cannot make."""
+    _known(part)
+    if size < 16 or size % 4:
+        raise ValueError(f"pictures have a size of a multiple of 4, at least 16: found {size}")
+
+
 def _known(part: str) -> None:
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r} of the miniature: expected one of {', '.join(PARTS)}")
 
 
-def _given(part: str, generator: str, models: Sequence[Path]) -> tuple[Path, ...]:
+def models_of(generator: str, models: Sequence[Path]) -> tuple[Path, ...]:
     """Somebody's own weights, all of ``generator``; ValueError where one is of another."""
-    _known(part)
     for path in models:
-        _hash(path)
+        digest(path)
         family = generators.load(path)[1]["family"]
         if family != generator:
             raise ValueError(f"{path} has weights of {family}: expected those of {generator}")
@@ -88,11 +94,10 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     generator, a count below 1, a size that is no multiple of 4, or a folder that holds other
     pictures; FileNotFoundError where a generator's weights are missing.
     """
-    paths = _given(part, generator, models) if models else weights(part, generator)
+    check(part, size)
+    paths = models_of(generator, models) if models else weights(part, generator)
     if n_per_label < 1:
         raise ValueError(f"a folder needs at least 1 picture per label: found n_per_label={n_per_label}")
-    if size < 16 or size % 4:
-        raise ValueError(f"pictures have a size of a multiple of 4, at least 16: found {size}")
     out = Path(out_dir)
     config: dict[str, Any] = {
         "dataset": DATASET, "part": part, "generator": generator, "seed": seed, "size": size,
@@ -100,8 +105,8 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     }  # fmt: skip
     # a new generator leaves the reals as they are
     made_by: dict[str, Any] = {
-        "generators": code("inputs.py", _module(generator)),
-        "weights": {path.name: _hash(path) for path in paths},
+        "generators": code("inputs.py", module_of(generator)),
+        "weights": {path.name: digest(path) for path in paths},
     }
     if models:
         made_by["order"] = [path.name for path in paths]
@@ -120,32 +125,32 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     missing = [
         where
         for path, where in wanted.items()
-        if not _made(path, marks[where[0]])
-        or promised.get(path.relative_to(out).as_posix(), _hash(path)) != _hash(path)
+        if not is_made(path, marks[where[0]])
+        or promised.get(path.relative_to(out).as_posix(), digest(path)) != digest(path)
     ]
     _remove_surplus(out, wanted)
     with tqdm(total=len(missing), desc=f"{part}/{generator}", unit="picture", disable=not progress) as bar:
         for index in (index for label, index in missing if label == 0):
-            picture = take(part, *_scene(index), seed, size, generator, camera)
-            _write(place(out, generator, 0, index), picture.pixels, marks[0])
+            picture = take(part, *scene_of(index), seed, size, generator, camera)
+            write_png(place(out, generator, 0, index), picture.pixels, marks[0])
             bar.update()
         todo = {index for label, index in missing if label == 1}
         for number, path in enumerate(paths):
-            mine = [i for i in range(n_per_label) if _model_of(i, len(paths)) == number]
+            mine = [i for i in range(n_per_label) if model_of(i, len(paths)) == number]
             # batches have fixed members, whatever is missing: floating-point sums depend on the batch
-            batches = [mine[at : at + _BATCH] for at in range(0, len(mine), _BATCH)]
+            batches = [mine[at : at + BATCH] for at in range(0, len(mine), BATCH)]
             batches = [batch for batch in batches if todo.intersection(batch)]
             if not batches:
                 continue
             model, _ = generators.load(path)
             for indices in batches:
                 for index, pixels in zip(
-                    indices, _fakes(model, part, generator, indices, seed, size, camera), strict=True
+                    indices, fakes(model, part, generator, indices, seed, size, camera), strict=True
                 ):
                     if index in todo:
-                        _write(place(out, generator, 1, index), pixels, marks[1])
+                        write_png(place(out, generator, 1, index), pixels, marks[1])
                         bar.update()
-    files = {path.relative_to(out).as_posix(): _hash(path) for path in sorted(wanted)}
+    files = {path.relative_to(out).as_posix(): digest(path) for path in sorted(wanted)}
     manifest = {
         "config": config, "config_hash": _both(marks),
         "counts": {"real": n_per_label, "fake": n_per_label}, "content_hash": fingerprint(files),
@@ -192,31 +197,36 @@ def _layout(path: Path, label: int, root: Path, config: dict[str, Any]) -> Pictu
         return None
     stream = f"{part}-source" if label else part
     camera = Camera.of(config["camera"])
-    return take(stream, *_scene(number), config["seed"], config["size"], generator, camera)
+    return take(stream, *scene_of(number), config["seed"], config["size"], generator, camera)
 
 
-def _scene(index: int) -> tuple[str, int]:
+def scene_of(index: int) -> tuple[str, int]:
     """Class and index within the class of picture ``index``."""
     return scenes.CLASSES[index % len(scenes.CLASSES)], index // len(scenes.CLASSES)
 
 
-def _model_of(index: int, models: int) -> int:
+def model_of(index: int, models: int) -> int:
     """Every model makes all classes: four pictures from one, four from the next."""
     return index // len(scenes.CLASSES) % models
 
 
 @torch.inference_mode()
-def _fakes(
-    model: nn.Module, part: str, generator: str, indices: list[int], seed: int, size: int, camera: Camera
-) -> NDArray[np.uint8]:
-    """Fakes of the part's source scenes ``indices``, each blended with the next scene of its class."""
+def fakes(
+    model: nn.Module, part: str, generator: str, indices: list[int], seed: int, size: int, camera: Camera,
+    stream: str = "",
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Fakes of the part's source scenes ``indices``, each blended with the next scene of its class.
+
+    ``stream`` names the folder that the scenes are for, by default that of the generator.
+    """
+    stream = stream or generator
     step = len(scenes.CLASSES)
     blends = isinstance(model, generators.Decoding) and not isinstance(model, generators.GauGAN)
     needed = sorted({*indices, *(i + step for i in indices)}) if blends else indices
-    shot = {i: take(f"{part}-source", *_scene(i), seed, size, generator, camera) for i in needed}
+    shot = {i: take(f"{part}-source", *scene_of(i), seed, size, stream, camera) for i in needed}
     batch = Batch.of([shot[i] for i in indices])
     partner = Batch.of([shot[i + step] for i in indices]) if blends else batch
-    noise = Noise.stack([Noise.draw(1, size, _generator(part, generator, i, seed)) for i in indices])
+    noise = Noise.stack([Noise.draw(1, size, _generator(part, stream, i, seed)) for i in indices])
     return to_pixels(model(batch, partner, noise))
 
 
@@ -225,18 +235,18 @@ def _generator(part: str, generator: str, index: int, seed: int) -> torch.Genera
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(words).digest()[:7], "big"))
 
 
-def _module(generator: str) -> str:
+def module_of(generator: str) -> str:
     """The file with the network of ``generator``."""
     return f"{generator}.py" if generator in generators.NEW else "generators.py"
 
 
-def _hash(path: Path) -> str:
+def digest(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(generators.missing(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def _write(path: Path, pixels: Any, mark: str) -> None:
+def write_png(path: Path, pixels: Any, mark: str) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_text(MARK, mark)
     with atomic_write(path) as part:
@@ -249,7 +259,7 @@ def _whole(out: Path, marks: tuple[str, str], wanted: dict[Path, tuple[int, int]
     there = {path.relative_to(out).as_posix(): path for path in wanted}
     if set(files) != set(there) or len(list(_ours(out))) != len(there):
         return None
-    if any(not path.is_file() or _hash(path) != files[name] for name, path in there.items()):
+    if any(not path.is_file() or digest(path) != files[name] for name, path in there.items()):
         return None
     manifest: dict[str, Any] = read_json(out / MANIFEST)
     return manifest if manifest["config_hash"] == _both(marks) else None
@@ -269,7 +279,7 @@ def _promised(out: Path) -> dict[str, str]:
     return files if isinstance(files, dict) else {}
 
 
-def _made(path: Path, mark: str) -> bool:
+def is_made(path: Path, mark: str) -> bool:
     """Whether ``path`` is a whole picture made from ``mark``. ValueError where it has another origin."""
     if not path.is_file():
         return False
