@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tff_core.miniature import camera, generators, splices
-from tff_core.miniature.sample import fakes, scene_of, weights
+from tff_core.miniature.sample import digest, fakes, scene_of, weights
 from tff_core.pictures.data import MANIFEST
 
 
