@@ -37,7 +37,7 @@ FINE = 10.0  # times the usual size are first filters that start with difference
 RUNS = Path(__file__).with_name("design.jsonl")
 
 
-def sorted_out(folder: Path) -> tuple[list[Path], dict[str, Path]]:
+def sorted_out(folder: Path, held_out: int | None = None) -> tuple[list[Path], dict[str, Path]]:
     """The models to train on, and the one to test on of every family that has any."""
     found = {family: sorted(folder.glob(f"{family}.s*.safetensors")) for family in FAMILIES}
     seeds = sorted({path.stem.split("-")[0] for path in found["progan"]})
@@ -46,7 +46,11 @@ def sorted_out(folder: Path) -> tuple[list[Path], dict[str, Path]]:
             f"{folder} has {len(seeds)} seeds of ProGAN: expected two at least, one of them to test on; "
             "train more with `python -m tff_core.miniature train-generator progan`"
         )
-    seen = [path for path in found["progan"] if path.stem.split("-")[0] != seeds[-1]]
+    last = seeds[-1] if held_out is None else f"progan.s{held_out}"
+    if last not in seeds:
+        raise ValueError(f"{folder} has no ProGAN of seed {held_out}: it has {', '.join(seeds)}")
+    found["progan"].sort(key=lambda path: path.stem.split("-")[0] == last)  # the others stay in order
+    seen = [path for path in found["progan"] if path.stem.split("-")[0] != last]
     return seen, {family: paths[-1] for family, paths in found.items() if paths}
 
 
@@ -66,7 +70,7 @@ def sampled(store: Store, options: argparse.Namespace, seen: list[Path], unseen:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train every seed, test it on every family; what the table shows of it."""
     store = Store(options.build)
-    seen, families = sorted_out(options.models)
+    seen, families = sorted_out(options.models, options.held_out)
     dataset = sampled(store, options, seen, families)
     recipe = {"n": options.n, "n_val": options.n_val, "epochs": options.epochs, "crop": options.crop}
     spec = detectors.Spec(
@@ -160,6 +164,7 @@ def main() -> None:
         "--table", type=Path, help="put the table of all runs into this page, and run nothing"
     )
     parser.add_argument("--models", type=Path, help="folder of development generators")
+    parser.add_argument("--held-out", type=int, help="seed of ProGAN to test on (default: the last)")
     parser.add_argument("--build", type=Path, default=Path("build/design"))
     parser.add_argument("--name", help="what is tried")
     parser.add_argument("--arch", default="resnet18")

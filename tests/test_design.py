@@ -30,6 +30,11 @@ def test_the_last_seed_of_progan_and_of_every_family_is_unseen(design, tmp_path:
         "progan": "progan.s3",
         "gaugan": "gaugan.s2",
     }
+    seen, unseen = design.sorted_out(tmp_path, 1)
+    assert [path.stem for path in seen] == ["progan.s2", "progan.s3-10", "progan.s3"]
+    assert unseen["progan"].stem == "progan.s1" and unseen["gaugan"].stem == "gaugan.s2"
+    with pytest.raises(ValueError, match="has no ProGAN of seed 7: it has"):
+        design.sorted_out(tmp_path, 7)
     for path in tmp_path.glob("progan.s[23]*"):
         path.unlink()
     with pytest.raises(ValueError, match="has 1 seeds of ProGAN: expected two at least"):
@@ -44,7 +49,7 @@ def test_a_run_is_trained_tested_and_shown(design, tmp_path: Path, monkeypatch: 
     options = argparse.Namespace(
         build=tmp_path / "build", models=tmp_path, camera="2", size=32, n=32, n_val=8, n_test=8, epochs=1.0,
         crop=0.875, planes="chroma", highpass=3, arch="resnet18", name="tried", seeds=[0, 1],
-        start="scenes",
+        start="scenes", held_out=None,
     )  # fmt: skip
     row = json.loads(json.dumps(design.run(options)))
     assert row["models"] == 1 and set(row["ap"]) == {"progan", "biggan"} and 0 < row["validation"] <= 1
