@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -165,3 +166,16 @@ def manifold() -> nn.Module:
 
 def fixed() -> nn.Module:
     return Fixed()
+
+
+def vgg11(num_classes: int = 1) -> nn.Module:
+    """torchvision's VGG-11 with a narrow end: the usual one has 120 million weights there."""
+    with torch.device("meta"):
+        model = torchvision.models.VGG(nn.Identity(), init_weights=False)
+    model.features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["A"])
+    widths = [512 * 7 * 7, 128, 128]
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU(inplace=True), nn.Dropout()]
+    model.classifier = nn.Sequential(*layers, nn.Linear(widths[-1], num_classes))
+    return model

@@ -20,7 +20,7 @@ from tff_core.store import results
 FAMILIES = [
     ("torchvision.models:resnet18", 64, 6, "layer4"),
     ("torchvision.models:densenet121", 64, 4, "features.denseblock4.denselayer16.conv2"),
-    ("torchvision.models:vgg11", 32, 2, "features.18"),
+    ("foreign_nets:vgg11", 32, 2, "features.18"),
     ("torchvision.models:mobilenet_v3_small", 64, 6, "features.12.0"),
     ("torchvision.models:mobilenet_v3_large", 64, 4, "features.16.0"),
     ("torchvision.models:efficientnet_b0", 64, 4, "features.8.0"),
