@@ -130,19 +130,19 @@ class Attributor(nn.Module):
             self.primary.eval()
         return self
 
-    def task(self, source: int | None = None) -> nn.Module:
+    def task(self, source: int | None = None) -> Task:
         """One answer as a plain network with one logit (N, 1), which shares this network's weights.
 
         ``source`` None: detection; else the number of a source. `tff_core.lrp.canonize` takes it.
         Raises ValueError where there is no such source.
         """
         if source is None:
-            return _Task(self, self.primary.after, self.primary.head)
+            return Task(self, self.primary.after, self.primary.head)
         if not 0 <= source < self.sources:
             raise ValueError(f"source {source}: expected one of the {self.sources} sources, counted from 0")
         chosen = self.secondaries[source]
         assert isinstance(chosen, Secondary)
-        return _Task(self, chosen.after, chosen.head)
+        return Task(self, chosen.after, chosen.head)
 
     def tasks(self) -> Iterator[tuple[str, nn.Module]]:
         """ "detection", then each source by its name, with its network as `task` makes it."""
@@ -151,10 +151,14 @@ class Attributor(nn.Module):
             yield name, self.task(number)
 
 
-class _Task(nn.Module):
+class Task(nn.Module):
     """One path through an `Attributor`. What all tasks share has one name, ``before``, in all of them."""
 
-    def __init__(self, net: Attributor, after: nn.Module, head: nn.Module) -> None:
+    before: nn.Sequential
+    after: nn.Sequential
+    head: nn.Sequential
+
+    def __init__(self, net: Attributor, after: nn.Sequential, head: nn.Sequential) -> None:
         super().__init__()
         self.input_size = (net.size, net.size)
         self.before, self.after, self.head = net.primary.before, after, head
