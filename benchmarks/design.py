@@ -151,6 +151,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
         unseen = [found[0] for family, found in row["ap"].items() if family != "progan"]
         lines.append(line | {"mean unseen": f"{100 * np.mean(unseen):.1f}" if unseen else ""})
     frame = pd.DataFrame(lines).fillna("")
+    frame["mean unseen"] = frame.pop("mean unseen")  # behind the families that only later runs have
     return base.table(list(frame), frame.to_numpy().tolist())
 
 
