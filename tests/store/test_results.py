@@ -32,6 +32,23 @@ with results.atomic_write(sys.argv[1]) as part:
 """
 
 
+def test_what_is_no_longer_needed_goes_with_what_killed_writes_of_it_left(tmp_path: Path) -> None:
+    path = tmp_path / "sums.npz"
+    path.write_bytes(b"sums")
+    abandoned = tmp_path / ".sums.npz.abc123.npz"  # as young as can be
+    abandoned.write_bytes(b"half")
+    other = tmp_path / ".other.npz.abc123.npz"
+    other.write_bytes(b"half")
+    with results.atomic_write(path) as part:
+        part.write_bytes(b"a process that still writes")
+        results.forget(path)
+        assert part.is_file() and not abandoned.exists() and not path.exists()
+    assert path.read_bytes() == b"a process that still writes" and other.is_file()
+    results.forget(path)
+    results.forget(path)
+    assert [one.name for one in tmp_path.iterdir()] == [other.name]
+
+
 def test_what_a_killed_write_left_behind_is_removed_by_the_next_and_what_is_being_written_is_not(
     tmp_path: Path,
 ) -> None:

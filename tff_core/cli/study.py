@@ -197,7 +197,7 @@ def patches(options: argparse.Namespace) -> int:
     from tff_core.features import patches as study
     from tff_core.features import pixels
     from tff_core.pictures import data
-    from tff_core.store.results import provenance, write_text
+    from tff_core.store.results import forget, provenance, write_text
 
     trained, where, store = common.load(options)
     preprocessing = trained.spec.preprocessing
@@ -241,7 +241,7 @@ def patches(options: argparse.Namespace) -> int:
     }
     title = f"What the first {len(shown)} feature maps look for"
     write_text(options.out, report.collage(shown, facts, title))
-    begun.unlink(missing_ok=True)
+    forget(begun)
     _say(options, {"report": str(options.out), "patches": told}, common.shown(options.out))
     return 0
 

@@ -33,7 +33,15 @@ from tqdm import tqdm
 from tff_core import detectors, metrics
 from tff_core.pictures import data
 from tff_core.store import failures, memory, resuming
-from tff_core.store.results import Store, atomic_write, fingerprint, provenance, read_json, write_json
+from tff_core.store.results import (
+    Store,
+    atomic_write,
+    fingerprint,
+    forget,
+    provenance,
+    read_json,
+    write_json,
+)
 
 # Training amplifies rounding: kernels for wider vectors round differently, so another processor would train
 # another detector. The libraries read these when they first compute in a process; the user's settings stay.
@@ -198,7 +206,7 @@ def train(
         ),
     }
     write_json(path.with_suffix(".json"), info)
-    run.checkpoint.unlink(missing_ok=True)
+    forget(run.checkpoint)
     return path
 
 

@@ -34,7 +34,7 @@ from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.pictures import data
 from tff_core.store import memory, resuming
-from tff_core.store.results import fingerprint, provenance, write_json
+from tff_core.store.results import fingerprint, forget, provenance, write_json
 
 CROPS = ("centre", "random", "resized")
 _RECIPE = 1  # increased when a change to this module changes the resulting weights
@@ -161,7 +161,7 @@ def train(
         "cpu_seconds": round(run.seconds, 1), "provenance": provenance(seed=seed, device=str(device)),
     }  # fmt: skip
     write_json(path.with_suffix(".json"), info)
-    run.checkpoint.unlink(missing_ok=True)
+    forget(run.checkpoint)
     return path
 
 

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature.inputs import Batch, Noise, to_images, to_pixels
 from tff_core.pictures import statistics
-from tff_core.store.results import Store, atomic_write, fingerprint, read_json, write_json
+from tff_core.store.results import Store, atomic_write, fingerprint, forget, read_json, write_json
 
 WATCHED = 64  # fakes that the history measures, and the reals beside them
 HISTORY = ".history.json"  # what a history is called, after the name of the weights without its suffix
@@ -305,7 +305,7 @@ def run(training: Training, out: Path, snapshots: tuple[int, ...] = (), *, every
                 with atomic_write(checkpoint) as part:
                     torch.save(training.state(), part)
     write(out)
-    checkpoint.unlink(missing_ok=True)
+    forget(checkpoint)
     return out
 
 

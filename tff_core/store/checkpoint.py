@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tff_core.store.results import atomic_write, fingerprint
+from tff_core.store.results import atomic_write, fingerprint, forget
 
 Arrays = dict[str, NDArray[Any]]
 _KEY = "key"
@@ -72,4 +72,4 @@ class Checkpoint:
 
     def delete(self) -> None:
         """The result is written; the sums are no longer needed."""
-        self.path.unlink(missing_ok=True)
+        forget(self.path)

@@ -59,12 +59,19 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _sweep(path: Path) -> None:
+def forget(path: str | Path) -> None:
+    """Remove a file that is no longer needed, if it is there, with what killed writes of it left behind."""
+    path = Path(path)
+    path.unlink(missing_ok=True)
+    _sweep(path, 0.0)
+
+
+def _sweep(path: Path, young: float = _YOUNG) -> None:
     """Remove what killed writes of the same file left behind: a writer holds a lock until it ends."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*"):
         with contextlib.suppress(FileNotFoundError):
             age = time.time() - part.stat().st_mtime
-            if age > _YOUNG and (age > _ABANDONED or not _locked(part)):
+            if age >= young and (age > _ABANDONED or not _locked(part)):
                 part.unlink()
 
 
