@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,33 @@ def zennit_composite(pixels: str = "conv1", canonizer: Canonizer | None = None) 
         return first if name == pixels else by_type.mapping(ctx, name, module)
 
     return Composite(module_map=rule, canonizers=[canonizer or ResNetCanonizer()])
+
+
+def zennit_relevance(
+    model: nn.Module, composite: Composite, layers: Iterable[str], x: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """zennit's relevance of modules' outputs by name and of ``pixels``; and its start, the logits' signs."""
+    wanted = set(layers)
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            output.retain_grad()
+            outputs[name] = output
+
+        return hook
+
+    leaf = x.clone().requires_grad_()
+    with composite.context(model) as modified:
+        handles = [m.register_forward_hook(keep(n)) for n, m in modified.named_modules() if n in wanted]
+        logit = modified(leaf)
+        start = logit.detach().sign()
+        logit.backward(gradient=start)
+        for handle in handles:
+            handle.remove()
+    assert outputs.keys() == wanted
+    found = {name: one.grad for name, one in [*outputs.items(), ("pixels", leaf)] if one.grad is not None}
+    return found, start
 
 
 def captum_graph(model: nn.Module) -> fx.GraphModule:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lrp_nets import pictures, randomise
-from lrp_others import zennit_composite
+from lrp_others import zennit_composite, zennit_relevance
 from torch import Tensor, nn
 from zennit.canonizers import AttributeCanonizer, CompositeCanonizer
 from zennit.layer import Sum
@@ -73,36 +72,14 @@ def test_relevance_is_zennits(name: str) -> None:
     net, x = network(name), pictures(2, 48, seed=3)
     single = detector.as_detector(net)
     canonized = lrp.canonize(single, reference=True)
-    kept: dict[str, Tensor] = {}
-
-    def keep(layer: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            output.retain_grad()
-            kept[layer] = output
-
-        return hook
-
-    seen = x.clone().requires_grad_()
     composite = zennit_composite(canonizer=CompositeCanonizer([ResNetCanonizer(), _Blocks()]))
-    with composite.context(single) as modified:
-        handles = [
-            module.register_forward_hook(keep(layer))
-            for layer, module in modified.named_modules()
-            if layer in canonized.layers
-        ]
-        logit = modified(seen)
-        start = logit.detach().sign()
-        logit.backward(gradient=start)
-        for handle in handles:
-            handle.remove()
+    theirs, start = zennit_relevance(single, composite, canonized.layers, x)
     found = lrp.relevance(canonized, x, start=start, pixels=True)
-    assert found.maps.keys() == kept.keys() and len(kept) >= 3
-    pairs = {layer: (found.maps[layer], kept[layer].grad) for layer in kept} | {
-        "x": (found.pixels, seen.grad)
-    }
-    for layer, (mine, theirs) in pairs.items():
-        assert mine is not None and theirs is not None
-        error = float((mine - theirs).abs().sum() / theirs.abs().sum())
+    assert found.pixels is not None and len(canonized.layers) >= 3
+    mine = {**found.maps, "pixels": found.pixels}
+    assert mine.keys() == theirs.keys()
+    for layer, expected in theirs.items():
+        error = float((mine[layer] - expected).abs().sum() / expected.abs().sum())
         assert error < 1e-9, f"{layer}: {error}"
 
 

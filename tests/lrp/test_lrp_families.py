@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import torchvision
 from foreign_nets import POOLS, Fixed, Manifold, Xception, inception
 from lrp_nets import pictures, randomise
-from lrp_others import zennit_composite
+from lrp_others import zennit_composite, zennit_relevance
 from torch import Tensor, nn
 from torchvision.models import vgg
 
@@ -172,28 +172,13 @@ def agree(model: nn.Module, x: Tensor, first: str = "conv1") -> None:
     from zennit.torchvision import VGGCanonizer
 
     net = lrp.canonize(model, reference=True)
-    composite = zennit_composite(first, VGGCanonizer())
-    outputs: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
-            output.retain_grad()
-            outputs[name] = output
-
-        return hook
-
-    leaf = x.clone().requires_grad_()
-    with composite.context(model) as modified:
-        handles = [m.register_forward_hook(keep(n)) for n, m in modified.named_modules() if n in net.layers]
-        logit = modified(leaf)
-        logit.backward(gradient=logit.detach().sign())
-        for handle in handles:
-            handle.remove()
-    out = lrp.relevance(net, x, start=logit.detach().sign(), pixels=True)
-    assert out.pixels is not None and leaf.grad is not None
-    for found, expected in [(out.maps[k], outputs[k].grad) for k in net.layers] + [(out.pixels, leaf.grad)]:
-        assert expected is not None
-        assert float((found - expected).abs().sum()) < 1e-9 * float(expected.abs().sum())
+    theirs, start = zennit_relevance(model, zennit_composite(first, VGGCanonizer()), net.layers, x)
+    out = lrp.relevance(net, x, start=start, pixels=True)
+    assert out.pixels is not None
+    mine = {**out.maps, "pixels": out.pixels}
+    assert mine.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        assert float((mine[name] - expected).abs().sum()) < 1e-9 * float(expected.abs().sum())
 
 
 class Odd(nn.Module):
