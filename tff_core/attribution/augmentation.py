@@ -26,6 +26,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
+from tff_core.attribution import inputs
+
 OPERATIONS = ("blur", "crop", "jpeg", "noise")
 """In the order in which they are applied."""
 PROBABILITY = 0.5
@@ -85,8 +87,7 @@ def augment(
     unknown = sorted(set(operations) - set(OPERATIONS))
     if unknown:
         raise ValueError(f"unknown augmentation {unknown[0]!r}: expected some of {', '.join(OPERATIONS)}")
-    if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] != 3:
-        raise ValueError(f"{x.dtype} of shape {tuple(x.shape)}: expected uint8 pictures (N, 3, H, W)")
+    inputs.check(x)
     if legacy and "crop" in operations and x.shape[-2] != x.shape[-1]:
         raise ValueError(
             f"pictures of {x.shape[-1]}x{x.shape[-2]} pixels: expected squares; the published crop exchanges "

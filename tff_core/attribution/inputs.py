@@ -31,10 +31,15 @@ FLOOR = 1e-12
 _FILES = ("mean.npy", "variance.npy", "std_dev.npy")
 
 
-def pixels(x: Tensor) -> Tensor:
-    """Pictures uint8 (N, 3, H, W) as float32 in [-1, 1]: x / 127.5 - 1."""
+def check(x: Tensor) -> None:
+    """ValueError unless ``x`` are pictures as they are read, uint8 (N, 3, H, W)."""
     if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(f"{x.dtype} of shape {tuple(x.shape)}: expected uint8 pictures (N, 3, H, W)")
+
+
+def pixels(x: Tensor) -> Tensor:
+    """Pictures uint8 (N, 3, H, W) as float32 in [-1, 1]: x / 127.5 - 1."""
+    check(x)
     return x.to(torch.float32) / 127.5 - 1
 
 
@@ -49,8 +54,7 @@ def spectrum(x: Tensor) -> Tensor:
     Coefficients that are zero in exact arithmetic are far below all others after the logarithm: hence
     float64.
     """
-    if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] != 3:
-        raise ValueError(f"{x.dtype} of shape {tuple(x.shape)}: expected uint8 pictures (N, 3, H, W)")
+    check(x)
     luma = data.grayscale(x)[:, :1].double()
     down, across = (_basis(side).to(x.device) for side in x.shape[-2:])
     return torch.log((down @ luma @ across.T).abs() + FLOOR)

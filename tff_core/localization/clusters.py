@@ -70,11 +70,9 @@ class Clusters:
         order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
         for rank, i in enumerate(order):
             mine = self.patches.take(np.flatnonzero(self.category == i).tolist())
-            mine.write(folder, f"cluster_{rank}")
+            mine.save(folder / f"cluster_{rank}.npz")
             with atomic_write(folder / f"cluster_{rank}.png") as part:
                 Image.fromarray(mine.take(range(min(len(mine), _SHOWN))).grid()).save(part, "PNG")
-            for suffix in ("_grid.png", "_files.txt"):
-                (folder / f"cluster_{rank}{suffix}").unlink(missing_ok=True)
         lines = [f"{rank}: {self.names[i]}, {counts[i]} patches\n" for rank, i in enumerate(order)]
         write_text(folder / "counts.txt", "".join(lines))
 

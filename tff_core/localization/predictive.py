@@ -87,10 +87,18 @@ class Patches:
         """
         folder = Path(folder)
         stem = stem or f"{('reals', 'fakes')[self.label]}_easiest"
+        self.save(folder / f"{stem}.npz")
+        write_text(folder / f"{stem}_files.txt", "".join(f"{path}\n" for path in reversed(self.paths)))
+        if len(self):
+            with atomic_write(folder / f"{stem}_grid.png") as part:
+                Image.fromarray(self.grid()).save(part, "PNG")
+
+    def save(self, path: str | Path) -> None:
+        """The npz alone; see `write`."""
         up = slice(None, None, -1)
         cells = [receptive.map_size(self.network, (int(h), int(w))) for h, w in self.sizes]
         write_arrays(
-            folder / f"{stem}.npz",
+            Path(path),
             {
                 "patch": self.pixels[up], "pos": self.cells[up], "value": self.value[up],
                 "logit": self.logit[up], "box": self.boxes[up],
@@ -99,10 +107,6 @@ class Patches:
                 "which_model_netD": np.array(self.network),
             },
         )  # fmt: skip
-        write_text(folder / f"{stem}_files.txt", "".join(f"{path}\n" for path in reversed(self.paths)))
-        if len(self):
-            with atomic_write(folder / f"{stem}_grid.png") as part:
-                Image.fromarray(self.grid()).save(part, "PNG")
 
 
 def best_cells(values: NDArray[np.floating[Any]], n: int, picture: int, seed: int = 0) -> NDArray[np.int64]:

@@ -218,11 +218,12 @@ class Parser:
             raise FileNotFoundError(
                 f"{path} does not exist: expected the weights of the face parser; check the path"
             )
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if sha256 is not None and found != sha256.lower():
-            raise detectors.WeightsError(
-                f"{path} has the SHA-256 {found}: expected {sha256}; get the file again"
-            )
+        if sha256 is not None:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            if found != sha256.lower():
+                raise detectors.WeightsError(
+                    f"{path} has the SHA-256 {found}: expected {sha256}; get the file again"
+                )
         self._device = torch.device(device)
         self._net = bisenet.load(path).to(self._device)
 

@@ -241,12 +241,14 @@ def module_of(generator: str) -> str:
 
 
 def digest(path: Path) -> str:
+    """A hash of a file's bytes. FileNotFoundError where it is missing, as weights may be."""
     if not path.is_file():
         raise FileNotFoundError(generators.missing(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def write_png(path: Path, pixels: Any, mark: str) -> None:
+    """Write a PNG, completely or not at all, that carries the hash of what made it."""
     text = PngImagePlugin.PngInfo()
     text.add_text(MARK, mark)
     with atomic_write(path) as part:
