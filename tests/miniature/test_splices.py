@@ -56,6 +56,15 @@ def test_a_folder_that_was_interrupted_is_completed_to_the_same_bytes(made: Path
     assert all(digest(out / name) == told for name, told in whole["files"].items())
 
 
+def test_fewer_pictures_remove_the_last(tmp_path: Path) -> None:
+    splices.splice("test", "gaugan", tmp_path, 1, 2, progress=False)
+    (tmp_path / "image" / "notes.txt").write_text("mine")
+    whole = splices.splice("test", "gaugan", tmp_path, 1, 1, progress=False)
+    there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")}
+    assert there == set(whole["files"]) and len(there) == 4
+    assert (tmp_path / "image" / "notes.txt").is_file()
+
+
 def test_a_family_that_blends_scenes_gives_a_region_of_another_one(tmp_path: Path) -> None:
     splices.splice("val", "progan", tmp_path / "p", 1, 0, progress=False)
     image, mask = read(tmp_path / "p", "image")[0], read(tmp_path / "p", "mask")[0] == 255

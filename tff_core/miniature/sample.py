@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
         if not is_made(path, marks[where[0]])
         or promised.get(path.relative_to(out).as_posix(), digest(path)) != digest(path)
     ]
-    _remove_surplus(out, wanted)
+    remove_surplus(_ours(out), wanted)
     with tqdm(total=len(missing), desc=f"{part}/{generator}", unit="picture", disable=not progress) as bar:
         for index in (index for label, index in missing if label == 0):
             picture = take(part, *scene_of(index), seed, size, generator, camera)
@@ -308,9 +308,9 @@ def _ours(out: Path) -> Iterable[Path]:
                 yield from (path for path in folder.iterdir() if name.fullmatch(path.name))
 
 
-def _remove_surplus(out: Path, wanted: dict[Path, tuple[int, int]]) -> None:
+def remove_surplus(found: Iterable[Path], wanted: Container[Path]) -> None:
     """Delete pictures of an earlier, larger sampling; only those that carry our mark."""
-    for path in list(_ours(out)):
+    for path in list(found):
         if path not in wanted:
             try:
                 with Image.open(path) as image:

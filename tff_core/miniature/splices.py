@@ -33,6 +33,7 @@ from tff_core.miniature.sample import (
     model_of,
     models_of,
     module_of,
+    remove_surplus,
     scene_of,
     weights,
     write_png,
@@ -92,31 +93,35 @@ def splice(part: str, generator: str, out_dir: str | Path, n_spliced: int, n_aut
     mark = fingerprint(config)
     total = n_spliced + authentic
     wanted = {f"{folder}/{i:05d}.png": i for i in range(total) for folder in FOLDERS}
-    missing = sorted({i for name, i in wanted.items() if not is_made(out / name, mark)})
+    missing = {i for name, i in wanted.items() if not is_made(out / name, mark)}
     if not missing and (out / MANIFEST).is_file():
         found: dict[str, Any] = read_json(out / MANIFEST)
         if found.get("config") == config and set(found.get("files", {})) == set(wanted):
             return found
     (out / MANIFEST).unlink(missing_ok=True)
+    before = (path for folder in FOLDERS for path in (out / folder).glob("[0-9]*.png"))
+    remove_surplus(before, {out / name for name in wanted})
+    kept = generator in KEEP_LAYOUT
     stream = f"{generator}-splices"  # scenes of their own
     with tqdm(total=len(missing), desc=f"splices/{generator}", unit="picture", disable=not progress) as bar:
         for number, path in enumerate(paths):
             mine = [i for i in range(n_spliced) if model_of(i, len(paths)) == number]
-            for indices in (mine[at : at + BATCH] for at in range(0, len(mine), BATCH)):
-                if not set(indices) & set(missing):
-                    continue
-                model, _ = generators.load(path)
+            batches = [mine[at : at + BATCH] for at in range(0, len(mine), BATCH)]
+            batches = [batch for batch in batches if missing.intersection(batch)]
+            if not batches:
+                continue
+            model, _ = generators.load(path)
+            for indices in batches:
                 made = fakes(model, part, generator, indices, seed, size, camera, stream)
                 for index, fake in zip(indices, made, strict=True):
                     if index not in missing:
                         continue
-                    kept = generator in KEEP_LAYOUT
                     scene = (f"{part}-source" if kept else part, *scene_of(index))
                     mask = region(np.random.default_rng([seed, index, 1]), size)
                     pixels = take(*scene, seed, size, stream, camera).pixels
                     _write(out, index, np.where(mask[..., None], fake, pixels), mask, mark)
                     bar.update()
-        for index in (i for i in missing if i >= n_spliced):
+        for index in sorted(i for i in missing if i >= n_spliced):
             pixels = take(part, *scene_of(index), seed, size, stream, camera).pixels
             _write(out, index, pixels, np.zeros((size, size), dtype=bool), mark)
             bar.update()
