@@ -276,6 +276,27 @@ def test_a_highpass_leaves_the_differences_from_the_mean_around(planes: str) -> 
     assert (float(found.min()), float(found.max())) == pytest.approx(shape.bounds, abs=1e-6)
 
 
+@pytest.mark.parametrize("highpass", [None, 3])
+def test_the_contrast_of_a_picture_says_nothing_where_it_is_brought_to_one_value(
+    highpass: int | None,
+) -> None:
+    shape = data.Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), highpass=highpass, contrast=0.125)
+    x = torch.from_numpy(np.random.default_rng(0).random((2, 3, 16, 16))).float()
+    seen = data.normalize(x, shape)
+    torch.testing.assert_close(data.normalize(0.3 * x + 0.2, shape), seen, atol=1e-5, rtol=0)
+    spread = (seen - 0.5).square().mean((-2, -1)).sqrt()
+    torch.testing.assert_close(spread, torch.full((2, 3), 0.125), atol=1e-3, rtol=0)
+    # a channel that is flat but for rounding is not blown up, and nothing leaves the bounds
+    flat = torch.full((1, 3, 16, 16), 0.5)
+    torch.testing.assert_close(data.normalize(flat, shape), flat)
+    flat[..., 8, 8] += 1 / 255
+    assert float((data.normalize(flat, shape) - 0.5).square().mean().sqrt()) < 0.02
+    spot = torch.zeros(1, 3, 16, 16)
+    spot[..., 8, 8] = 1
+    assert shape.bounds == (0, 1)
+    assert 0 <= float(data.normalize(spot, shape).min()) and float(data.normalize(spot, shape).max()) == 1
+
+
 def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_at(tmp_path: Path) -> None:
     picture = torch.arange(6 * 8, dtype=torch.uint8).reshape(6, 8)
     for label, cut in zip(data.LABELS, (picture, picture[1:5]), strict=True):
@@ -292,7 +313,7 @@ def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_a
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"scale": 2}, "unknown 'scale'; expected mean, std, resize, crop, planes or highpass"),
+        ({"scale": 2}, "unknown 'scale'; expected mean, std, resize, crop, planes, highpass or contrast"),
         ({"planes": "hue"}, "planes is 'hue'; expected one of rgb, luma, chroma"),
         ({"mean": [0.5, 0.5]}, "mean is .*; expected three numbers"),
         ({"mean": [0.5, 0.5, float("nan")]}, "mean is .*; expected three numbers"),
@@ -300,6 +321,8 @@ def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_a
         ({"crop": 0}, "crop is 0; expected a number of pixels"),
         ({"highpass": 4}, "highpass is 4; expected an odd number of pixels"),
         ({"highpass": 1}, "highpass is 1; expected an odd number of pixels"),
+        ({"contrast": 0}, "contrast is 0; expected a number above 0, at most 0.5"),
+        ({"contrast": True}, "contrast is True; expected a number above 0"),
         ({"resize": "256"}, "resize is '256'; expected a number of pixels"),
     ],
 )

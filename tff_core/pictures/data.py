@@ -13,7 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSet, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 LUMA = (0.299, 0.587, 0.114)  # share of red, green and blue in the luma (ITU-R BT.601, as in JPEG)
 PLANES = ("rgb", "luma", "chroma")
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_FAINT = 0.5 / 255  # contrast below which there is rounding alone
 _KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between passes
 _AHEAD_BYTES = 1 << 27  # decoded pictures that wait for the network while more are being read
 _RESIZED_PIXELS = 1 << 24  # of a picture after a resize, unless it had as many before
@@ -52,6 +53,10 @@ class Preprocessing:
     "luma" the luma, in all three channels, "chroma" what is left of them where the luma is set to one half.
     ``highpass`` is the side, odd, of the square of pixels whose mean is then taken from each pixel and
     replaced by one half: what is left are the finest differences; None: none.
+    ``contrast`` is what each channel's root mean square difference from its mean is brought to (global
+    contrast normalisation), around one half and clipped to [0, 1]: how strong something is says nothing
+    any more, only its shape does. What is weaker than half of one of 255 levels is raised no further than
+    that would be; None: as it is.
     At last ``mean`` is subtracted and the result divided by ``std``, for red, green and blue in [0, 1].
     """
 
@@ -61,14 +66,16 @@ class Preprocessing:
     crop: int | None = None
     planes: str = "rgb"
     highpass: int | None = None
+    contrast: float | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preprocessing:
         """From YAML settings; ValueError names the one that is unknown or invalid."""
-        unknown = sorted(set(settings) - {"mean", "std", "resize", "crop", "planes", "highpass"})
+        unknown = sorted(set(settings) - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(
-                f"preprocessing: unknown {unknown[0]!r}; expected mean, std, resize, crop, planes or highpass"
+                f"preprocessing: unknown {unknown[0]!r}; expected mean, std, resize, crop, planes, highpass "
+                "or contrast"
             )
         values: dict[str, Any] = {"planes": settings.get("planes", "rgb")}
         if values["planes"] not in PLANES:
@@ -94,17 +101,28 @@ class Preprocessing:
                 f"preprocessing: highpass is {values['highpass']}; expected an odd number of pixels, 3 or "
                 "more, or none"
             )
+        contrast = settings.get("contrast")
+        if contrast is not None and not (_is_number(contrast) and 0 < contrast <= 0.5):
+            raise ValueError(
+                f"preprocessing: contrast is {contrast!r}; expected a number above 0, at most 0.5, or none"
+            )
+        values["contrast"] = None if contrast is None else float(contrast)
         return cls(**values)
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The smallest and the largest value that a pixel can take."""
+        if self.contrast is not None:
+            return self._ends([0.0] * 3)
         # without luma a channel differs from one half by at most what the other two weigh
         spare = [0.5 - weight if self.planes == "chroma" else 0.0 for weight in LUMA]
         if self.highpass is not None:
             # a pixel at one end of the range among pixels at the other
             most = 1 - 1 / self.highpass**2
             spare = [most * (1 + 2 * r) - 0.5 for r in spare]
+        return self._ends(spare)
+
+    def _ends(self, spare: Sequence[float]) -> tuple[float, float]:
         triples = list(zip(self.mean, self.std, spare, strict=True))
         return min((-r - m) / s for m, s, r in triples), max((1 + r - m) / s for m, s, r in triples)
 
@@ -468,7 +486,8 @@ def pictures(batches: Pictures) -> Iterator[torch.Tensor]:
 
 def normalize(x: torch.Tensor, preprocessing: Preprocessing = IMAGENET) -> torch.Tensor:
     """Pictures (..., 3, H, W), uint8 or float in [0, 1], as a network wants them: the planes that it sees,
-    or their finest differences, with mean and deviation (ImageNet's) removed.
+    or their finest differences, at a contrast of their own or at the same, with mean and deviation
+    (ImageNet's) removed.
     """
     if x.dtype == torch.uint8:
         x = v2.functional.to_dtype(x, torch.float32, scale=True)
@@ -482,6 +501,10 @@ def normalize(x: torch.Tensor, preprocessing: Preprocessing = IMAGENET) -> torch
         side = preprocessing.highpass
         around = torch.nn.functional.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
         x = x - around + 0.5
+    if preprocessing.contrast is not None:
+        x = x - x.mean((-2, -1), keepdim=True)
+        strength = x.square().mean((-2, -1), keepdim=True).sqrt().clamp_min(_FAINT)
+        x = (x * (preprocessing.contrast / strength) + 0.5).clamp(0, 1)
     return v2.functional.normalize(x, list(preprocessing.mean), list(preprocessing.std))
 
 
