@@ -34,6 +34,7 @@ from tff_core.pictures import data
 from tff_core.store.results import Store, fingerprint
 
 FINE = 10.0  # times the usual size are first filters that start with differences alone: those are small
+LEAST = 0.01  # of what a network sees (about half a level of 255): below it is rounding, not a trace
 RUNS = Path(__file__).with_name("design.jsonl")
 
 
@@ -90,7 +91,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             batches = data.batches(images[family], preprocessing=spec.preprocessing)
             scores[family].append(detectors.logits(trained.model, batches))
     row = {"name": options.name, "network": options.arch, "planes": options.planes}
-    row |= {"highpass": options.highpass, "size": options.size}
+    row |= {"highpass": options.highpass, "contrast": options.contrast, "size": options.size}
     row |= {
         **recipe,
         "start": options.start,
@@ -106,12 +107,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _seen(options: argparse.Namespace) -> data.Preprocessing:
-    return replace(data.IMAGENET, planes=options.planes, highpass=options.highpass)
+    return replace(data.IMAGENET, planes=options.planes, highpass=options.highpass, contrast=options.contrast)
 
 
 def _classifier(store: Store, dataset: str, options: argparse.Namespace) -> Path:
     """Weights of a classifier of the same scenes, which sees the same planes; trained on first use."""
-    name = f"scenes-{options.planes}{options.highpass or ''}-{dataset}-{options.arch}".replace(":", "-")
+    seen = f"{options.planes}{options.highpass or ''}{options.contrast or ''}"
+    name = f"scenes-{seen}-{dataset}-{options.arch}".replace(":", "-")
     recipe = {"n": options.n, "n_val": options.n_val, "epochs": 3, "crop": options.crop}
     spec = detectors.Spec(
         name, options.arch, dataset, recipe, scenes.CLASSES, preprocessing=_seen(options)
@@ -136,6 +138,44 @@ def resnet18_fine(num_classes: int = 1) -> nn.Module:
     return model
 
 
+def resnet18_level(num_classes: int = 1) -> nn.Module:
+    """ResNet-18 that sees each channel of a picture divided by its own deviation: how strong a trace is
+    then says nothing, its shape alone does.
+    """
+    return _levelled(num_classes, None)
+
+
+def resnet18_local(num_classes: int = 1) -> nn.Module:
+    """As `resnet18_level`, with the deviation of the 9x9 pixels around each."""
+    return _levelled(num_classes, 9)
+
+
+def resnet18_cut(num_classes: int = 1) -> nn.Module:
+    """ResNet-18 that sees differences of at most two levels of 255, as rich models of steganalysis do
+    (Fridrich and Kodovsky, 2012): a few strong ones, speckles and edges, then weigh no more than others.
+    """
+    model = detectors.build("resnet18", range(num_classes) if num_classes > 1 else ())
+    least, most = (data.normalize(torch.full((1, 3, 1, 1), 0.5 + way * 2 / 255)) for way in (-1, 1))
+    model.register_forward_pre_hook(lambda _, inputs: (inputs[0].clamp(least, most),))
+    return model
+
+
+def _levelled(num_classes: int, side: int | None) -> nn.Module:
+    model = detectors.build("resnet18", range(num_classes) if num_classes > 1 else ())
+
+    def level(_: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        x = inputs[0] - inputs[0].mean((2, 3), keepdim=True)
+        power = x.square()
+        if side is None:
+            power = power.mean((2, 3), keepdim=True)
+        else:
+            power = nn.functional.avg_pool2d(power, side, 1, side // 2, count_include_pad=False)
+        return (x / (power + LEAST**2).sqrt(),)
+
+    model.register_forward_pre_hook(level)
+    return model
+
+
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """All runs as a Markdown table: AP in %, mean over seeds, with its 95 % interval."""
     lines = []
@@ -144,6 +184,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
         recipe += ", from the classifier" if row.get("start") == "scenes" else ""
         line = {"run": f"{number} {row['name']}", "network": row["network"], "sees": row["planes"]}
         line["sees"] += f", high-pass {row['highpass']}" if row.get("highpass") else ""
+        line["sees"] += f", contrast {row['contrast']:g}" if row.get("contrast") else ""
         line |= {"camera": row["camera"], "size": row["size"], "recipe": recipe, "seeds": row["seeds"]}
         line["validation"] = f"{100 * row['validation']:.1f}"
         for family, found in row["ap"].items():
@@ -171,6 +212,7 @@ def main() -> None:
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--planes", choices=data.PLANES, default="rgb")
     parser.add_argument("--highpass", type=int, help="what is seen less its mean over so many pixels squared")
+    parser.add_argument("--contrast", type=float, help="root mean square that each channel is brought to")
     parser.add_argument("--camera", choices=camera.CAMERAS, default="2")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--n", type=int, default=1600)

@@ -48,7 +48,7 @@ def test_a_run_is_trained_tested_and_shown(design, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(detectors, "REGISTRY", dict(detectors.REGISTRY))
     options = argparse.Namespace(
         build=tmp_path / "build", models=tmp_path, camera="2", size=32, n=32, n_val=8, n_test=8, epochs=1.0,
-        crop=0.875, planes="chroma", highpass=3, arch="resnet18", name="tried", seeds=[0, 1],
+        crop=0.875, planes="chroma", highpass=3, contrast=0.125, arch="resnet18", name="tried", seeds=[0, 1],
         start="scenes", held_out=None,
     )  # fmt: skip
     row = json.loads(json.dumps(design.run(options)))

@@ -254,6 +254,17 @@ def test_a_network_that_sees_luma_alone_or_chroma_alone_is_blind_to_the_other() 
             assert (float(found.min()), float(found.max())) == pytest.approx((low, high))
 
 
+def test_luma_and_chroma_are_those_of_jpeg() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), np.uint8)
+    shape = data.Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), planes="ycbcr")
+    seen = data.normalize(torch.from_numpy(pixels).permute(2, 0, 1), shape)
+    expected = np.array(Image.fromarray(pixels).convert("YCbCr")).transpose(2, 0, 1) / 255
+    assert np.abs(seen.numpy() - expected).max() < 1.2 / 255  # rounded there, and around 128 of 255
+    ends = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3))).T[None, :, :, None]
+    found = data.normalize(ends, shape)
+    assert (float(found.min()), float(found.max())) == pytest.approx(shape.bounds, abs=1e-6)
+
+
 @pytest.mark.parametrize("planes", data.PLANES)
 def test_a_highpass_leaves_the_differences_from_the_mean_around(planes: str) -> None:
     shape = data.Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), planes=planes, highpass=3)
@@ -294,7 +305,8 @@ def test_the_contrast_of_a_picture_says_nothing_where_it_is_brought_to_one_value
     spot = torch.zeros(1, 3, 16, 16)
     spot[..., 8, 8] = 1
     assert shape.bounds == (0, 1)
-    assert 0 <= float(data.normalize(spot, shape).min()) and float(data.normalize(spot, shape).max()) == 1
+    found = data.normalize(spot, shape)
+    assert float(found.min()) >= 0 and float(found.max()) == 1
 
 
 def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_at(tmp_path: Path) -> None:
@@ -314,7 +326,7 @@ def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_a
     ("settings", "complaint"),
     [
         ({"scale": 2}, "unknown 'scale'; expected mean, std, resize, crop, planes, highpass or contrast"),
-        ({"planes": "hue"}, "planes is 'hue'; expected one of rgb, luma, chroma"),
+        ({"planes": "hue"}, "planes is 'hue'; expected one of rgb, luma, chroma, ycbcr"),
         ({"mean": [0.5, 0.5]}, "mean is .*; expected three numbers"),
         ({"mean": [0.5, 0.5, float("nan")]}, "mean is .*; expected three numbers"),
         ({"std": [1, 1, 0]}, "std is .*; expected numbers above 0"),

@@ -33,7 +33,7 @@ LABELS = ("0_real", "1_fake")  # the folder's name by label
 MANIFEST = "manifest.json"  # written last, after the pictures: the folder is complete
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 LUMA = (0.299, 0.587, 0.114)  # share of red, green and blue in the luma (ITU-R BT.601, as in JPEG)
-PLANES = ("rgb", "luma", "chroma")
+PLANES = ("rgb", "luma", "chroma", "ycbcr")
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _FAINT = 0.5 / 255  # contrast below which there is rounding alone
 _KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between passes
@@ -50,7 +50,8 @@ class Preprocessing:
 
     ``resize`` is the length of the shorter side in pixels (bilinear, antialiased), ``crop`` then the side of
     the middle square; None: neither, as in the paper. ``planes`` is what of the colours is kept: "rgb" all,
-    "luma" the luma, in all three channels, "chroma" what is left of them where the luma is set to one half.
+    "luma" the luma, in all three channels, "chroma" what is left of them where the luma is set to one half,
+    "ycbcr" all, as the luma and two chroma components of JPEG in place of red, green and blue.
     ``highpass`` is the side, odd, of the square of pixels whose mean is then taken from each pixel and
     replaced by one half: what is left are the finest differences; None: none.
     ``contrast`` is what each channel's root mean square difference from its mean is brought to (global
@@ -496,7 +497,13 @@ def normalize(x: torch.Tensor, preprocessing: Preprocessing = IMAGENET) -> torch
     if preprocessing.planes != "rgb":
         weights = x.new_tensor(LUMA).view(3, 1, 1)
         luma = (weights * x).sum(-3, keepdim=True)
-        x = luma.expand(x.shape) if preprocessing.planes == "luma" else x - luma + 0.5
+        if preprocessing.planes == "luma":
+            x = luma.expand(x.shape)
+        elif preprocessing.planes == "chroma":
+            x = x - luma + 0.5
+        else:
+            red, blue = x[..., :1, :, :] - luma, x[..., 2:, :, :] - luma
+            x = torch.cat([luma, blue / (2 - 2 * LUMA[2]) + 0.5, red / (2 - 2 * LUMA[0]) + 0.5], -3)
     if preprocessing.highpass is not None:
         side = preprocessing.highpass
         around = torch.nn.functional.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
