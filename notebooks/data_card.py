@@ -5,9 +5,10 @@
 # gigabytes on file-sharing sites.
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
-# **The miniature ForenSynths.** This book must run on two processor cores in a quarter of an hour, so it
-# makes a benchmark of its own, in the same folder layout and with the same seven families of generators.
-# **It is a toy.** This page says what is in it, what is not, and what follows for every number in the book.
+# **The miniature ForenSynths, second edition.** This book must run on two processor cores in a quarter of an
+# hour, so it makes a benchmark of its own, in the same folder layout and with the same seven families of
+# generators. **It is a toy.** This page says what is in it, what is not, and what follows for every number in
+# the book.
 
 # %% tags=["parameters", "remove-input"]
 dataset = "miniature"  # where it is another, the cells about it are left out
@@ -80,8 +81,7 @@ for g in generators:
 # No photograph is involved. A *real* picture is a procedural scene, drawn in linear light, of one of four
 # classes (facades, landscapes, still lifes, pebbles) under one of three lights (noon, evening, overcast).
 # Then comes a camera: optical blur, a colour filter mosaic that records one colour per pixel, sensor noise,
-# demosaicing, chroma denoising, a tone curve, JPEG at twice the final size, a reduction, and on some
-# pictures blur or sharpening. What matters for forensics is this second half: it gives all reals a common
+# demosaicing, chroma denoising, a tone curve, sharpening, JPEG on most pictures, a cut and a reduction. What matters for forensics is this second half: it gives all reals a common
 # origin that a generator has to imitate.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
@@ -97,15 +97,14 @@ figures.show(figures.pictures(shown, text=text))
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ### The camera, held to photographs
 #
-# A simulated camera can have traces of its own, and a detector can learn them. The one behind this book's
-# pictures, edition 1, writes a JPEG whose blocks begin in the corner of every picture, so that chroma differs
-# less within pairs of columns than between them, in the same columns of every real; and its pictures have
-# half the fine colour of photographs. The camera of edition 2 was chosen by statistics of photographs that
-# come with the installed packages, and not by what a detector makes of its pictures: it cuts its pictures at
-# random places out of larger photographs and reduces them by random factors. Targets and trials are in
-# {doc}`the design log </book/design_log>`. The generators that ship have learnt from edition 1, so this book
-# stays with it. A second camera has another mosaic and demosaicing, another tone curve, more sharpening,
-# other filters for the reduction, and no JPEG.
+# A simulated camera can have traces of its own, and a detector can learn them. That of the first edition
+# wrote a JPEG whose blocks began in the corner of every picture, so that chroma differed less within pairs of
+# columns than between them, in the same columns of every real; and its pictures had half the fine colour of
+# photographs. The camera behind this book's pictures was chosen by statistics of photographs that come with
+# the installed packages, and not by what a detector makes of its pictures: it cuts its pictures at random
+# places out of larger photographs and reduces them by random factors. Targets and trials are in {doc}`the
+# design log </book/design_log>`. A second camera, for tests under shift, has another mosaic and demosaicing,
+# another tone curve, more sharpening, other filters for the reduction, and no JPEG.
 #
 # *Detail* is how much a pixel differs from the mean of its four neighbours. The slope is that of log power
 # over log frequency. *Even over odd* compares the differences between neighbours at even and at odd columns or
@@ -120,7 +119,7 @@ say(texts.cameras(card.cameras(), list(photographs.paths())))
 #
 # Every generator is trained adversarially, against a critic that sees plain RGB, on the same drawn
 # scenes. Each upsamples in its family's way, and it is upsampling that leaves the traces this book is about.
-# The networks have a hundred thousand to three hundred thousand weights and saw a few hundred batches of
+# The networks have a hundred thousand to three hundred thousand weights and saw two thousand batches of
 # sixteen pictures; the originals have tens of millions of weights and saw millions of pictures. So they were
 # given help:
 #
@@ -153,9 +152,9 @@ say(texts.sampled(data_card.sampled(store, dataset, generators)))
 #
 # The weights ship with the code; this table is read from their headers. The commands that made them, and can
 # make them again, are below it: the budget is counted in steps, and every random number follows from the
-# seed. ProGAN's training and validation fakes come from three seeds at two ages each, because a detector
-# trained on one model learns that model. **The test fakes of ProGAN come from a fourth seed that no detector
-# has seen**, which is stricter than ForenSynths.
+# seed. ProGAN's training fakes come from eight seeds at two ages each, because a detector trained on one
+# model learns that model. **Its validation and test fakes come from two further seeds that no detector has
+# seen**, which is stricter than ForenSynths; every other family has two seeds, whose fakes come in turn.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
 models = card.models()
@@ -164,6 +163,18 @@ say(texts.models(models))
 
 # %% tags=["remove-input", "hide-output", "only-if:dataset=miniature"]
 print("\n".join(models["command"]))
+
+# %% [markdown] tags=["only-if:dataset=miniature"]
+# ## When training stopped
+#
+# Generators were trained until their *luma* passes for real: until a single statistic of it tells fakes from
+# reals no better than chance. Their chroma is left with more traces, in every family. Nobody asked for that:
+# the critic sees plain RGB, in which colour is a small part of every channel.
+
+# %% tags=["remove-input", "only-if:dataset=miniature"]
+learned = card.histories()
+learned = learned[learned["generator"].isin(generators)]
+figures.show(figures.training_statistics(learned))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## What gives them away without a network

@@ -32,14 +32,14 @@ def test_a_picture_is_fake_where_its_mask_says_and_real_elsewhere(made: Path) ->
     areas = (masks[:5] == 255).mean((1, 2))
     assert areas.min() >= splices.AREA[0] and areas.max() <= splices.AREA[1]
     model = generators.load(weights("test", "gaugan")[0])[0]
-    whole = fakes(model, "test", "gaugan", list(range(5)), 0, 64, camera.EDITION_1, "gaugan-splices")
+    whole = fakes(model, "test", "gaugan", list(range(5)), 0, 64, camera.EDITION_2, "gaugan-splices")
     for i in range(5):
-        scene = camera.take("test-source", *scene_of(i), 0, 64, "gaugan-splices", camera.EDITION_1)
+        scene = camera.take("test-source", *scene_of(i), 0, 64, "gaugan-splices", camera.EDITION_2)
         fake = masks[i] == 255
         assert np.array_equal(images[i][fake], whole[i][fake])
         assert np.array_equal(images[i][~fake], scene.pixels[~fake])
         assert not np.array_equal(whole[i][fake], scene.pixels[fake])
-    authentic = camera.take("test", *scene_of(6), 0, 64, "gaugan-splices", camera.EDITION_1)
+    authentic = camera.take("test", *scene_of(6), 0, 64, "gaugan-splices", camera.EDITION_2)
     assert np.array_equal(images[6], authentic.pixels)
 
 
@@ -68,7 +68,7 @@ def test_fewer_pictures_remove_the_last(tmp_path: Path) -> None:
 def test_a_family_that_blends_scenes_gives_a_region_of_another_one(tmp_path: Path) -> None:
     splices.splice("val", "progan", tmp_path / "p", 1, 0, progress=False)
     image, mask = read(tmp_path / "p", "image")[0], read(tmp_path / "p", "mask")[0] == 255
-    scene = camera.take("val", *scene_of(0), 0, 64, "progan-splices", camera.EDITION_1).pixels
+    scene = camera.take("val", *scene_of(0), 0, 64, "progan-splices", camera.EDITION_2).pixels
     assert np.array_equal(image[~mask], scene[~mask]) and not np.array_equal(image[mask], scene[mask])
 
 

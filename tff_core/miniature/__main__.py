@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tff_core.miniature import generators
-from tff_core.miniature.camera import CAMERAS, EDITION_1
+from tff_core.miniature.camera import CAMERAS, EDITION_2
 from tff_core.miniature.learning import Settings
 from tff_core.miniature.sample import sample
 from tff_core.miniature.train import train, usual
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     drawing.add_argument("--n", type=int, default=100, help="pictures per label (default: %(default)s)")
     drawing.add_argument("--seed", type=int, default=0)
     drawing.add_argument("--size", type=int, default=64)
-    drawing.add_argument("--camera", choices=CAMERAS, default=EDITION_1.name,
+    drawing.add_argument("--camera", choices=CAMERAS, default=EDITION_2.name,
                          help="that of edition 1 or 2, or an other one (default: %(default)s)")  # fmt: skip
     drawing.add_argument("--models", type=Path, nargs="+", default=[], metavar="FILE",
                          help="weights to take in turn, in place of those that ship")  # fmt: skip

@@ -13,6 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from tff_core import metrics
 from tff_core.miniature import camera, generators, scenes
+from tff_core.miniature.learning import HISTORY, over_seeds
+from tff_core.miniature.learning import histories as learned
 from tff_core.pictures import data, photographs
 from tff_core.pictures.statistics import details, measure
 from tff_core.store.results import read_json
@@ -55,18 +57,20 @@ def models() -> pd.DataFrame:
                     "steps": info["steps"],
                     "parameters": sum(p.numel() for p in model.parameters()),
                     "kilobytes": round(path.stat().st_size / 1000),
-                    "command": _command(info),
+                    "command": str(info["command"]),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _command(info: Mapping[str, Any]) -> str:
-    """What makes a file of weights today: what it was made with, where that is the default no more."""
-    command = str(info["command"])
-    if "--camera" not in command:  # made when there was one camera
-        command += f" --camera {camera.EDITION_1.name} --average {info['settings']['average']}"
-    return command
+def histories() -> pd.DataFrame:
+    """How the fakes of each family came closer to reals: a table for `figures.training_statistics`.
+
+    From the histories beside the weights, all seeds of a family in one row.
+    """
+    names = {name for parts in generators.SHIPPED.values() for some in parts.values() for name in some}
+    paths = sorted(generators.WEIGHTS / (Path(name).stem + HISTORY) for name in names)
+    return over_seeds(learned([path for path in paths if path.is_file()]))
 
 
 def separations(reals: NDArray[np.uint8], fakes: NDArray[np.uint8]) -> pd.DataFrame:

@@ -48,17 +48,27 @@ FAMILIES = GENERATORS
 NEW = ("diffusion", "autoencoder")
 WEIGHTS = Path(__file__).parent / "weights"
 
+
+def _seeds(family: str, *seeds: int, ages: tuple[str, ...] = ("",)) -> tuple[str, ...]:
+    """Files of a family's weights: of each seed those of every age, "" being the end of the training."""
+    return tuple(f"{family}.s{seed}{age}.safetensors" for seed in seeds for age in ages)
+
+
 # The models of every folder; pictures take them in turn. As Wang et al. trained on twenty ProGAN models, the
-# detectors here see three seeds at two ages each. ProGAN's test fakes come from a fourth seed, new to them.
-_SEEN = tuple(f"progan.s{seed}{age}.safetensors" for seed in (101, 102, 103) for age in ("-300", ""))
+# detectors here see eight seeds at two ages each. Validation and test fakes come from two further seeds, the
+# other families' from two each, so that a seed can be told from its family.
 SHIPPED: dict[str, dict[str, tuple[str, ...]]] = {
-    "progan": {"train": _SEEN, "val": _SEEN, "test": ("progan.s104.safetensors",)},
-    "stylegan2": {"test": ("stylegan2.s105.safetensors",)},
-    "stylegan": {"test": ("stylegan.s105.safetensors",)},
-    "biggan": {"test": ("biggan.s105.safetensors",)},
-    "cyclegan": {"test": ("cyclegan.s108.safetensors",)},
-    "stargan": {"test": ("stargan.s108.safetensors",)},
-    "gaugan": {"test": ("gaugan.s107.safetensors",)},
+    "progan": {
+        "train": _seeds("progan", *range(301, 309), ages=("-666", "")),
+        "val": _seeds("progan", 309),
+        "test": _seeds("progan", 310),
+    },
+    "stylegan2": {"test": _seeds("stylegan2", 311, 312)},
+    "stylegan": {"test": _seeds("stylegan", 313, 314)},
+    "biggan": {"test": _seeds("biggan", 315, 316)},
+    "cyclegan": {"test": _seeds("cyclegan", 317, 318)},
+    "stargan": {"test": _seeds("stargan", 319, 320)},
+    "gaugan": {"test": _seeds("gaugan", 321, 322)},
     "diffusion": {"test": ("diffusion.s109.safetensors",)},
     "autoencoder": {"test": ("autoencoder.s109.safetensors",)},
 }

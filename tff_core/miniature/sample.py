@@ -23,7 +23,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from tff_core.miniature import generators, scenes
-from tff_core.miniature.camera import EDITION_1, Camera, Picture, code, drawing, take
+from tff_core.miniature.camera import EDITION_2, Camera, Picture, code, drawing, take
 from tff_core.miniature.inputs import Batch, Noise, to_pixels
 from tff_core.pictures.data import LABELS, MANIFEST, PARTS, ImageSet
 from tff_core.store.results import atomic_write, fingerprint, read_json, write_json
@@ -82,7 +82,7 @@ def place(out: Path, generator: str, label: int, index: int) -> Path:
 
 
 def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, seed: int = 0,
-           size: int = 64, progress: bool = True, camera: Camera = EDITION_1,
+           size: int = 64, progress: bool = True, camera: Camera = EDITION_2,
            models: Sequence[Path] = ()) -> dict[str, Any]:  # fmt: skip
     """Make ``n_per_label`` reals and as many fakes below ``out_dir``; the manifest.
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from tff_core.miniature import generators
-from tff_core.miniature.camera import EDITION_1, Camera, code, drawing, take
+from tff_core.miniature.camera import EDITION_2, Camera, code, drawing, take
 from tff_core.miniature.sample import (
     BATCH,
     KEEP_LAYOUT,
@@ -65,7 +65,7 @@ def region(rng: np.random.Generator, size: int) -> NDArray[np.bool_]:
 
 
 def splice(part: str, generator: str, out_dir: str | Path, n_spliced: int, n_authentic: int | None = None,
-           seed: int = 0, size: int = 64, progress: bool = True, camera: Camera = EDITION_1,
+           seed: int = 0, size: int = 64, progress: bool = True, camera: Camera = EDITION_2,
            models: Sequence[Path] = ()) -> dict[str, Any]:  # fmt: skip
     """Make ``n_spliced`` pictures and ``n_authentic`` (default: as many) below ``out_dir``; the manifest.
 
