@@ -1,8 +1,8 @@
 """What carries over, colour or light: detectors that see all of a picture, its luma or its chroma alone.
 
-Each is trained on the same pictures by the same recipe, so that what it has learnt to see is all that differs.
-They are asked about the test pictures of every generator, about the same with the grid of the pixels cut off
-at a random place, and about pictures whose reals another camera has taken. And they are asked to tell the two
+Each is trained on the same pictures by the same recipe, so that what it is shown is all that differs. They
+are asked about the test pictures of every generator, about the same with the grid of the pixels cut off at a
+random place, and about pictures whose reals another camera has taken. And they are asked to tell the two
 cameras' reals apart, without any fake: who knows reals by the traces of a simulated camera can do so.
 """
 

@@ -59,7 +59,7 @@ def planes(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="average precision (AP), %", range=[38, 101.5])
     generator_axis(figure, generators)
     text = (
-        "Average precision of detectors that were trained alike but see different parts of the same pictures. "
+        "Average precision of detectors trained alike that see different parts of the same pictures. "
         f"{counts_text(table)} Bars: 95 % intervals over pictures"
         + (" and detector seeds" if several_seeds(table) else "")
         + "; dotted line: a random order, on average."

@@ -29,9 +29,9 @@ _NO_TWIN = (
     "Below is the chapter's text, without results."
 )
 _NOT_COMPARED = (
-    "This page compares detectors that are trained on luma and on chroma alone, with pictures of two cameras: "
-    "only a build of the miniature has both, with detectors named under `compared`. Below is the page's text, "
-    "without results."
+    "This page compares detectors trained on luma and on chroma alone, with pictures of two cameras: only a "
+    "build of the miniature has both, with detectors under `compared`. Below is the page's text, without "
+    "results."
 )
 _LEFT = "`make all` executes this page, `make` does not. Below is its text, without results."
 

@@ -57,7 +57,8 @@ def _elsewhere(spec: Spec, info: Mapping[str, Any]) -> str:
         claim = f"They are said to be those of the paper's `{spec.published}`."
     return (
         f"{spec.title}, **trained elsewhere**: the weights come from `{info['external']['weights']}`, and "
-        f"how they were trained is not known here. {claim} {_cut(spec.preprocessing)}{sees(spec.preprocessing)}"
+        f"how they were trained is not known here. {claim} {_cut(spec.preprocessing)}"
+        f"{sees(spec.preprocessing)}"
     )
 
 
@@ -77,9 +78,7 @@ def sees(chosen: Preprocessing) -> str:
         side = chosen.highpass
         told.append(f"the mean of the {side} x {side} pixels around is taken from every pixel")
     if chosen.contrast:
-        told.append(
-            "every channel is brought to the same contrast, so that how strong a trace is says nothing"
-        )
+        told.append("every channel is brought to one contrast, so that how strong a trace is says nothing")
     if not told:
         return ""
     text = f"{'; '.join(told)}."

@@ -62,8 +62,8 @@ def sentence(table: pd.DataFrame, condition: str = SAME) -> str:
 def verdict(table: pd.DataFrame, cameras: pd.DataFrame) -> str:
     """The verdict of the page, its two controls, and what telling the cameras apart adds.
 
-    ``table`` and ``cameras``: rows of `tff_core.features.planes.compare` with columns ``generator`` and ``condition``, of fakes
-    against reals, and of one camera's reals against the other's.
+    ``table``: rows of `tff_core.features.planes.compare` with columns ``generator`` and ``condition``;
+    ``cameras``: rows of the same function, of one camera's reals against the other's.
     """
     claim = verdicts.claim_is(word(table))
     text = f"The claim {claim} here. {sentence(table)}.\n\n"
