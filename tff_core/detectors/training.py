@@ -1,10 +1,11 @@
 """Training a universal detector on the pictures of one generator (Wang et al., CVPR 2020).
 
 The recipe is theirs where it fits small pictures: real against ProGAN, blur and JPEG each with probability
-0.1 in their ranges, crops of seven eighths of the side at random places, horizontal flips, no resize. The
-differences: the trunk comes from a classifier of the miniature's scenes, where theirs comes from ImageNet's,
-and AdamW has a one-cycle schedule, because a few hundred steps have to suffice. Scene classifiers are trained
-the same way, from scratch, on the reals alone, with cross-entropy over their classes.
+0.1 in their ranges, horizontal flips, no resize. The differences: pictures are whole, because a crop would
+hide where the grid of an upsampling begins; the trunk comes from a classifier of the miniature's scenes, where
+theirs comes from ImageNet's; and AdamW has a one-cycle schedule, because a few hundred steps have to suffice.
+Scene classifiers are trained the same way, from scratch, on the reals alone, with cross-entropy over their
+classes.
 
 Every random number follows from the seed and the step, so an interrupted run continues from its last
 checkpoint to exactly the weights of an uninterrupted run (on the same device, with as many threads).
@@ -68,7 +69,7 @@ class Config:
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    crop: float = 0.875
+    crop: float = 1.0
     blur: float = 0.1
     jpeg: float = 0.1
     flip: float = 0.5
