@@ -45,6 +45,12 @@ paper = verdicts.paper(spec.arch)
 # -\,y \log \sigma(f(x)) - (1 - y) \log \sigma(-f(x)), \qquad \sigma(z) = \frac{1}{1 + e^{-z}} .
 # $$
 #
+# What the network is shown matters. The paper's detectors see red, green and blue as they are, for days. The
+# miniature's have minutes, and in that time plain pictures teach them little: traces of generators are small
+# beside what a picture shows. So its networks are given luma and chroma as separate planes, each less the
+# mean of the pixels around and at one contrast, as detectors of manipulations have long been
+# {cite}`fridrich2012`. Nothing is kept from them but what is smooth.
+#
 # The logit is the network's answer before it becomes a probability: above zero it leans to fake, below to
 # real.
 #

@@ -42,8 +42,8 @@ def test_the_last_seed_of_progan_and_of_every_family_is_unseen(design, tmp_path:
 
 
 def test_a_run_is_trained_tested_and_shown(design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    weights = ROOT / "tff_core" / "miniature" / "weights"
-    for name in ("progan.s101", "progan.s102", "biggan.s105"):
+    weights = ROOT / "tff_core" / "miniature" / "weights" / "development"
+    for name in ("progan.s201", "progan.s202", "biggan.s210"):
         (tmp_path / f"{name}.safetensors").write_bytes((weights / f"{name}.safetensors").read_bytes())
     monkeypatch.setattr(detectors, "REGISTRY", dict(detectors.REGISTRY))
     options = argparse.Namespace(

@@ -2,7 +2,7 @@
 
 The recipe is theirs where it fits small pictures: real against ProGAN, blur and JPEG each with probability
 0.1 in their ranges, horizontal flips, no resize. The differences: pictures are whole, because a crop would
-hide where the grid of an upsampling begins; the trunk comes from a classifier of the miniature's scenes, where
+hide where the grid of an upsampling begins; the trunk comes from a classifier of the scenes, where
 theirs comes from ImageNet's; and AdamW has a one-cycle schedule, because a few hundred steps have to suffice.
 Scene classifiers are trained the same way, from scratch, on the reals alone, with cross-entropy over their
 classes.
