@@ -20,6 +20,9 @@ k = None  # feature maps that are dropped; None: the paper's number
 seeds = [0, 1, 2]
 n = None  # pictures per label; here always all that were scored
 device = "auto"  # not used here: the scores were computed beforehand
+carried = (
+    False  # whether this build asks what carries over to other generators
+)
 build = ""  # where the results are; "": the project's build folder
 
 # %% tags=["remove-input"]
@@ -27,6 +30,7 @@ from tff_core import detectors, figures
 from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
 from tff_core.claims.texts import overview as texts
+from tff_core.claims.texts import planes
 
 chapter = Chapter(detector, generators, seeds, k=k, build=build)
 store, spec = chapter.store, chapter.spec
@@ -95,6 +99,16 @@ titles = {
 say(texts.claims(judged, titles))
 
 # %% [markdown]
+# ## And the book's own finding
+#
+# Detectors that see only the light of a picture, or only its colours, tell which of the two carries over to
+# generators that they have never seen.
+
+# %% tags=["remove-input"]
+found = verdicts.carried(store) if carried else None
+say(planes.front(found))
+
+# %% [markdown]
 # ## Omega in three sentences
 #
 # *Layer-wise relevance propagation* (LRP) {cite}`bach2015,montavon2019` takes a detector's logit for one
@@ -124,6 +138,8 @@ say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
 # - {doc}`Maps that respond to colour </notebooks/07_color_conditional>`: how many of the top-k, and how many
 #   of the other maps?
 # - {doc}`Colour-robust detectors </notebooks/08_color_robust>`: does training with gray pictures help?
+# - {doc}`Colour is what carries over </notebooks/what_carries_over>`: which part of a picture lets a detector
+#   recognise generators that it has never seen?
 # - {doc}`What the paper did not ask </notebooks/09_beyond>`: other rankings, harder controls, more and fewer
 #   maps, other ways of dropping them.
 # - {doc}`Verdicts </notebooks/10_verdicts>`: every claim, its intervals and its verdict.

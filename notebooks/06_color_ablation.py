@@ -189,8 +189,9 @@ say(texts.exchange(exchanged, contrast, seeds))
 # **Idea.** There is a continuum between colour and gray. Multiply the chroma of every pixel by a factor, or
 # rotate its hue, and leave the luma alone. A detector that looks for a *texture in the chroma* reacts to the
 # factor, while hue, which rotates the colours but keeps their texture, should matter less. A detector that
-# has learnt *which* colours fakes have reacts to hue. Pictures of different sizes are cropped to their
-# middle, as above.
+# has learnt *which* colours fakes have reacts to hue. One that is given every plane at the same contrast
+# cannot see the factor at all, but for zero, where no colour is left, and small ones, where 8 bits are too
+# few for it. Pictures of different sizes are cropped to their middle, as above.
 
 # %%
 FACTORS = [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2]

@@ -62,6 +62,27 @@ def test_how_pictures_are_cut(resize: int | None, crop: int | None, words: str) 
     assert words in texts.training(spec, {0: {"validation": JUDGED, "external": {"weights": "w"}}})
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, ""),
+        (
+            {"highpass": 3},
+            " **What it sees.** The mean of the 3 x 3 pixels around is taken from every pixel.",
+        ),
+        (
+            {"planes": "chroma", "contrast": 0.1},
+            "It is given the colours without their luma; every channel is",
+        ),
+    ],
+)
+def test_what_a_network_sees_is_told_where_it_is_not_the_picture(
+    settings: dict[str, Any], words: str
+) -> None:
+    text = texts.training(replace(SPEC, preprocessing=Preprocessing.of(settings)), {0: trained(7)})
+    assert words in text and ("What it sees" in text) == bool(settings)
+
+
 def table(**ap: tuple[float, float]) -> pd.DataFrame:
     rows = [
         {"generator": g, "seed": seed, "ap": a, "ap_low": low, "ap_high": 1.0, "n_real": 60, "n_fake": 60}

@@ -155,6 +155,12 @@ class Chapter:
             rows.to_csv(part, index=False)
 
 
+def save(store: Store, table: str, rows: pd.DataFrame) -> None:
+    """Write a result table that no other chapter adds to, completely or not at all."""
+    with atomic_write(store.table(table)) as part:
+        rows.to_csv(part, index=False)
+
+
 def say(*blocks: str) -> None:
     """Display Markdown: paragraphs, tables or admonitions; empty ones are left out. For notebooks."""
     from IPython.display import Markdown, display

@@ -640,6 +640,12 @@ def load(store: Store) -> pd.DataFrame | None:
     return pd.read_csv(path, dtype=dict.fromkeys(names, str)).fillna(dict.fromkeys(names, ""))
 
 
+def carried(store: Store) -> pd.DataFrame | None:
+    """The table of what carries over to other generators, luma or chroma; None where it has not been made."""
+    path = store.table("planes")
+    return pd.read_csv(path) if path.is_file() else None
+
+
 def _parts(own: pd.DataFrame) -> list[dict[str, float | str]]:
     there = own[own["says"] != MISSING]
     return [

@@ -18,7 +18,7 @@ import pickle
 import re
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +244,17 @@ def external(name: str, entry: Mapping[str, Any], dataset: str = "miniature") ->
 
 _ROBUST = {"grayscale": 0.5}  # the paper's colour-robust detectors see half of their pictures in gray
 _SCENES = ("facade", "landscape", "stilllife", "pebbles")
+
+
+def _traces(planes: str) -> data.Preprocessing:
+    """The finest differences of some of a picture's planes, each at one contrast.
+
+    Plain pictures would have to be looked at for thousands of steps before their traces are found;
+    book/design_log.md has the trials.
+    """
+    return replace(data.IMAGENET, planes=planes, highpass=3, contrast=0.125)
+
+
 REGISTRY = {
     spec.name: spec
     for spec in (
@@ -256,6 +267,11 @@ REGISTRY = {
         Spec("resnet50-scenes", "resnet50", options={"n": 1400, "epochs": 3}, classes=_SCENES),
         Spec("efb0-scenes", "efb0", options={"n": 1400, "epochs": 5}, classes=_SCENES),
         Spec("resnet18-scenes", "resnet18", options={"n": 1400, "epochs": 3}, classes=_SCENES),
+        # compared with each other: what they see is all that differs
+        *(
+            Spec(f"resnet18-{name}", "resnet18", options={"crop": 1.0}, preprocessing=_traces(name))
+            for name in ("rgb", "luma", "chroma")
+        ),
     )
 }
 

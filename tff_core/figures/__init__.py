@@ -45,6 +45,7 @@ from tff_core.figures.detector import histograms, thresholds, training_curves, t
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
 from tff_core.figures.pixels import object_shares, share_differences
+from tff_core.figures.planes import planes
 from tff_core.figures.relevance import (
     conservation,
     layer_mix,
@@ -89,6 +90,7 @@ __all__ = [
     "overlap",
     "patch_chroma",
     "pictures",
+    "planes",
     "ranking_areas",
     "ranking_stability",
     "relevance_maps",

@@ -22,10 +22,16 @@ from tff_core.pictures import places
 
 TEMPLATE = "notebooks/generator_page"
 ATLAS = "atlas"
+COMPARING = "what_carries_over"
 ALL_NEEDS = ("data", "detectors", "omega", "tables")
 _NO_TWIN = (
     "This detector has no colour-robust twin: the workflow's settings name none under `robust`. "
     "Below is the chapter's text, without results."
+)
+_NOT_COMPARED = (
+    "This page compares detectors trained on luma and on chroma alone, with pictures of two cameras: only a "
+    "build of the miniature has both, with detectors under `compared`. Below is the page's text, without "
+    "results."
 )
 _LEFT = "`make all` executes this page, `make` does not. Below is its text, without results."
 
@@ -128,15 +134,29 @@ def page(
     values = {
         **of_detector(config, detector or config["detectors"][0]), "detectors_shown": config["detectors"],
         "generator": chosen[0], "generators": list(chosen), "n": config["n_test"] or None,
-        "device": config["device"], "dataset": config["dataset"],
+        "device": config["device"], "dataset": config["dataset"], "shifted": shifted(config),
+        "compared": config["compared"], "carried": carries_over(config),
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
     lacks = ""
     if source.split("/")[-1] in config["left_to_all"]:
         lacks = _LEFT
+    elif "compared" in needs and not carries_over({**config, "left_to_all": []}):
+        lacks = _NOT_COMPARED
     elif "robust" in needs and detector not in config["robust"]:
         lacks = _NO_TWIN
     return Page(name, source, title, own, needs, detector, chosen, lacks)
+
+
+def shifted(config: dict[str, Any]) -> str:
+    """The name of the data set whose test pictures the miniature's second camera takes."""
+    return f"{config['dataset']}-other"
+
+
+def carries_over(config: dict[str, Any]) -> bool:
+    """Whether the build asks what carries over: it compares detectors that see parts of its pictures."""
+    left = COMPARING in config["left_to_all"]
+    return bool(config["compared"]) and config["dataset"] == "miniature" and not left
 
 
 def assigned(cell: str) -> set[str]:

@@ -44,7 +44,7 @@ def training(spec: Spec, infos: Mapping[int, Mapping[str, Any]]) -> str:
         f"{base.counted(settings['epochs'], 'epoch')}, {len(info['history']['loss'])} steps of "
         f"{settings['batch_size']} pictures. AP on {held_out} of the same generator: "
         + "; ".join(f"{ap} (seed {seed})" for seed, ap in aps.items())
-        + f". {brackets}\n\n"
+        + f". {brackets}{sees(spec.preprocessing)}\n\n"
         "The published detectors start from ImageNet weights and see 720,000 pictures of 20 ProGAN models. "
         f"Ours start {'from far fewer scenes' if begun else 'from random weights'} and see few pictures: "
         "they *should* transfer less, and their seeds should differ more."
@@ -58,7 +58,31 @@ def _elsewhere(spec: Spec, info: Mapping[str, Any]) -> str:
     return (
         f"{spec.title}, **trained elsewhere**: the weights come from `{info['external']['weights']}`, and "
         f"how they were trained is not known here. {claim} {_cut(spec.preprocessing)}"
+        f"{sees(spec.preprocessing)}"
     )
+
+
+_PLANES = {
+    "luma": "the luma in place of red, green and blue",
+    "chroma": "the colours without their luma",
+    "ycbcr": "luma and two components of chroma in place of red, green and blue",
+}
+
+
+def sees(chosen: Preprocessing) -> str:
+    """What a network sees that is not shown pictures as they are, as a sentence; "" for one that is."""
+    told = []
+    if chosen.planes in _PLANES:
+        told.append(f"it is given {_PLANES[chosen.planes]}")
+    if chosen.highpass:
+        side = chosen.highpass
+        told.append(f"the mean of the {side} x {side} pixels around is taken from every pixel")
+    if chosen.contrast:
+        told.append("every channel is brought to one contrast, so that how strong a trace is says nothing")
+    if not told:
+        return ""
+    text = f"{'; '.join(told)}."
+    return f" **What it sees.** {text[0].upper()}{text[1:]}"
 
 
 def _cut(chosen: Preprocessing) -> str:

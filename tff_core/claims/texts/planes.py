@@ -1,0 +1,118 @@
+"""What the page on luma and chroma says about its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from tff_core.claims import verdicts
+from tff_core.claims.texts import base
+from tff_core.claims.verdicts import named, percent, points
+
+TITLES = {"rgb": "all colours", "luma": "luma alone", "chroma": "chroma alone"}
+SAME, OFFSET, CAMERA = "as trained", "cut at random", "another camera"
+BETTER, OTHER = "chroma", "luma"
+TRAINED_ON = "progan"
+
+
+def spoken(sees: str) -> str:
+    """What a detector sees in words: ``luma alone``."""
+    return TITLES.get(sees, sees)
+
+
+def apart(table: pd.DataFrame, condition: str) -> pd.DataFrame:
+    """Chroma alone minus luma alone on unseen generators: columns generator, value, low, high, seeds.
+
+    ``table``: rows of `tff_core.features.planes.compare` with columns ``generator`` and ``condition``.
+    ValueError where there is none of that condition.
+    """
+    chosen = (table["sees"] == f"{BETTER} - {OTHER}") & (table["condition"] == condition)
+    rows = table[chosen & (table["generator"] != TRAINED_ON)]
+    if rows.empty:
+        raise ValueError(
+            f"no row of {BETTER} - {OTHER}, {condition!r}, on an unseen generator: found "
+            f"{sorted(set(table['sees']))} and {sorted(set(table['condition']))}"
+        )
+    named = rows.rename(columns={"ap": "value", "ap_low": "low", "ap_high": "high"})
+    return named[["generator", "value", "low", "high", "seeds"]].reset_index(drop=True)
+
+
+def word(table: pd.DataFrame, condition: str = SAME) -> str:
+    """The verdict on "chroma carries over, luma less", by the rule of all claims."""
+    yes, no, left = verdicts.parted(apart(table, condition))
+    return verdicts.word(len(yes), against=len(no), open_=len(left))
+
+
+def sentence(table: pd.DataFrame, condition: str = SAME) -> str:
+    """On how many unseen generators chroma alone is better than luma alone, and by how much."""
+    rows = apart(table, condition)
+    yes, no, left = verdicts.parted(rows)
+    told = [f"above zero on {len(yes)} of {len(rows)} unseen generators{named(yes)}"]
+    if left:
+        told.append(f"contains zero on {len(left)}{named(left)}")
+    if no:
+        told.append(f"lies below zero on {len(no)}{named(no)}")
+    return (
+        f"The interval of the AP of chroma alone minus that of luma alone lies {', '.join(told)}; the mean "
+        f"difference is {points(rows['value'].mean())}"
+    )
+
+
+def verdict(table: pd.DataFrame, cameras: pd.DataFrame) -> str:
+    """The verdict of the page, its two controls, and what telling the cameras apart adds.
+
+    ``table``: rows of `tff_core.features.planes.compare` with columns ``generator`` and ``condition``;
+    ``cameras``: rows of the same function, of one camera's reals against the other's.
+    """
+    claim = verdicts.claim_is(word(table))
+    text = f"The claim {claim} here. {sentence(table)}.\n\n"
+    for condition, why in (
+        (OFFSET, "a grid that begins in the corner of every picture cannot be what carries over"),
+        (CAMERA, "what carries over is not the trace of one simulated camera"),
+    ):
+        same = word(table, condition) == word(table)
+        text += (
+            f"**{condition.capitalize()}.** {sentence(table, condition)}: the claim "
+            f"{verdicts.claim_is(word(table, condition))}"
+            + (f", so {why}.\n\n" if same else ", another answer than above.\n\n")
+        )
+    told = "; ".join(
+        f"{spoken(r.sees)} {percent(r.ap, r.ap_low, r.ap_high)}"
+        for r in base.tuples(cameras[cameras["sees"].isin(TITLES)])
+    )
+    n = cameras["n_fake"].iloc[0]
+    text += (
+        "**One camera against the other.** No fake is among these pictures; an AP far from 50 % means that a "
+        f"detector judges pictures by who took them. AP of the other camera's reals, called fakes: {told} "
+        f"(n = {n} of each).\n\n"
+        f"n = {base.span(table['n_real'])} reals and {base.span(table['n_fake'])} fakes per generator, "
+        f"{base.seeds(int(table['seeds'].max()))} of each kind."
+    )
+    return base.admonition("Verdict: colour is what carries over", text)
+
+
+def numbers(table: pd.DataFrame, condition: str = SAME) -> str:
+    """AP of each detector on each generator as a table."""
+    rows = table[(table["condition"] == condition) & table["sees"].isin(TITLES)]
+    sees = list(dict.fromkeys(rows["sees"]))
+    cells = {(r.generator, r.sees): percent(r.ap, r.ap_low, r.ap_high) for r in base.tuples(rows)}
+    lines = [
+        [base.names([generator]), *(cells[generator, one] for one in sees)]
+        for generator in dict.fromkeys(rows["generator"])
+    ]
+    return base.table(["generator", *map(spoken, sees)], lines)
+
+
+def front(table: pd.DataFrame | None) -> str:
+    """What the first page says of it, or that it is not there yet."""
+    where = "{doc}`Colour is what carries over </notebooks/what_carries_over>`"
+    if table is None:
+        return f"**Not asked in this build:** {where}, which `make all` computes."
+    return f"**{where}:** the claim {verdicts.claim_is(word(table))} here. {sentence(table)}."
+
+
+def trained(info: Mapping[str, float]) -> str:
+    """AP on validation pictures, by what a detector sees."""
+    told = ", ".join(f"{spoken(sees)} {percent(ap)}" for sees, ap in info.items())
+    return f"AP on validation pictures of ProGAN, means over seeds: {told}."
