@@ -113,7 +113,8 @@ figures.show(figures.pictures(shown, text=text))
 # two colour differences. The scenes are new ones, on which nothing was chosen.
 
 # %% tags=["remove-input", "only-if:dataset=miniature"]
-say(texts.cameras(card.cameras(), list(photographs.paths())))
+scenes = min(40, n or 40)  # of each class
+say(texts.cameras(card.cameras(scenes), list(photographs.paths())))
 
 # %% [markdown] tags=["only-if:dataset=miniature"]
 # ## Fakes: seven small convolutional generators
