@@ -75,8 +75,8 @@ def command(root: Path, *more: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a build that belongs to no other."""
-    dropped = ("TFF_BUILD", "PYTHONPATH", "PYTEST_CURRENT_TEST")
+    """The environment of a build that belongs to no other: its steps choose their kernels themselves."""
+    dropped = {"TFF_BUILD", "PYTHONPATH", "PYTEST_CURRENT_TEST", *training.KERNELS}
     return {name: value for name, value in os.environ.items() if name not in dropped}
 
 

@@ -33,11 +33,16 @@ def resnet() -> nn.Module:
 
 def test_registry() -> None:
     universal = ["resnet50-miniature", "efb0-miniature", "resnet18-miniature"]
-    assert detectors.names() == [*universal, *(f"{name}-cr" for name in universal)]
-    assert [detectors.get(name).k for name in detectors.names()] == [114, 27, 21] * 2
-    assert [detectors.get(name).options.get("grayscale") for name in detectors.names()] == [None] * 3 + [
-        0.5
-    ] * 3
+    robust = [f"{name}-cr" for name in universal]
+    parts = {f"resnet18-{planes}": planes for planes in ("rgb", "luma", "chroma")}
+    assert sorted(detectors.names()) == sorted([*universal, *robust, *parts])
+    for names, share in ((universal, None), (robust, 0.5)):
+        assert [detectors.get(name).k for name in names] == [114, 27, 21]
+        assert [detectors.get(name).options.get("grayscale") for name in names] == [share] * 3
+    for name, planes in parts.items():  # alike but for what they see
+        one, other = detectors.get(name), detectors.get("resnet18-rgb")
+        seen = replace(other.preprocessing, planes=planes)
+        assert one == replace(other, name=name, preprocessing=seen)
     assert detectors.classifiers() == ["resnet50-scenes", "efb0-scenes", "resnet18-scenes"]
     assert all(detectors.get(name).classes == scenes.CLASSES for name in detectors.classifiers())
     with pytest.raises(ValueError, match="no detector is called 'vgg'; expected one of resnet50-miniature"):

@@ -32,7 +32,8 @@ import execute  # noqa: E402
 
 import pairs  # noqa: E402
 
-pytestmark = pytest.mark.slow
+# one worker makes the store for all
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("elsewhere")]
 SIZES = ((48, 40), (40, 64), (40, 40))
 N, MANY = 12, 60  # pictures per label
 FOLDERS = {

@@ -17,7 +17,7 @@ from conftest import command, copy_project, environment, tables
 from tff_core import detectors
 from tff_core.pictures import data
 
-KILLS = 12
+KILLS = 8
 DETECTOR = "resnet18-miniature"
 # chapters that take long and write in no other way than the rest
 LEFT_OUT = ("02", "04", "05", "06", "07", "09", "at", "ap", "da")

@@ -247,7 +247,7 @@ _SCENES = ("facade", "landscape", "stilllife", "pebbles")
 
 
 def _traces(planes: str) -> data.Preprocessing:
-    """What the miniature's networks see: the finest differences, luma and chroma at one contrast.
+    """The finest differences of some of a picture's planes, each at one contrast.
 
     Plain pictures would have to be looked at for thousands of steps before their traces are found, and what
     is found then carries over less; book/design_log.md has the trials.
@@ -262,7 +262,7 @@ def _miniature() -> Iterator[Spec]:
         yield Spec(f"{arch}-miniature-cr", arch, options=_ROBUST, preprocessing=seen)
         scenes = {"n": 1400, "epochs": 5 if arch == "efb0" else 3}
         yield Spec(f"{arch}-scenes", arch, options=scenes, classes=_SCENES, preprocessing=seen)
-    # trained alike from scratch: no classifier has seen the same part of the pictures
+    # compared with each other: what they see is all that differs
     for name in ("rgb", "luma", "chroma"):
         yield Spec(f"resnet18-{name}", "resnet18", preprocessing=_traces(name))
 
