@@ -113,7 +113,7 @@ say(texts.training(spec, info))
 
 # %% tags=["remove-input"]
 figures.show(figures.transfer(transfer, paper))
-say(texts.transfer(transfer))
+say(texts.transfer(transfer), texts.universal(transfer, spec.dataset))
 
 # %% [markdown]
 # **What it means.** Where the interval lies above chance, the detector has learnt, without being asked to,

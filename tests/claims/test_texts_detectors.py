@@ -128,3 +128,21 @@ def test_thresholds_tell_what_tuning_on_test_is_worth() -> None:
     several = texts.thresholds(accuracies(), {0: 1.2, 1: 3.44}, pd.Series([0.0]), paper)
     assert "The validation thresholds are 1.2, 3.4 (logits, one per seed)." in several
     assert "The paper, tuned on test: 80.0 %." in several
+
+
+@pytest.mark.parametrize(
+    ("lows", "word"),
+    [
+        ((0.8, 0.9, 0.76), "meets"),
+        ((0.66, 0.9, 0.76), "meets"),
+        ((0.64, 0.9, 0.76), "misses"),
+        ((0.66, 0.74, 0.9), "misses"),
+    ],
+)
+def test_the_criterion_spares_one_unseen_family_and_not_much(lows: tuple[float, ...], word: str) -> None:
+    aps = dict(zip(("gaugan", "biggan", "stargan"), ((0.95, low) for low in lows), strict=True))
+    text = texts.universal(table(progan=(0.5, 0.4), **aps))
+    assert f"**{word}** it" in text and "ProGAN" not in text
+    assert f"GauGAN {100 * lows[0]:.1f} %" in text
+    assert texts.universal(table(progan=(0.5, 0.4), **aps), "forensynths") == ""
+    assert texts.universal(table(progan=(0.9, 0.8), gaugan=(0.9, 0.8))) == ""
