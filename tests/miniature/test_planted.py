@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_what_would_leave_the_range_of_colours_is_counted() -> None:
         ({"phase": float("inf")}, "its phase inf"),
     ],
 )
-def test_a_trace_that_makes_no_sense_is_refused(settings: dict[str, object], message: str) -> None:
+def test_a_trace_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(Trace("Y", 2, 1.0), **settings)
 

@@ -174,7 +174,8 @@ def sample(
     out = Path(out_dir)
     config = {
         "dataset": "planted", "part": part, "trace": asdict(trace), "whole": whole, "seed": seed,
-        "size": size, "drawing": drawing(), "camera": asdict(camera), "code": code("planted.py", "splices.py"),
+        "size": size, "drawing": drawing(), "camera": asdict(camera),
+        "code": code("planted.py", "splices.py"),
     }  # fmt: skip
     mark = fingerprint(config)
     folders = (*LABELS, "mask")
