@@ -57,8 +57,8 @@ device = detectors.default_device() if device == "auto" else device
 
 # %%
 nets = {
-    sees: [detectors.load(name, seed, store, device) for seed in seeds]
-    for sees, name in compared.items()
+    s: [detectors.load(compared[s], seed, store, device) for seed in seeds]
+    for s in planes.SEES
 }
 seen = {s: some[0].spec.preprocessing for s, some in nets.items()}
 for s, preprocessing in seen.items():

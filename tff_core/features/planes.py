@@ -21,6 +21,8 @@ from tff_core import intervals, metrics
 SAME, OFFSET, CAMERA = "as trained", "cut at random", "another camera"
 CONDITIONS = (SAME, OFFSET, CAMERA)
 """Test pictures as in training; without a grid that begins in their corner; with reals of another camera."""
+SEES = ("rgb", "luma", "chroma")
+"""The order of what detectors see: a difference is the later less the earlier."""
 KEPT = 0.875  # of the side of a picture that is cut at a random place
 
 
@@ -49,13 +51,15 @@ def compare(
 
     ``labels`` (N,), 1 fake and 0 real; ``logits`` by what a detector sees: (S, N), a row for each training
     seed, the same number of them for all. Rows ``sees, ap, ap_low, ap_high, seeds, covers, n_real, n_fake``;
-    ``sees`` is a name, or "a - b" for a difference. The intervals are those of `tff_core.intervals`; the
-    resamples hold the same pictures for all, and differences pair the seeds in their order.
+    ``sees`` is a name, in the order of `SEES`, or "a - b" for a difference. The intervals are those of
+    `tff_core.intervals`; the resamples hold the same pictures for all, and differences pair the seeds in
+    their order.
 
     Raises ValueError where the detectors have different numbers of seeds.
     """
     y = np.asarray(labels)
-    rows = {name: np.atleast_2d(np.asarray(one, dtype=np.float64)) for name, one in logits.items()}
+    known = [*(name for name in SEES if name in logits), *(name for name in logits if name not in SEES)]
+    rows = {name: np.atleast_2d(np.asarray(logits[name], dtype=np.float64)) for name in known}
     if len({len(one) for one in rows.values()}) != 1:
         raise ValueError(
             f"{', '.join(f'{len(one)} seeds of {name}' for name, one in rows.items())}: expected the same "

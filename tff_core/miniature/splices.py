@@ -96,7 +96,7 @@ def splice(part: str, generator: str, out_dir: str | Path, n_spliced: int, n_aut
     missing = {i for name, i in wanted.items() if not is_made(out / name, mark)}
     if not missing and (out / MANIFEST).is_file():
         found: dict[str, Any] = read_json(out / MANIFEST)
-        if found.get("config") == config and set(found.get("files", {})) == set(wanted):
+        if found.get("config_hash") == mark and set(found.get("files", {})) == set(wanted):
             return found
     (out / MANIFEST).unlink(missing_ok=True)
     before = (path for folder in FOLDERS for path in (out / folder).glob("[0-9]*.png"))
@@ -126,11 +126,12 @@ def splice(part: str, generator: str, out_dir: str | Path, n_spliced: int, n_aut
             _write(out, index, pixels, np.zeros((size, size), dtype=bool), mark)
             bar.update()
     manifest = {
-        "config": config, "counts": {"spliced": n_spliced, "authentic": authentic},
+        "config": config, "config_hash": mark, "counts": {"spliced": n_spliced, "authentic": authentic},
         "files": {name: digest(out / name) for name in sorted(wanted)},
     }  # fmt: skip
     write_json(out / MANIFEST, manifest)
-    return manifest
+    written: dict[str, Any] = read_json(out / MANIFEST)  # as it will be found
+    return written
 
 
 def _write(out: Path, index: int, pixels: NDArray[np.uint8], mask: NDArray[np.bool_], mark: str) -> None:
