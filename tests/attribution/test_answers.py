@@ -160,8 +160,8 @@ def test_settings_that_do_not_fit_are_refused(
     kind: str, given: dict[str, object], message: str, pictures: list[Path]
 ) -> None:
     if "statistics" in given:
-        side = given["statistics"]
-        given = {"statistics": inputs.Statistics(np.zeros((side, side)), np.ones((side, side)))}  # type: ignore[type-var]
+        side = int(str(given["statistics"]))
+        given = {"statistics": inputs.Statistics(np.zeros((side, side)), np.ones((side, side)))}
     with pytest.raises(ValueError, match=message):
         answers.attribute(network(kind), pictures, **given)  # type: ignore[arg-type]
 

@@ -79,24 +79,24 @@ def attribute(
     kept = checkpoint.read() if checkpoint else {}
     if kept:
         values, sizes = kept["values"], kept["sizes"]
-    todo = np.flatnonzero(np.isnan(values[:, 0]))
+    todo = [int(i) for i in np.flatnonzero(np.isnan(values[:, 0]))]
     broken: dict[int, Exception] = {}
     parts = memory.Parts()
     unread: dict[int, Exception] = {}
     with tqdm(total=n, initial=n - len(todo), desc="pictures", unit="picture", disable=not progress) as bar:
         for members, pixels in data.stream([paths[i] for i in todo], batch_size, broken=unread):
-            places = todo[members]
+            places = [todo[i] for i in members]
             sizes[places] = pixels.shape[:1:-1]
             try:
                 shown = fitted(pixels, net.size, fit)
             except data.PictureError as error:
-                broken.update({int(i): data.PictureError(f"{paths[i]}: {error}") for i in places})
+                broken.update({i: data.PictureError(f"{paths[i]}: {error}") for i in places})
                 continue
             values[places] = _probabilities(net, shown, statistics, device, parts)
             bar.update(len(members))
             if checkpoint and checkpoint.due:
                 checkpoint.write({"values": values, "sizes": sizes})
-    broken |= {int(todo[i]): error for i, error in unread.items()}
+    broken |= {todo[i]: error for i, error in unread.items()}
     return _table(net, paths, values, sizes, broken, threshold)
 
 
