@@ -64,6 +64,8 @@ def test_the_sentence_names_every_side() -> None:
 def test_the_verdict_says_where_another_camera_changes_the_answer() -> None:
     same = texts.verdict(table({}), cameras())
     assert "not the trace of one simulated camera" in same and "another answer" not in same
+    nothing = texts.verdict(table(dict.fromkeys(UNSEEN, 0.0), elsewhere=0.0), cameras())
+    assert ", so " not in nothing and "another answer" not in nothing  # nothing follows from no answer
     other = texts.verdict(table({}, elsewhere=0.0), cameras())
     assert other.count("another answer than above") == 2 and "not the trace of one" not in other
     assert "chroma alone 50.0 % [45.0, 55.0]" in same and "(n = 60 of each)" in same

@@ -71,11 +71,14 @@ def verdict(table: pd.DataFrame, cameras: pd.DataFrame) -> str:
         (OFFSET, "a grid that begins in the corner of every picture cannot be what carries over"),
         (CAMERA, "what carries over is not the trace of one simulated camera"),
     ):
-        same = word(table, condition) == word(table)
+        answer = word(table, condition)
+        same = answer == word(table)
+        found = same and answer in (verdicts.HOLDS, verdicts.IN_PART)
         text += (
             f"**{condition.capitalize()}.** {sentence(table, condition)}: the claim "
-            f"{verdicts.claim_is(word(table, condition))}"
-            + (f", so {why}.\n\n" if same else ", another answer than above.\n\n")
+            f"{verdicts.claim_is(answer)}"
+            + (f", so {why}" if found else "" if same else ", another answer than above")
+            + ".\n\n"
         )
     told = "; ".join(
         f"{spoken(r.sees)} {percent(r.ap, r.ap_low, r.ap_high)}"
