@@ -1,9 +1,10 @@
-"""``tff attribute``: which generator made a picture, or none of those that are known?"""
+"""``tff attribute``, ``tff attribute-train``: which generator made a picture, or none of those known?"""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,26 @@ from tff_core.cli import common
 _EXAMPLES = """  tff attribute photo.png --weights attribution_ganfp_progan.h5
   tff attribute pictures/ --weights attribution_*.h5 --names progan sngan --out sources.csv
   tff attribute pictures/ --weights attribution_dct.h5 --statistics dct/ --fit crop
-Weights are published Keras files (.h5, .keras), read without Keras and without running anything in them;
-several that share a primary module are one network with all their sources. A network of spectra needs the
-statistics of its training pictures: an npz, or the folder with mean.npy, variance.npy and std_dev.npy.
+Weights are those of `tff attribute-train`, or published Keras files (.h5, .keras), read without Keras and
+without running anything in them; several that share a primary module are one network with all their sources.
+A published network of spectra needs the statistics of its training pictures: an npz, or the folder with
+mean.npy, variance.npy and std_dev.npy.
 columns: path, decision (real, a source, none of these, unreadable), probability of being fake and of each
 source, the source by the secondary modules alone, whether the two contradict each other, width, height, and
 what is wrong with an unreadable file. With --out an interrupted run continues. The exit code is 2 where no
 picture can be judged."""
 
+_TRAIN = """  tff attribute-train --reals photos/ --source a=progan/ --source b=sngan/ --out net.safetensors
+  tff attribute-train --reals photos/ --source progan=progan/ --kind dct --size 64 --out net.safetensors
+  tff attribute-train --start net.safetensors --reals photos/ --source progan=progan/ \\
+                      --source sngan=sngan/ --source mygan=mygan/ --out more.safetensors
+Every folder holds train/ and val/ with pictures of one size. First a module learns to detect the fakes of all
+sources, then, with that frozen, one module for each source. --start keeps what a network knows and trains the
+modules of new sources alone. An interrupted training continues, a finished one is left alone."""
+
 
 def add_to(commands: Any) -> None:
-    """The command line."""
+    """The command lines."""
     made = common.command(
         commands, "attribute", run, "which generator made it? a row for each picture", _EXAMPLES
     )
@@ -51,19 +61,88 @@ def add_to(commands: Any) -> None:
     )
     made.add_argument("--out", type=Path, metavar="FILE", help="write the rows there (default: show them)")
 
+    made = common.command(commands, "attribute-train", train, "train a network that names sources", _TRAIN)
+    made.add_argument(
+        "--reals", type=Path, action="append", required=True, metavar="DIR", help="may be repeated"
+    )
+    made.add_argument(
+        "--source",
+        type=_named,
+        action="append",
+        required=True,
+        metavar="NAME=DIR",
+        help="one for each source",
+    )
+    made.add_argument("--kind", default="pixel", choices=("pixel", "dct"), help="default: %(default)s")
+    made.add_argument(
+        "--size", type=common.positive, default=64, metavar="PIXELS", help="default: %(default)s"
+    )
+    made.add_argument("--start", type=Path, metavar="FILE", help="a network that knows some of the sources")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument(
+        "--batch-size", type=common.positive, default=256, metavar="N", help="default: %(default)s"
+    )
+    made.add_argument(
+        "--max-epochs", type=common.positive, default=100, metavar="N", help="default: %(default)s"
+    )
+    made.add_argument("--patience", type=common.positive, default=5, metavar="N", help="default: %(default)s")
+    made.add_argument(
+        "--augment", nargs="+", default=[], metavar="HOW", help="blur, crop, jpeg, noise (default: none)"
+    )
+    made.add_argument("--legacy", action="store_true", help="augment as the published code really does")
+    made.add_argument("--device", default="auto")
+    made.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights, .safetensors")
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"{text}: expected NAME=DIR, such as progan=samples/progan")
+    return name, Path(folder)
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a network."""
+    from tff_core.attribution import training
+    from tff_core.store.results import read_json
+
+    if options.out.suffix != ".safetensors":
+        raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors")
+    names = [name for name, _ in options.source]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--source names {', '.join(names)}: expected a name of its own for each")
+    settings = training.Config(
+        batch_size=options.batch_size, max_epochs=options.max_epochs, patience=options.patience,
+        augment=tuple(options.augment), legacy=options.legacy,
+    )  # fmt: skip
+    images, held_out = (
+        training.collect(options.reals, dict(options.source), part) for part in ("train", "val")
+    )
+    path = training.train(
+        images, held_out, options.out, options.kind, options.size, settings, seed=options.seed,
+        start=options.start, device=common.device(options.device), progress=common.bar(options),
+    )  # fmt: skip
+    info = read_json(path.with_suffix(".json"))
+    facts = {"weights": str(path), "sources": info["sources"], "best": info["best"]}
+    print(json.dumps(common.plain(facts), indent=1) if options.json else common.shown(path))
+    told = ", ".join(f"{name} {epoch}" for name, epoch in info["best"].items())
+    common.note(options, f"best epochs: {told}")
+    return 0
+
 
 def run(options: argparse.Namespace) -> int:
     """Name the sources."""
-    from tff_core import attribution
-    from tff_core.attribution import answers
+    from tff_core.attribution import answers, weights
     from tff_core.attribution.inputs import Statistics
     from tff_core.detectors import judge
     from tff_core.store.checkpoint import Checkpoint
 
     paths, left_out = judge.find(options.paths)
     where = common.device(options.device)
-    net = attribution.load_keras(options.weights, names=options.names, size=options.size).to(where)
-    statistics = Statistics.load(options.statistics) if options.statistics else None
+    net, statistics = weights.load(options.weights, options.names, options.size)
+    net = net.to(where)
+    if options.statistics:
+        statistics = Statistics.load(options.statistics)
     checkpoint = None
     if options.out:
         key = [*_files(options, paths), net.names, net.size, options.fit, str(where), options.batch_size]
