@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,12 +32,12 @@ from tff_core.localization import inputs, maps, networks, weights
 from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.pictures import data
+from tff_core.pictures.kept import Kept
 from tff_core.store import memory, resuming
 from tff_core.store.results import fingerprint, forget, provenance, write_json
 
 CROPS = ("centre", "random", "resized")
 _RECIPE = 1  # increased when a change to this module changes the resulting weights
-_KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between epochs
 
 
 @dataclass(frozen=True)
@@ -192,8 +191,7 @@ class _Run:
         self.steps = self.pairs // self.half
         assert settings.patience is not None
         self.patience = settings.patience
-        self._kept: OrderedDict[int, Tensor] = OrderedDict()
-        self._bytes = 0
+        self.kept = Kept(images.paths, None if settings.crop == "resized" else settings.preparation.resized)
         self.net: PatchClassifier = networks.build(name, settings.init, seed, fake_class).to(
             device=device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
@@ -309,7 +307,7 @@ class _Run:
 
     def _together(self, chosen: list[int], generator: torch.Generator) -> Tensor:
         """Crops of these pictures, uint8 (N, 3, h, w)."""
-        crops = [_cropped(self._picture(i), generator, self.settings) for i in chosen]
+        crops = [_cropped(self.kept[i], generator, self.settings) for i in chosen]
         for i, one in zip(chosen, crops, strict=True):
             if one.shape != crops[0].shape:
                 raise ValueError(
@@ -318,17 +316,6 @@ class _Run:
                     "pictures of one size; choose crops (fine), or a resize (load)"
                 )
         return torch.stack(crops)
-
-    def _picture(self, i: int) -> Tensor:
-        if i not in self._kept:
-            pixels = data.read(self.images.paths[i])
-            if self.settings.crop != "resized":
-                pixels = self.settings.preparation.resized(pixels)
-            self._kept[i] = pixels
-            self._bytes += pixels.numel()
-            while self._bytes > _KEEP_BYTES and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].numel()
-        return self._kept[i]
 
 
 def _cropped(pixels: Tensor, generator: torch.Generator, settings: Config) -> Tensor:
