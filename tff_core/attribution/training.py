@@ -110,7 +110,7 @@ def collect(reals: Sequence[str | Path], fakes: Mapping[str, str | Path], part: 
         place = folder / part
         if not place.is_dir():
             raise FileNotFoundError(f"{place} is no folder: expected pictures in it; check the path")
-        found = sorted(path for path in places.walk(place) if path.suffix.lower() in places.SUFFIXES)
+        found = sorted(path for path in places.walk(place) if places.is_picture(path))
         if not found:
             raise ValueError(f"{place} has no pictures: expected some, such as PNG or JPEG files")
         paths += found
