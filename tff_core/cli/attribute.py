@@ -1,4 +1,4 @@
-"""``tff attribute``, ``tff attribute-train``: which generator made a picture, or none of those known?"""
+"""``tff attribute``, ``attribute-train``, ``attribute-test``: which generator made a picture, or none?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tff_core.cli import common
+
+if TYPE_CHECKING:
+    import torch
+
+    from tff_core.attribution import Attributor
+    from tff_core.attribution.inputs import Statistics
 
 _EXAMPLES = """  tff attribute photo.png --weights attribution_ganfp_progan.h5
   tff attribute pictures/ --weights attribution_*.h5 --names progan sngan --out sources.csv
@@ -30,6 +36,12 @@ Every folder holds train/ and val/ with pictures of one size. First a module lea
 sources, then, with that frozen, one module for each source. --start keeps what a network knows and trains the
 modules of new sources alone. An interrupted training continues, a finished one is left alone."""
 
+_TEST = """  tff attribute-test --reals photos/test --source progan=progan/test --source sngan=sngan/test \\
+                     --weights net.safetensors --out results/
+Writes the rows of `tff attribute` with the truth, confusion matrices (with the primary's last word, and by
+the secondary modules alone), and AP, AUC, precision, recall, F1 and calibration of detection and of each
+source. A source that the network does not know counts as such: right is then "none of these"."""
+
 
 def add_to(commands: Any) -> None:
     """The command lines."""
@@ -37,42 +49,17 @@ def add_to(commands: Any) -> None:
         commands, "attribute", run, "which generator made it? a row for each picture", _EXAMPLES
     )
     made.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder with all below")
-    made.add_argument("--weights", type=Path, nargs="+", required=True, metavar="FILE")
-    made.add_argument("--names", nargs="+", metavar="NAME", help="of the sources (default: the files' names)")
-    made.add_argument(
-        "--size",
-        type=common.positive,
-        metavar="PIXELS",
-        help="side of the pictures, where the file is silent",
-    )
-    made.add_argument("--statistics", type=Path, metavar="PATH", help="of spectra: an npz or a folder")
-    made.add_argument(
-        "--threshold", type=float, default=0.5, metavar="P", help="of every module (default: %(default)s)"
-    )
+    _network(made)
     made.add_argument(
         "--fit",
         default="none",
         choices=("none", "crop", "resize"),
         help="pictures of another size: refuse, take the middle, resize (default: %(default)s)",
     )
-    made.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: what is there)")
-    made.add_argument(
-        "--batch-size", type=common.positive, default=64, metavar="N", help="default: %(default)s"
-    )
     made.add_argument("--out", type=Path, metavar="FILE", help="write the rows there (default: show them)")
 
     made = common.command(commands, "attribute-train", train, "train a network that names sources", _TRAIN)
-    made.add_argument(
-        "--reals", type=Path, action="append", required=True, metavar="DIR", help="may be repeated"
-    )
-    made.add_argument(
-        "--source",
-        type=_named,
-        action="append",
-        required=True,
-        metavar="NAME=DIR",
-        help="one for each source",
-    )
+    _sources(made)
     made.add_argument("--kind", default="pixel", choices=("pixel", "dct"), help="default: %(default)s")
     made.add_argument(
         "--size", type=common.positive, default=64, metavar="PIXELS", help="default: %(default)s"
@@ -93,12 +80,93 @@ def add_to(commands: Any) -> None:
     made.add_argument("--device", default="auto")
     made.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights, .safetensors")
 
+    made = common.command(
+        commands, "attribute-test", test, "how well does such a network name sources?", _TEST
+    )
+    _sources(made)
+    _network(made)
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+
+
+def _sources(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--reals", type=Path, action="append", required=True, metavar="DIR", help="may be repeated"
+    )
+    to.add_argument(
+        "--source",
+        type=_named,
+        action="append",
+        required=True,
+        metavar="NAME=DIR",
+        help="one for each source",
+    )
+
+
+def _network(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--weights", type=Path, nargs="+", required=True, metavar="FILE")
+    to.add_argument("--names", nargs="+", metavar="NAME", help="of the sources (default: the files' names)")
+    to.add_argument(
+        "--size",
+        type=common.positive,
+        metavar="PIXELS",
+        help="side of the pictures, where the file is silent",
+    )
+    to.add_argument("--statistics", type=Path, metavar="PATH", help="of spectra: an npz or a folder")
+    to.add_argument(
+        "--threshold", type=float, default=0.5, metavar="P", help="of every module (default: %(default)s)"
+    )
+    to.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: what is there)")
+    to.add_argument(
+        "--batch-size", type=common.positive, default=64, metavar="N", help="default: %(default)s"
+    )
+
 
 def _named(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
         raise argparse.ArgumentTypeError(f"{text}: expected NAME=DIR, such as progan=samples/progan")
     return name, Path(folder)
+
+
+def _by_name(options: argparse.Namespace) -> dict[str, Path]:
+    names = [name for name, _ in options.source]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--source names {', '.join(names)}: expected a name of its own for each")
+    return dict(options.source)
+
+
+def _load(options: argparse.Namespace) -> tuple[Attributor, Statistics | None, torch.device]:
+    from tff_core.attribution import inputs, weights
+
+    where = common.device(options.device)
+    net, statistics = weights.load(options.weights, options.names, options.size)
+    if options.statistics:
+        statistics = inputs.Statistics.load(options.statistics)
+    return net.to(where), statistics, where
+
+
+def test(options: argparse.Namespace) -> int:
+    """Test a network."""
+    from tff_core.attribution import evaluation, training
+
+    images = training.collect(options.reals, _by_name(options))
+    common.must_be_writable(options.out, folder=True)
+    net, statistics, where = _load(options)
+    found = evaluation.evaluate(
+        net, images, statistics, threshold=options.threshold, device=where, batch_size=options.batch_size,
+        progress=common.bar(options),
+    )  # fmt: skip
+    found.write(options.out)
+    facts = {**found.facts, "out": str(options.out)}
+    options.out = None  # the answer is shown
+    common.answer(options, facts, found.sources)
+    known = found.facts["known"]
+    common.note(
+        options,
+        f"{known['share']:.1%} [{known['low']:.1%}, {known['high']:.1%}] of {known['n']} pictures of known "
+        f"sources and reals are named right; {found.facts['unreadable']} cannot be judged",
+    )
+    return 0
 
 
 def train(options: argparse.Namespace) -> int:
@@ -108,16 +176,11 @@ def train(options: argparse.Namespace) -> int:
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors")
-    names = [name for name, _ in options.source]
-    if len(set(names)) < len(names):
-        raise ValueError(f"--source names {', '.join(names)}: expected a name of its own for each")
     settings = training.Config(
         batch_size=options.batch_size, max_epochs=options.max_epochs, patience=options.patience,
         augment=tuple(options.augment), legacy=options.legacy,
     )  # fmt: skip
-    images, held_out = (
-        training.collect(options.reals, dict(options.source), part) for part in ("train", "val")
-    )
+    images, held_out = (training.collect(options.reals, _by_name(options), part) for part in ("train", "val"))
     path = training.train(
         images, held_out, options.out, options.kind, options.size, settings, seed=options.seed,
         start=options.start, device=common.device(options.device), progress=common.bar(options),
@@ -132,17 +195,12 @@ def train(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Name the sources."""
-    from tff_core.attribution import answers, weights
-    from tff_core.attribution.inputs import Statistics
+    from tff_core.attribution import answers
     from tff_core.detectors import judge
     from tff_core.store.checkpoint import Checkpoint
 
     paths, left_out = judge.find(options.paths)
-    where = common.device(options.device)
-    net, statistics = weights.load(options.weights, options.names, options.size)
-    net = net.to(where)
-    if options.statistics:
-        statistics = Statistics.load(options.statistics)
+    net, statistics, where = _load(options)
     checkpoint = None
     if options.out:
         key = [*_files(options, paths), net.names, net.size, options.fit, str(where), options.batch_size]
