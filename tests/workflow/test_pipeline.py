@@ -605,7 +605,8 @@ class TestTinyBook:
             ("tff_core/book/sphinx_extension.py", "_seen.clear()", "_seen.clear(); _seen.clear()", {"book"}),
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
-                {"sample", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page", "book"},
+                {"sample", "sample_shifted", "scores", "evaluate", "tables", "chapter", "gather", "verdicts",
+                 "page", "book"},
             ),
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
