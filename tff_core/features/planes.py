@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from torchvision.transforms.v2 import functional as tv
 
 from tff_core import intervals, metrics
+from tff_core.pictures import data
 
 SAME, OFFSET, CAMERA = "as trained", "cut at random", "another camera"
 CONDITIONS = (SAME, OFFSET, CAMERA)
@@ -31,13 +31,7 @@ def cut(pixels: torch.Tensor, seed: int = 0, share: float = KEPT) -> torch.Tenso
 
     What begins with the picture, such as the grid of an upsampling, then begins anywhere.
     """
-    draw = torch.Generator().manual_seed(seed)
-    sides = [max(1, round(share * side)) for side in pixels.shape[-2:]]
-    tops, lefts = (
-        torch.randint(side - small + 1, (len(pixels),), generator=draw).tolist()
-        for side, small in zip(pixels.shape[-2:], sides, strict=True)
-    )
-    return torch.stack([tv.crop(x, y, left, *sides) for x, y, left in zip(pixels, tops, lefts, strict=True)])
+    return data.cut_at_random(pixels, torch.Generator().manual_seed(seed), share)
 
 
 def compare(
