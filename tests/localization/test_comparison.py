@@ -203,7 +203,9 @@ def test_what_cannot_be_compared_is_one_sentence(sets: Pair, tmp_path: Path) -> 
         compare({"a": luck}, *sets, "b")
     with pytest.raises(ValueError, match="8 pictures are in validation and in test"):
         compare({"a": luck}, sets[0], sets[0], "a")
-    with pytest.raises(ValueError, match=r"a gives scores of shape \(8, 3, 48, 48\) for 8 pictures of 48x48"):
+    with pytest.raises(
+        ValueError, match=r"a, validation: scores of shape \(8, 3, 48, 48\) for 8 pictures of 48x48"
+    ):
         compare({"a": lambda x: x}, *sets, "a")
     authentic = where.spliced(tmp_path / "a", 0, 2)
     with pytest.raises(ValueError, match="none of 2 masks has anything in it: expected spliced pictures to"):

@@ -128,14 +128,13 @@ def measure(
             f"{len(shared)} pictures are in validation and in test, the first {shared[0]}: expected the "
             "threshold to be chosen on other pictures"
         )
-    kept = _Sample(len(validation), pixels, seed)
-    for _, scores, fake in _scored(name, method, validation, batch_size, progress, "validation"):
-        kept.add(scores, fake)
-    threshold = masks.calibrate(*kept.arrays())
+    how: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    told = f"{name}, validation"
+    threshold = masks.calibrate(*sampled(method, validation, pixels=pixels, seed=seed, name=told, **how))
     kept = _Sample(len(test), pixels, seed)
     own, overlap, outside, share = [], [], [], []
     missing = total = 0
-    for lost, scores, fake in _scored(name, method, test, batch_size, progress, "test"):
+    for lost, scores, fake in _scored(f"{name}, test", method, test, **how):
         missing, total = missing + lost, total + scores.size
         if not fake.any():
             outside.append(float((scores >= threshold).mean()))
@@ -227,6 +226,27 @@ def table(found: Mapping[str, Measured], reference: str, seed: int = 0) -> pd.Da
     return pd.DataFrame(rows)
 
 
+def sampled(
+    method: Method,
+    pictures: masks.Masked,
+    *,
+    batch_size: int = 16,
+    pixels: int = PIXELS,
+    seed: int = 0,
+    progress: bool = False,
+    name: str = "method",
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Scores of pixels, and which of them are fake, (N, 1, P) each, for `masks.pixel_ap` and its interval.
+
+    At most ``pixels`` in all and as many of each picture, drawn at random where it has more. ValueError where
+    scores have the wrong shape, PictureError where a file is broken.
+    """
+    kept = _Sample(len(pictures), pixels, seed)
+    for _, scores, fake in _scored(name, method, pictures, batch_size, progress):
+        kept.add(scores, fake)
+    return kept.arrays()
+
+
 def _known(methods: Mapping[str, object], reference: str) -> None:
     if reference not in methods:
         raise ValueError(f"no method is called {reference!r}: expected one of {', '.join(methods)}")
@@ -257,10 +277,10 @@ class _Sample:
 
 
 def _scored(
-    name: str, method: Method, pictures: masks.Masked, batch_size: int, progress: bool, part: str
+    name: str, method: Method, pictures: masks.Masked, batch_size: int, progress: bool
 ) -> Iterator[tuple[int, Floats, NDArray[np.bool_]]]:
     """Picture by picture: how many scores are not numbers, the scores (H, W), and what is fake (H, W)."""
-    with tqdm(total=len(pictures), desc=f"{name}, {part}", unit="picture", disable=not progress) as bar:
+    with tqdm(total=len(pictures), desc=name, unit="picture", disable=not progress) as bar:
         for pixels, fake in _batches(pictures, batch_size):
             found = method(pixels)
             if isinstance(found, Tensor):
@@ -268,7 +288,7 @@ def _scored(
             scores = np.asarray(found, dtype=np.float64)
             if scores.shape != fake.shape:
                 raise ValueError(
-                    f"{name} gives scores of shape {scores.shape} for {len(fake)} pictures of "
+                    f"{name}: scores of shape {scores.shape} for {len(fake)} pictures of "
                     f"{fake.shape[2]}x{fake.shape[1]} pixels: expected {fake.shape}, a score for each pixel"
                 )
             for one, mask in zip(scores, fake, strict=True):
