@@ -247,3 +247,22 @@ def test_degradations_work_and_say_what_they_want() -> None:
     ):
         with pytest.raises(ValueError, match="expected"):
             make(wrong)  # type: ignore[operator]
+
+
+def test_a_difference_is_paired_by_picture(images: data.ImageSet, tmp_path: Path) -> None:
+    net = where.knowing()
+    one, two = (evaluation.evaluate(net, images, degrade=inputs.blur(sigma)) for sigma in (0.3, 0.9))
+    found = evaluation.difference(one, two)
+    assert found.value == pytest.approx(one.main()["ap"] - two.main()["ap"], abs=1e-9) and found.value > 0.1
+    assert found.low < found.value < found.high
+    back = evaluation.difference(two, one)
+    assert (back.value, back.low, back.high) == pytest.approx((-found.value, -found.high, -found.low))
+    assert tuple(evaluation.difference(one, one)) == (0, 0, 0)
+    # what one of them could not read is left out of both
+    two.pictures.loc[0, "before_softmax"] = np.nan
+    rest = [evaluation.evaluate(net, images.take(range(1, len(images))), degrade=inputs.blur(s)).main()["ap"]
+            for s in (0.3, 0.9)]  # fmt: skip
+    assert evaluation.difference(one, two).value == pytest.approx(rest[0] - rest[1], abs=1e-9)
+    other = where.folder(tmp_path / "s", 3)
+    with pytest.raises(ValueError, match="16 and 6 pictures with other labels"):
+        evaluation.difference(one, evaluation.evaluate(net, other))

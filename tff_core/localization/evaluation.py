@@ -210,6 +210,28 @@ def evaluate(
     return Evaluation(pd.DataFrame(table)[order], frame, curves, warning, facts)
 
 
+def difference(one: Evaluation, other: Evaluation, seed: int = 0) -> metrics.Interval:
+    """How much higher the AP of the main ensemble is in ``one`` than in ``other``, paired by picture.
+
+    Both are of the same pictures, or of as many with the same labels in the same order, such as the same
+    scenes before and after a change. Pictures that one of them could not read are left out of both. The
+    interval is that of resampled pairs. ValueError where the labels differ.
+    """
+    if not one.pictures["label"].equals(other.pictures["label"]):
+        raise ValueError(
+            f"evaluations of {len(one.pictures)} and {len(other.pictures)} pictures with other labels: "
+            "expected the same pictures, or pairs of them"
+        )
+    both = [(found.pictures, str(found.main()["ensemble"])) for found in (one, other)]
+    scores = np.stack([rows[name].to_numpy(dtype=np.float64) for rows, name in both])
+    there = np.isfinite(scores).all(0)
+    labels = one.pictures["label"].to_numpy()[there]
+    weights = metrics.picture_weights(labels, seed=seed)
+    first, second = (metrics.resampled_ap(labels, row[there], weights) for row in scores)
+    value, its = (metrics.average_precision(labels, row[there]) for row in scores)
+    return metrics.Interval(value - its, *metrics.percentiles(first - second))
+
+
 def too_small(net: PatchClassifier, pixels: torch.Tensor, error: Exception) -> bool:
     """Whether an error is about the pictures, for which others may not be to blame."""
     return isinstance(error, memory.OutOfMemory) or min(pixels.shape[-2:]) < smallest(net.name)

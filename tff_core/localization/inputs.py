@@ -58,7 +58,7 @@ class Preparation:
 
     def resized(self, pixels: Tensor) -> Tensor:
         """Pictures uint8 (..., 3, H, W) resized to a shorter side of ``load``, the middle square of it."""
-        return pixels if self.load is None else _lanczos(pixels, self.load)
+        return pixels if self.load is None else to_square(pixels, self.load)
 
     def tested(self, pixels: Tensor, whole: bool) -> Tensor:
         """Pictures (..., 3, H, W) as they are tested; of a ``whole`` network the middle ``fine`` pixels.
@@ -76,15 +76,17 @@ class Preparation:
         return tv.center_crop(out, [self.fine, self.fine])
 
 
-def _lanczos(pixels: Tensor, side: int) -> Tensor:
+def to_square(pixels: Tensor, side: int, kernel: Image.Resampling = Image.Resampling.LANCZOS) -> Tensor:
+    """Pictures uint8 (..., 3, H, W) resized to a shorter side of ``side``, the middle square of it.
+
+    ``kernel`` is one of Pillow's; pictures of this size are left as they are.
+    """
     height, width = pixels.shape[-2:]
     if height == width == side:
         return pixels
     box = _square(height, width, side)
     flat = pixels.reshape(-1, 3, height, width).permute(0, 2, 3, 1).contiguous().numpy()
-    out = [
-        np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.LANCZOS, box)) for one in flat
-    ]
+    out = [np.asarray(Image.fromarray(one).resize((side, side), kernel, box)) for one in flat]
     stacked = torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).contiguous()
     return stacked.reshape(*pixels.shape[:-2], side, side)
 
