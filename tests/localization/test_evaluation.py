@@ -249,6 +249,22 @@ def test_degradations_work_and_say_what_they_want() -> None:
             make(wrong)  # type: ignore[operator]
 
 
+def test_whether_chance_explains_an_order_is_tested_exactly(images: data.ImageSet) -> None:
+    for net, told in ((where.knowing(0), True), (where.knowing(1), True)):
+        net.fake_class = 0  # the second ranks reals above fakes, which is no chance either
+        found = evaluation.evaluate(net, images)
+        row = found.numbers()
+        assert row["told"] == told and {name: row[name] for name in ("ap", "n", "auc")} == {
+            name: found.main()[name] for name in ("ap", "n", "auc")
+        }
+        assert row["chance"] == metrics.chance(8, 8)
+    rng, called = np.random.default_rng(0), 0
+    for _ in range(200):
+        found.pictures["before_softmax"] = rng.random(16)
+        called += found.numbers()["told"]
+    assert 1 <= called <= 20  # of 200 at 5 %; more has a probability below 0.002
+
+
 def test_a_difference_is_paired_by_picture(images: data.ImageSet, tmp_path: Path) -> None:
     net = where.knowing()
     one, two = (evaluation.evaluate(net, images, degrade=inputs.blur(sigma)) for sigma in (0.3, 0.9))

@@ -86,6 +86,22 @@ class Evaluation:
         rows = self.table[self.table["ensemble"].isin(("before_softmax", WHOLE))]
         return {str(name): value for name, value in rows.to_dict("records")[0].items()}
 
+    def numbers(self) -> dict[str, Any]:
+        """Of `main` the ``ap, low, high, n, auc``, with ``chance``, the AP of a random order, and ``told``.
+
+        ``told``: chance does not explain the order, of reals and fakes or of fakes and reals (Mann-Whitney,
+        two-sided level of 5 %). That test is exact; the interval of an AP lies a little high at chance.
+        """
+        row = self.main()
+        scores = self.pictures[row["ensemble"]]
+        there = scores.notna()
+        order = metrics.order(self.pictures["label"][there], scores[there])
+        return {
+            **{name: row[name] for name in ("ap", "low", "high", "n", "auc")},
+            "chance": metrics.chance(row["n_real"], row["n_fake"]),
+            "told": order.reversed or not order.at_chance,
+        }
+
     def write(self, folder: str | Path) -> None:
         """Into a folder: ``metrics.csv`` and ``.json``, ``scores.csv``, and the published code's npz files.
 

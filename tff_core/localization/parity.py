@@ -25,7 +25,7 @@ import torch
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from tff_core import detectors, metrics
+from tff_core import detectors
 from tff_core.localization import evaluation, networks, training, weights
 from tff_core.localization.networks import PatchClassifier
 from tff_core.localization.treatments import BASE, TREATMENTS, Treatment, split, write
@@ -130,7 +130,7 @@ def same_reals(
         found = evaluation.evaluate(
             net, test, patches=False, device=where, batch_size=batch_size, progress=progress, seed=seed
         )
-        rows.append({"treatment": treatment.name, **_ap(found), **_refusal(test)})
+        rows.append({"treatment": treatment.name, **found.numbers(), **_refusal(test)})
     return pd.DataFrame(rows)
 
 
@@ -195,7 +195,7 @@ def alignment(
         rows.append(
             {
                 "trained": trained, "tested": tested, "generator": name, "seen": name == first,
-                **_ap(one),
+                **one.numbers(),
                 **dict(zip(("difference", "difference_low", "difference_high"), apart, strict=True)),
             }
         )  # fmt: skip
@@ -209,19 +209,6 @@ def _trained(
     images, held_out = (data.scan(folder / part) for part in ("train", "val"))
     training.train(name, images, held_out, path, settings, seed=seed, device=device, progress=progress)
     return weights.load(path).to(device)
-
-
-def _ap(found: evaluation.Evaluation) -> dict[str, Any]:
-    row = found.main()
-    scores = found.pictures[row["ensemble"]]
-    there = scores.notna()
-    order = metrics.order(found.pictures["label"][there], scores[there])
-    return {
-        **{name: row[name] for name in ("ap", "low", "high", "n", "auc")},
-        "chance": metrics.chance(row["n_real"], row["n_fake"]),
-        # the interval of an AP lies a little high at chance, for which there is an exact test
-        "told": order.reversed or not order.at_chance,
-    }
 
 
 def _refusal(images: data.ImageSet) -> dict[str, Any]:
