@@ -41,6 +41,7 @@ from tff_core.figures.color import (
     slides,
     sweeps,
 )
+from tff_core.figures.curves import precision_recall
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
@@ -91,6 +92,7 @@ __all__ = [
     "patch_chroma",
     "pictures",
     "planes",
+    "precision_recall",
     "ranking_areas",
     "ranking_stability",
     "relevance_maps",
