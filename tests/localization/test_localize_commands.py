@@ -25,11 +25,14 @@ def test_train_test_and_localize(tmp_path: Path, capsys: pytest.CaptureFixture[s
         where.folder(tmp_path / "set" / part, n, (40, 40), seed)
     weights, out, maps = (tmp_path / name for name in ("w.safetensors", "results", "maps"))
     command = ["patches-train", str(tmp_path / "set"), "--network", "xception_block1", "--init", "kaiming",
-               "--batch-size", "8", "--max-epochs", "10", "--fake-class", "1", "--device", "cpu",
+               "--batch-size", "8", "--max-epochs", "10", "--augment", "blur-jpeg", "--blur", "0",
+               "--fake-class", "1", "--device", "cpu",
                "--out", str(weights), "--json"]  # fmt: skip
     assert main(command) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["weights"] == str(weights) and told["best"]["cells_right"] > 0.8
+    chosen = json.loads(weights.with_suffix(".json").read_text())["identity"]["settings"]
+    assert (chosen["jpeg"], chosen["blur"], chosen["colour"]) == (0.1, 0, 0)
     test = ["patches-test", str(tmp_path / "set" / "test"), "--weights", str(weights), "--device", "cpu",
             "--out", str(out), "--show", "2", "--patches", "3", "--quiet"]  # fmt: skip
     assert main(test) == 0
@@ -100,6 +103,10 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_two(
         ([*test, str(images.root / "0_real")], "has no pictures in the ForenSynths layout"),
         ([*train, str(images.root)], "train is no folder"),
         ([*train, str(images.root), "--crop", "x"], "crop is 'x': expected one of centre"),
+        (
+            [*train, str(images.root), "--augment", "x"],
+            "--augment x: expected one of none, blur-jpeg, colour",
+        ),
         (["patches-train", str(images.root), "--out", "x.pth"], "expected a name that ends in .safetensors"),
     ):
         assert main(command) == 2, command

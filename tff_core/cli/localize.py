@@ -76,8 +76,16 @@ def add_to(commands: Any) -> None:
     made.add_argument("--patience", type=common.positive, help="epochs (default: the published)")
     made.add_argument("--max-epochs", type=common.positive, default=1000)
     made.add_argument("--pairing", default="serial", help="of reals and fakes: serial, random")
-    for name in ("blur", "jpeg", "colour"):
-        made.add_argument(f"--{name}", type=float, default=0.0, metavar="P", help="probability per picture")
+    made.add_argument(
+        "--augment",
+        default="none",
+        metavar="NAME",
+        help="none, blur-jpeg, colour, all (default: %(default)s)",
+    )
+    for name in ("blur", "jpeg", "colour", "clahe"):
+        made.add_argument(
+            f"--{name}", type=float, metavar="P", help="probability per picture (default: of --augment)"
+        )
     made.add_argument("--flip", type=float, default=0.5, metavar="P", help="default: %(default)s")
     made.add_argument("--log", type=Path, metavar="DIR", help="also write a log for TensorBoard")
     made.add_argument("--device", default="auto")
@@ -206,15 +214,22 @@ def localize(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """Train a patch classifier."""
     from tff_core.localization import training
+    from tff_core.localization.augmentation import PRESETS
     from tff_core.store.results import read_json
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors")
     names = (
         "init", "load", "fine", "crop", "batch_size", "learning_rate", "policy", "patience", "max_epochs",
-        "pairing", "blur", "jpeg", "colour", "flip",
+        "pairing", "flip",
     )  # fmt: skip
-    settings = training.Config(**{name: getattr(options, name) for name in names})
+    if options.augment not in PRESETS:
+        raise ValueError(f"--augment {options.augment}: expected one of {', '.join(PRESETS)}")
+    chances = {name: getattr(options, name) for name in ("blur", "jpeg", "colour", "clahe")}
+    given = {name: value for name, value in chances.items() if value is not None}
+    settings = training.Config(
+        **{name: getattr(options, name) for name in names}, **PRESETS[options.augment] | given
+    )
     path = training.train(
         options.network, _images(options, "train"), _images(options, "val"), options.out, settings,
         seed=options.seed, fake_class=options.fake_class, device=common.device(options.device),

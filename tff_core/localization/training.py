@@ -29,6 +29,7 @@ from tqdm import tqdm
 from tff_core import detectors
 from tff_core.detectors.training import KERNELS, is_there
 from tff_core.localization import inputs, maps, networks, weights
+from tff_core.localization.augmentation import augment
 from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.pictures import data
@@ -48,9 +49,8 @@ class Config:
     from: the "centre", a "random" place, or "resized": a random part, brought to that size. ``batch_size``
     counts reals and fakes together. ``policy``: "constant" or "plateau" (a tenth where ``patience`` epochs
     brought no better validation). ``patience`` None: the published one of the network. ``pairing``:
-    "serial", the i-th real with the i-th fake, or "random". ``blur`` and ``jpeg`` are probabilities per
-    picture (box blur of 3 pixels, quality 30 to 100), as are ``colour`` (brightness and contrast, gamma of
-    0.8 to 1.2) and ``flip``.
+    "serial", the i-th real with the i-th fake, or "random". ``blur``, ``jpeg``, ``colour``, ``clahe`` and
+    ``flip`` are probabilities per picture, see `augment`; `augmentation.PRESETS` has published combinations.
     """
 
     init: str = "xavier002"
@@ -66,6 +66,7 @@ class Config:
     blur: float = 0.0
     jpeg: float = 0.0
     colour: float = 0.0
+    clahe: float = 0.0
     flip: float = 0.5
     checkpoint_steps: int = 200
 
@@ -83,8 +84,16 @@ class Config:
             raise ValueError(f"fine is {self.fine}, load {self.load}: expected crops that fit")
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch_size is {self.batch_size}: expected an even number, half of it fakes")
+        for name in ("blur", "jpeg", "colour", "clahe", "flip"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: expected a probability, 0 to 1")
         if self.max_epochs < 1 or (self.patience is not None and self.patience < 1):
             raise ValueError("max_epochs and patience: expected numbers of epochs, at least 1")
+
+    def identity(self) -> dict[str, Any]:
+        """What of the settings determines the result; what came later and is not used is left out."""
+        own = asdict(replace(self, checkpoint_steps=1))  # how often a run is saved does not change its result
+        return own if self.clahe else {name: value for name, value in own.items() if name != "clahe"}
 
     @property
     def preparation(self) -> Preparation:
@@ -135,8 +144,7 @@ def train(
             )
     identity = {
         "recipe": _RECIPE, "network": name, "fake_class": networks.check_class(fake_class), "seed": seed,
-        # how often a run is saved does not change its result
-        "settings": asdict(replace(settings, checkpoint_steps=1)),
+        "settings": settings.identity(),
         "train": data.content_hash(images), "val": data.content_hash(held_out),
         "torch": torch.__version__.split("+")[0],
     }  # fmt: skip
@@ -340,30 +348,6 @@ def _cropped(pixels: Tensor, generator: torch.Generator, settings: Config) -> Te
     if settings.crop == "centre":
         return tv.center_crop(pixels, [side, side])
     return tv.crop(pixels, int(luck[2] * (height - side + 1)), int(luck[3] * (width - side + 1)), side, side)
-
-
-def augment(pixels: Tensor, generator: torch.Generator, settings: Config) -> Tensor:
-    """Box blur, JPEG, colour and flip, each at random per picture; uint8 (N, 3, H, W) in and out.
-
-    The number of random draws does not depend on the outcome.
-    """
-    n = len(pixels)
-    chance = torch.rand(4, n, generator=generator)
-    quality = torch.randint(30, 101, (n,), generator=generator).tolist()
-    bright, contrast, power = (0.8 + 0.4 * torch.rand(3, n, generator=generator)).tolist()
-    wanted = (settings.blur, settings.jpeg, settings.colour, settings.flip)
-    blurred, pressed, tinted, flipped = (row < p for row, p in zip(chance, wanted, strict=True))
-    out = pixels.clone()
-    for i in blurred.nonzero().flatten().tolist():
-        around = nn.functional.pad(out[i][None].float(), (1, 1, 1, 1), mode="replicate")
-        out[i] = nn.functional.avg_pool2d(around, 3, 1)[0].round().to(torch.uint8)
-    for i in tinted.nonzero().flatten().tolist():
-        one = tv.adjust_contrast(tv.adjust_brightness(out[i], bright[i]), contrast[i])
-        out[i] = tv.adjust_gamma(one, power[i])
-    for i in pressed.nonzero().flatten().tolist():
-        out[i] = tv.jpeg(out[i], quality[i])
-    out[flipped] = out[flipped].flip(-1)
-    return out
 
 
 def validate(
