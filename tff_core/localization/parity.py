@@ -102,10 +102,10 @@ def same_reals(
 
     Columns: ``treatment, ap, low, high`` (95 % bootstrap over pictures), ``n, auc, chance`` (the AP of a
     random order) and ``told``, whether chance does not explain the order (Mann-Whitney, 5 %);
-    ``property, property_auc``: what the audit says of the files of test, its best property; ``statistic,
-    statistic_auc``: the best of `separations`; and ``refused``, what would have refused the set before any
-    training: "files" where the audit has an error or a property above its limit and above chance, "pixels"
-    where a statistic is, "files, pixels", or "".
+    ``property, property_auc``: what the audit says of the files of all parts, its best property;
+    ``statistic, statistic_auc``: the best of `separations` of the same pictures; and ``refused``, what would
+    have refused the set before any training: "files" where the audit has an error or a property above its
+    limit and above chance, "pixels" where a statistic is, "files, pixels", or "".
 
     Raises ValueError where there are too few pictures, two treatments have one name, or as `treatments.write`
     and `training.train`.
@@ -130,7 +130,7 @@ def same_reals(
         found = evaluation.evaluate(
             net, test, patches=False, device=where, batch_size=batch_size, progress=progress, seed=seed
         )
-        rows.append({"treatment": treatment.name, **found.numbers(), **_refusal(test)})
+        rows.append({"treatment": treatment.name, **found.numbers(), **_refusal(place)})
     return pd.DataFrame(rows)
 
 
@@ -211,10 +211,10 @@ def _trained(
     return weights.load(path).to(device)
 
 
-def _refusal(images: data.ImageSet) -> dict[str, Any]:
-    """What the audit of the files and the statistics of the pixels say of a set."""
-    audited = audit.audit(images.root, whole=True)
-    properties, pixels = audited.properties, separations(images)
+def _refusal(place: Path) -> dict[str, Any]:
+    """What the audit of the files and the statistics of the pixels say of a set, its parts together."""
+    audited = audit.audit(place, whole=True)
+    properties, pixels = audited.properties, separations(data.scan(place))
     giving = properties[properties["auc"] > properties["chance"].clip(lower=audit.LIMIT)]
     best = pixels.iloc[0]
     by = {
