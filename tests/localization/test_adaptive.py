@@ -191,4 +191,8 @@ def test_what_makes_no_sense_is_one_sentence(store: Store, tmp_path: Path) -> No
     localization.save(strict(), classifier, preparation={"load": 299, "fine": None})
     with pytest.raises(ValueError, match=r"resizes pictures to 299 pixels: expected a classifier of"):
         adaptive.experiment(PROGAN, classifier, tmp_path / "o", few(), store=store, progress=False)
+    with pytest.raises(ValueError, match="load is 64: expected none"):
+        adaptive.experiment(
+            PROGAN, classifier, tmp_path / "o", few(), again=Config(load=64), store=store, progress=False
+        )
     assert not (tmp_path / "o").exists()

@@ -203,4 +203,6 @@ def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, pictures: law.Plant
         law.run([SMALL, "resnet18"], pictures, tmp_path, device="cpu", progress=False)
     with pytest.raises(ValueError, match="resnet18 is a whole network"):
         law.measure(localization.build("resnet18"), pictures.test)
+    with pytest.raises(ValueError, match="load is 64: expected none; here pictures are"):
+        law.run([SMALL], pictures, tmp_path, Config(load=64), device="cpu", progress=False)
     assert not list(tmp_path.iterdir())

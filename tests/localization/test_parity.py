@@ -212,6 +212,11 @@ def test_what_makes_no_sense_is_one_sentence(reals: list[Path], tmp_path: Path) 
         parity.same_reals(reals, tmp_path / "o", "x", 32, **how)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected the pictures of one generator at least"):
         parity.alignment(reals, {}, tmp_path / "o", "xception_block1", 32, BLURRED, **how)  # type: ignore[arg-type]
+    how["settings"] = Config(load=64)
+    with pytest.raises(ValueError, match="load is 64: expected none"):
+        parity.same_reals(reals, tmp_path / "o", "xception_block1", 32, **how)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="load is 64: expected none"):
+        parity.alignment(reals, {"a": reals}, tmp_path / "o", "xception_block1", 32, BLURRED, **how)  # type: ignore[arg-type]
     parts = {"test": (reals[:2], reals[2:4])}
     with pytest.raises(ValueError, match="is not resized to 48, so that no kernel changes it"):
         write(tmp_path / "o", parts, (BASE, BLURRED), 48)

@@ -223,6 +223,7 @@ def experiment(
     ValueError where it resizes its pictures, through which this training does not go.
     """
     folder, start, classifier = Path(folder), Path(start), Path(classifier)
+    again = training.unresized(again)
     where = torch.device(device) if device is not None else detectors.default_device()
     net = weights.load(classifier)
     told = weights.header(classifier).get("preparation")

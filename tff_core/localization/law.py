@@ -131,6 +131,7 @@ def run(
     that and as `measure`.
     """
     where = torch.device(device) if device is not None else detectors.default_device()
+    settings = training.unresized(settings)
     for name in names:
         receptive.field(name)  # said before anything is trained
     tables = []

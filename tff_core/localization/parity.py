@@ -113,6 +113,7 @@ def same_reals(
     names = [one.name for one in treatments]
     if len(set(names)) < len(names) or not names:
         raise ValueError(f"treatments {', '.join(names)}: expected one at least, each with its own name")
+    settings = training.unresized(settings)
     where = torch.device(device) if device is not None else detectors.default_device()
     if isinstance(classifier, str):
         networks.known(classifier)
@@ -167,6 +168,7 @@ def alignment(
     if not fakes:
         raise ValueError("no fakes: expected the pictures of one generator at least")
     networks.known(network)
+    settings = training.unresized(settings)
     where = torch.device(device) if device is not None else detectors.default_device()
     first, *others = fakes
     sides = {first: split(fakes[first], n, seed)}

@@ -101,6 +101,15 @@ class Config:
         return Preparation(self.load, self.fine)
 
 
+def unresized(settings: Config | None) -> Config:
+    """Settings (None: the defaults) for pictures as they are; ValueError where they would be resized."""
+    if settings is not None and settings.load is not None:
+        raise ValueError(
+            f"load is {settings.load}: expected none; here pictures are trained on and tested as they are"
+        )
+    return settings or Config()
+
+
 def patience(name: str) -> int:
     """The published patience in epochs: 50 after block 1, 20 after block 2, else 10."""
     return {"xception_block1": 50, "xception_block2": 20}.get(networks.known(name), 10)
