@@ -176,6 +176,21 @@ def test_fewer_pixels_give_nearly_the_same_and_memory_stays_flat(sets: Pair, tmp
     assert peaks[1] - peaks[0] < 0.9e6, peaks
 
 
+def test_methods_may_be_measured_one_at_a_time(sets: Pair, tmp_path: Path) -> None:
+    methods = {"high pass": comparison.high_pass, "luck": luck}
+    for name, method in methods.items():
+        measure(method, *sets, name=name).write(tmp_path / f"{name}.npz")
+    kept = {name: comparison.Measured.read(tmp_path / f"{name}.npz") for name in methods}
+    pd.testing.assert_frame_equal(comparison.table(kept, "luck"), compare(methods, *sets, "luck"))
+    with pytest.raises(FileNotFoundError, match="expected what was measured of a method"):
+        comparison.Measured.read(tmp_path / "none.npz")
+    (tmp_path / "luck.npz").write_bytes(b"PK no")
+    np.savez(tmp_path / "other.npz", threshold=np.array(1.0))
+    for name in ("luck", "other"):
+        with pytest.raises(ValueError, match=f"{name}.npz holds no numbers of a method"):
+            comparison.Measured.read(tmp_path / f"{name}.npz")
+
+
 def test_pictures_of_several_sizes_and_how_they_form_batches(sets: Pair, tmp_path: Path) -> None:
     mixed = where.spliced(tmp_path / "a", 5, 2, seed=5)
     for place in (1, 4):

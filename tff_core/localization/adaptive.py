@@ -177,7 +177,8 @@ def adapt(
                     torch.save(run.state(), part)
     about: dict[str, Any] = {
         "family": run.family, "seed": seed, "steps": run.done, "settings": asdict(chosen), "weight": weight,
-        "start": start.name, "classifier": digest(net),
+        "start": start.name, "classifier": digest(net), "torch": torch.__version__,
+        "precision": str(learning.precision()).removeprefix("torch."),
     }  # fmt: skip
     generators.save(run.averaged, out, about)
     info = {

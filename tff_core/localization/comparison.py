@@ -17,7 +17,8 @@ Source: an addition; Chai et al. show maps and do not measure them. Measures: `t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from tff_core.localization import inputs, maps, masks
 from tff_core.localization.networks import PatchClassifier
 from tff_core.pictures.data import LUMA
 from tff_core.store import memory
+from tff_core.store.checkpoint import read_arrays, write_arrays
 
 Floats = NDArray[np.float64]
 Method = Callable[[Tensor], Any]
@@ -101,6 +103,24 @@ class Measured:
     false_area: Floats
     fake: Floats
     missing: float
+
+    def write(self, path: str | Path) -> None:
+        """Keep it as ``.npz``, whole or not at all: methods may be measured one at a time, and elsewhere."""
+        write_arrays(Path(path), {name: np.asarray(value) for name, value in vars(self).items()})
+
+    @classmethod
+    def read(cls, path: str | Path) -> Measured:
+        """What `write` has kept. FileNotFoundError where it is missing, ValueError where it is damaged."""
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: expected what was measured of a method")
+        found = read_arrays(path, "measure the method again")
+        names = [one.name for one in fields(cls)]
+        if set(found) != set(names):
+            raise ValueError(
+                f"{path} holds no numbers of a method: expected {', '.join(names)}; measure it again"
+            )
+        return cls(**{name: value if value.ndim else float(value) for name, value in found.items()})  # type: ignore[arg-type]
 
 
 def measure(
