@@ -151,7 +151,12 @@ def evaluate(
     with tqdm(total=len(images), desc="pictures", unit="picture", disable=not progress) as bar:
         for members, pixels in stream:
             try:
-                margins = maps.margin(net, inputs.normalised(pixels, device), parts).float().cpu().numpy()
+                margins = (
+                    maps.margin(net, inputs.normalised(pixels, device, preparation), parts)
+                    .float()
+                    .cpu()
+                    .numpy()
+                )
             except (ValueError, memory.OutOfMemory) as error:
                 if not too_small(net, pixels, error):
                     raise

@@ -156,10 +156,10 @@ def find(
     stream = inputs.stream([images.paths[i] for i in index], preparation, batch_size=batch_size)
     with tqdm(total=len(index), desc="patches", unit="picture", disable=not progress) as bar:
         for members, pixels in stream:
-            x = inputs.normalised(pixels, device)
+            x = inputs.normalised(pixels, device, preparation)
             margins = maps.margin(net, x, parts).double().cpu().numpy() * (1 if label else -1)
             size = (pixels.shape[-2], pixels.shape[-1])
-            shown = x.cpu().numpy()
+            shown = inputs.normalised(pixels).numpy()
             for member, picture, values in zip(members, shown, margins, strict=True):
                 place = index[member]
                 for rank, cell in enumerate(best_cells(values, 1 if unique else n, place, seed)):

@@ -50,7 +50,8 @@ class Config:
     brought no better validation). ``patience`` None: the published one of the network. ``pairing``:
     "serial", the i-th real with the i-th fake, or "random". ``blur`` and ``jpeg`` are probabilities per
     picture (box blur of 3 pixels, quality 30 to 100), as are ``colour`` (brightness and contrast, gamma of
-    0.8 to 1.2) and ``flip``.
+    0.8 to 1.2) and ``flip``. ``planes``, ``highpass`` and ``contrast``: what of the pixels the network sees,
+    as in `Preparation`; the published one sees all.
     """
 
     init: str = "xavier002"
@@ -68,9 +69,12 @@ class Config:
     colour: float = 0.0
     flip: float = 0.5
     checkpoint_steps: int = 200
+    planes: str = "rgb"
+    highpass: int | None = None
+    contrast: float | None = None
 
     def __post_init__(self) -> None:
-        Preparation(self.load, self.fine)
+        _ = self.preparation
         for name, allowed in (
             ("crop", CROPS), ("policy", ("constant", "plateau")), ("pairing", ("serial", "random")),
             ("init", networks.INITIALISATIONS),
@@ -89,7 +93,7 @@ class Config:
     @property
     def preparation(self) -> Preparation:
         """How the trained network's pictures are prepared."""
-        return Preparation(self.load, self.fine)
+        return Preparation(self.load, self.fine, self.planes, self.highpass, self.contrast)
 
 
 def patience(name: str) -> int:
@@ -286,7 +290,8 @@ class _Run:
         if self.settings.pairing == "random":
             fakes = [self.sides[1][i] for i in drawn]
         pixels = self._together([*reals, *fakes], generator)
-        x = inputs.normalised(augment(pixels, generator, self.settings), self.device)
+        pixels = augment(pixels, generator, self.settings)
+        x = inputs.normalised(pixels, self.device, self.settings.preparation)
         real, fake = self.net.real_class, self.net.fake_class
         y = torch.tensor([real] * self.half + [fake] * self.half, device=self.device)
         self.net.train()
@@ -373,7 +378,7 @@ def validate(
     right = cells = voted = averaged = 0.0
     parts = memory.Parts()
     for members, pixels in inputs.stream(images.paths, preparation, whole=net.whole, batch_size=32):
-        found = maps.margin(net, inputs.normalised(pixels, device), parts).double().cpu()
+        found = maps.margin(net, inputs.normalised(pixels, device, preparation), parts).double().cpu()
         fake = torch.tensor([images.labels[i] == 1 for i in members])
         called = found >= 0
         right += float((called == fake[:, None, None]).sum())
