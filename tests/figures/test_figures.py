@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 from collections.abc import Callable
 
@@ -144,6 +145,16 @@ def statistics() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def compared() -> pd.DataFrame:
+    """AP of three detectors on two generators, under two conditions."""
+    keys = itertools.product(("progan", "gaugan"), ("as trained", "cut at random"), ("rgb", "luma", "chroma"))
+    rows = [
+        {"generator": g, "condition": c, "sees": s, "ap": 0.6 + 0.05 * i, "ap_low": 0.5, "ap_high": 0.99}
+        for i, (g, c, s) in enumerate(itertools.islice(keys, 12))
+    ]
+    return pd.DataFrame(rows).assign(ap=lambda t: t["ap"].clip(upper=0.98), seeds=3, n_real=60, n_fake=60)
+
+
 def every_figure() -> dict[str, go.Figure]:
     """One of each kind."""
     rng = np.random.default_rng(2)
@@ -192,6 +203,10 @@ def every_figure() -> dict[str, go.Figure]:
             ["ProGAN"],
             "Two tables of two patches.",
         ),
+        "compared": figures.compared(
+            compared().rename(columns={"sees": "name"}), {"luma": "luma alone"}, "AP of one score."
+        ),
+        "planes": figures.planes(compared()),
         "patch chroma": figures.patch_chroma(chroma()),
         "pictures": figures.pictures({"real": picture[None], "fake": picture[None, ::-1]}),
     }

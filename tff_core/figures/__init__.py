@@ -41,6 +41,7 @@ from tff_core.figures.color import (
     slides,
     sweeps,
 )
+from tff_core.figures.compared import compared
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
@@ -71,6 +72,7 @@ __all__ = [
     "caption",
     "chroma_ratios",
     "collage",
+    "compared",
     "conditional_shares",
     "conservation",
     "contrasts",

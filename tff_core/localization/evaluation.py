@@ -210,6 +210,33 @@ def evaluate(
     return Evaluation(pd.DataFrame(table)[order], frame, curves, warning, facts)
 
 
+def cells(
+    net: PatchClassifier,
+    images: data.ImageSet,
+    preparation: Preparation = Preparation(),  # noqa: B008  (frozen)
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 32,
+) -> NDArray[np.float32]:
+    """The margin of every cell of pictures of one size, (N, h, w), as `maps.margin`.
+
+    Raises ValueError where pictures have different sizes; PictureError as `tff_core.pictures.data.read`.
+    """
+    parts = memory.Parts()
+    found: list[tuple[list[int], NDArray[np.float32]]] = []
+    for members, pixels in inputs.stream(images.paths, preparation, whole=net.whole, batch_size=batch_size):
+        margins = maps.margin(net, inputs.normalised(pixels, device, preparation), parts)
+        found.append((members, margins.float().cpu().numpy()))
+        if margins.shape[1:] != found[0][1].shape[1:]:
+            raise ValueError(
+                f"{images.root} has pictures of several sizes, whose maps differ: expected one size"
+            )
+    out = np.empty((len(images), *found[0][1].shape[1:]), dtype=np.float32)
+    for members, margins in found:
+        out[members] = margins
+    return out
+
+
 def too_small(net: PatchClassifier, pixels: torch.Tensor, error: Exception) -> bool:
     """Whether an error is about the pictures, for which others may not be to blame."""
     return isinstance(error, memory.OutOfMemory) or min(pixels.shape[-2:]) < smallest(net.name)

@@ -1,0 +1,136 @@
+"""What the chapters on patch classifiers say about their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from tff_core.claims import verdicts
+from tff_core.claims.texts import base
+from tff_core.claims.verdicts import named, percent, points
+
+TRAINED_ON = "progan"
+ONE = ", one cell"
+"""Ends the name of a network whose cells are each scored alone."""
+_FAMILIES = {"xception": "Xception", "longxception": "Xception, deeper", "widenet": "wide net"}
+
+
+def spoken(network: str, size: int | None = None) -> str:
+    """A network's name in words, with the pixels a side that a cell sees: ``Xception, block 2 (43 px)``."""
+    name, _, cut = network.partition("_")
+    family = _FAMILIES.get(name, name.replace("resnet", "ResNet-"))
+    stage = "".join(f", {word} {cut[len(word) :]}" for word in ("block", "layer") if cut.startswith(word))
+    return f"{family}{stage}" + ("" if size is None else f" ({size} px)")
+
+
+def networks(table: pd.DataFrame) -> str:
+    """A table of networks: rows ``network, field, jump, cells, parameters`` (pixels and counts)."""
+    heads = ["network", "a cell sees", "next cell after", "cells of a picture", "parameters"]
+    lines = [
+        [spoken(r.network), f"{r.field} px", f"{r.jump} px", r.cells, f"{r.parameters:,}"]
+        for r in base.tuples(table)
+    ]
+    return base.table(heads, lines)
+
+
+def trained(info: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """How many validation cells are right, by network: ``info`` has the best epoch of every seed."""
+    told = [
+        f"{spoken(network)} {percent(sum(one['cells_right'] for one in some) / len(some))}"
+        for network, some in info.items()
+    ]
+    return f"Share of validation's cells that are right, means over seeds: {'; '.join(told)}."
+
+
+def apart(table: pd.DataFrame, later: str, earlier: str, unseen: bool) -> pd.DataFrame:
+    """The difference of two scores by generator: columns generator, value, low, high, seeds.
+
+    ``table``: rows of `tff_core.intervals.compare_ap` with a column ``generator``; ``unseen`` leaves the
+    generator out that all are trained on. Empty where there is no such difference.
+    """
+    numbers = {"ap": "value", "ap_low": "low", "ap_high": "high"}
+    rows = table[table["name"] == f"{later} - {earlier}"].rename(columns=numbers)
+    if rows.empty:  # the other way round
+        rows = table[table["name"] == f"{earlier} - {later}"].rename(columns=numbers)
+        rows = rows.assign(value=-rows["value"], low=-rows["high"], high=-rows["low"])
+    if unseen:
+        rows = rows[rows["generator"] != TRAINED_ON]
+    return rows[["generator", "value", "low", "high", "seeds"]].reset_index(drop=True)
+
+
+def sentence(rows: pd.DataFrame, what: str) -> str:
+    """On how many generators ``what`` lies above zero, and by how much."""
+    yes, no, left = verdicts.parted(rows)
+    told = [f"above zero on {len(yes)} of {len(rows)} generators{named(yes)}"]
+    if left:
+        told.append(f"contains zero, or covers pictures only, on {len(left)}{named(left)}")
+    if no:
+        told.append(f"lies below zero on {len(no)}{named(no)}")
+    return (
+        f"The interval of {what} lies {', '.join(told)}; the mean difference is "
+        f"{points(rows['value'].mean())}"
+    )
+
+
+def _said(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return verdicts.UNTESTED
+    yes, no, left = verdicts.parted(rows)
+    return verdicts.word(len(yes), against=len(no), open_=len(left))
+
+
+def counts(table: pd.DataFrame) -> str:
+    """n and seeds of a table of differences."""
+    return (
+        f"n = {base.span(table['n_real'])} reals and {base.span(table['n_fake'])} fakes per generator, "
+        f"{base.seeds(int(table['seeds'].max()))} of each network."
+    )
+
+
+def averaging(table: pd.DataFrame, networks: Sequence[str]) -> str:
+    """P-C2: the mean over a picture's cells is better than a cell alone."""
+    lines, words = [], []
+    for network in networks:
+        rows = apart(table, network, network + ONE, unseen=False)
+        words.append(_said(rows))
+        lines.append(
+            f"**{spoken(network)}.** {sentence(rows, 'the AP of the mean minus that of single cells')}: "
+            f"the claim {verdicts.claim_is(words[-1])}."
+        )
+    return base.admonition(
+        "Verdict: cells together see more than one cell", "\n\n".join([*lines, counts(table)])
+    )
+
+
+def transfer(table: pd.DataFrame, networks: Sequence[str], detectors: Mapping[str, str]) -> str:
+    """P-C1: patch classifiers carry over to unseen generators better than whole networks.
+
+    ``detectors``: the universal detectors' names in the table, and in words.
+    """
+    lines = []
+    for detector, title in detectors.items():
+        for network in networks:
+            rows = apart(table, network, detector, unseen=True)
+            if rows.empty:
+                lines.append(f"**{spoken(network)} against {title}.** No generator here is unseen.")
+                continue
+            told = sentence(rows, f"the AP of the patch classifier minus that of {title}")
+            lines.append(
+                f"**{spoken(network)} against {title}.** {told}: the claim {verdicts.claim_is(_said(rows))}."
+            )
+    return base.admonition(
+        "Verdict: limited receptive fields carry over better", "\n\n".join([*lines, counts(table)])
+    )
+
+
+def front(table: pd.DataFrame | None, networks: Sequence[str], detector: str) -> str:
+    """What the first page says of it, or that it is not there yet."""
+    where = "{doc}`Patch classifiers </notebooks/11_patches>`"
+    if table is None or not len(networks):
+        return f"**Not asked in this build:** {where}, which judge every part of a picture by itself."
+    rows = apart(table, networks[0], detector, unseen=True)
+    if rows.empty:
+        return f"**{where}:** no generator here is unseen."
+    told = sentence(rows, f"the AP of {spoken(networks[0])} minus that of the whole network")
+    return f"**{where}:** that they carry over better {verdicts.claim_is(_said(rows))} here. {told}."
