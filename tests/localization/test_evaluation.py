@@ -50,6 +50,7 @@ def test_ensembles_and_measures_are_the_definitions(images: data.ImageSet, fake_
         expected["vote"].append((logits.argmax(0) == fake_class).mean())
         cells += p.ravel().tolist()
         labels += [label] * p.size
+    assert found.main()["ensemble"] == "before_softmax"
     table = found.table.set_index("ensemble")
     assert list(table.index) == ["before_softmax", "after_softmax", "vote", "patch"]
     y = np.array(images.labels)
@@ -96,7 +97,7 @@ def test_files_hold_what_was_measured(images: data.ImageSet, tmp_path: Path) -> 
 def test_a_whole_network_has_one_answer(images: data.ImageSet, tmp_path: Path) -> None:
     net = localization.build("resnet18", init="kaiming")
     found = evaluation.evaluate(net, images, Preparation(load=40, fine=32))
-    assert found.table["ensemble"].tolist() == ["picture"]
+    assert found.table["ensemble"].tolist() == ["picture"] and found.main()["ensemble"] == "picture"
     assert (found.pictures["width"] == 32).all()
     with torch.inference_mode():
         x = Preparation(40, 32).tested(data.read(images.paths[3])[None], whole=True) / 127.5 - 1

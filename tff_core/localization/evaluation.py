@@ -81,6 +81,11 @@ class Evaluation:
     warning: str
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def main(self) -> dict[str, Any]:
+        """The row of ``before_softmax``, whose order has no rounding; of a whole network its only one."""
+        rows = self.table[self.table["ensemble"].isin(("before_softmax", WHOLE))]
+        return {str(name): value for name, value in rows.to_dict("records")[0].items()}
+
     def write(self, folder: str | Path) -> None:
         """Into a folder: ``metrics.csv`` and ``.json``, ``scores.csv``, and the published code's npz files.
 
