@@ -237,8 +237,8 @@ def cells(
                 f"{images.root} has pictures of several sizes, whose maps differ: expected one size"
             )
     out = np.empty((len(images), *found[0][1].shape[1:]), dtype=np.float32)
-    for members, margins in found:
-        out[members] = margins
+    for members, values in found:
+        out[members] = values
     return out
 
 

@@ -135,9 +135,7 @@ def prepared_labels(labels: NDArray[np.integer], preparation: Preparation) -> ND
     return np.asarray(image.resize((side, side), Image.Resampling.NEAREST, box)).astype(np.int64)
 
 
-def normalised(
-    pixels: Tensor, device: torch.device | str = "cpu", preparation: Preparation = Preparation()
-) -> Tensor:
+def normalised(pixels: Tensor, device: torch.device | str, preparation: Preparation) -> Tensor:
     """Uint8 pictures (N, 3, H, W) as float32 in [-1, 1], on a device, and of them what a network sees."""
     x = data.normalize(pixels.to(device), preparation.preprocessing)
     return x.contiguous(memory_format=torch.channels_last)

@@ -159,7 +159,7 @@ def find(
             x = inputs.normalised(pixels, device, preparation)
             margins = maps.margin(net, x, parts).double().cpu().numpy() * (1 if label else -1)
             size = (pixels.shape[-2], pixels.shape[-1])
-            shown = inputs.normalised(pixels).numpy()
+            shown = inputs.normalised(pixels, "cpu", Preparation()).numpy()
             for member, picture, values in zip(members, shown, margins, strict=True):
                 place = index[member]
                 for rank, cell in enumerate(best_cells(values, 1 if unique else n, place, seed)):
