@@ -59,6 +59,7 @@ from tff_core.figures.relevance import (
 from tff_core.figures.robust import chroma_ratios, robust_ap, robust_differences, robust_shares
 from tff_core.figures.sensitivity import accuracies, finding, forest
 from tff_core.figures.verdicts import verdict_intervals, verdict_tiles
+from tff_core.figures.where import found_pixels
 
 __all__ = [
     "CONDITIONS",
@@ -80,6 +81,7 @@ __all__ = [
     "exchanges",
     "finding",
     "forest",
+    "found_pixels",
     "generator_name",
     "gray_boxes",
     "gray_drops",

@@ -124,6 +124,54 @@ def transfer(table: pd.DataFrame, networks: Sequence[str], detectors: Mapping[st
     )
 
 
+def ranges(told: Mapping[str, Sequence[str]]) -> str:
+    """Between which probabilities mean maps lie: ``told`` has for each map one text."""
+    return "; ".join(f"{name.capitalize()}: {texts[0]}" for name, texts in told.items()) + "."
+
+
+METHODS = {
+    "lrp": "relevance of the whole detector",
+    "guided_gradcam": "Guided Grad-CAM of it",
+    "gradcam": "Grad-CAM of it",
+    "gradient": "gradient of it",
+    "edges": "edges",
+    "high_pass": "energy of fine structure",
+}
+"""Maps that are not those of patch classifiers, in words."""
+
+
+def found(table: pd.DataFrame, titles: Mapping[str, str], reference: str) -> str:
+    """How much better one patch classifier's map finds what is fake than each other method's.
+
+    ``table``: rows of `tff_core.localization.comparison.compare` with a column ``generator``.
+    """
+    rows = table[(table["measure"] == "pixel_ap") & (table["method"] != reference)]
+    own = table[(table["measure"] == "pixel_ap") & (table["method"] == reference)]
+    generators = list(own["generator"])
+    told = ", ".join(
+        f"{base.names([r.generator])} {percent(r.value, r.low, r.high)} (chance {percent(r.chance)})"
+        for r in base.tuples(own)
+    )
+    text = f"AP of all pixels by {titles[reference]}: {told}.\n\n"
+    for method, some in rows.groupby("method", sort=False):
+        better = some.loc[some["difference_high"] < 0, "generator"].tolist()
+        worse = some.loc[some["difference_low"] > 0, "generator"].tolist()
+        text += (
+            f"- **Against {titles[str(method)]}:** better on {len(better)} of {len(generators)} generators"
+            f"{named(better)}"
+            + (f", worse on {len(worse)}{named(worse)}" if worse else "")
+            + f"; mean difference {points(-some['difference'].mean())}.\n"
+        )
+    outside = table[(table["measure"] == "false_area") & (table["method"] == reference)]
+    text += (
+        f"\nOf authentic pictures it marks {percent(outside['value'].mean())} of the pixels. "
+        f"n = {base.span(own['n'])} spliced pictures per generator and {base.span(outside['n'])} authentic "
+        "ones; one training of each network, so the intervals cover pictures only: *better* means that the "
+        "whole interval of the paired difference lies on its side."
+    )
+    return base.admonition("What the masks say", text)
+
+
 def front(table: pd.DataFrame | None, networks: Sequence[str], detector: str) -> str:
     """What the first page says of it, or that it is not there yet."""
     where = "{doc}`Patch classifiers </notebooks/11_patches>`"
