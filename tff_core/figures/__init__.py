@@ -59,7 +59,7 @@ from tff_core.figures.relevance import (
 from tff_core.figures.robust import chroma_ratios, robust_ap, robust_differences, robust_shares
 from tff_core.figures.sensitivity import accuracies, finding, forest
 from tff_core.figures.verdicts import verdict_intervals, verdict_tiles
-from tff_core.figures.where import found_pixels
+from tff_core.figures.where import field_law, found_pixels, patch_categories
 
 __all__ = [
     "CONDITIONS",
@@ -79,6 +79,7 @@ __all__ = [
     "contrasts",
     "dose_curves",
     "exchanges",
+    "field_law",
     "finding",
     "forest",
     "found_pixels",
@@ -92,6 +93,7 @@ __all__ = [
     "object_shares",
     "omega_ranks",
     "overlap",
+    "patch_categories",
     "patch_chroma",
     "pictures",
     "planes",

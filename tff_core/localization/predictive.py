@@ -58,14 +58,17 @@ class Patches:
     def value(self) -> Floats:
         return expit(self.logit)  # type: ignore[no-any-return]
 
+    def shown(self) -> NDArray[np.uint8]:
+        """The patches as pictures, (n, field, field, 3); gray where there is no picture."""
+        return np.rint((self.pixels.transpose(0, 2, 3, 1) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
     def grid(self, gap: int = 0) -> NDArray[np.uint8]:
         """All patches as one picture (H, W, 3), the best first, as many columns as rows."""
         side = self.pixels.shape[-1]
         columns = max(1, math.ceil(math.sqrt(len(self))))
         rows = max(1, math.ceil(len(self) / columns))
         out = np.full((rows, columns, side + gap, side + gap, 3), 255, dtype=np.uint8)
-        shown = np.rint((self.pixels.transpose(0, 2, 3, 1) + 1) * 127.5).clip(0, 255)
-        for i, patch in enumerate(shown):
+        for i, patch in enumerate(self.shown()):
             out[i // columns, i % columns, :side, :side] = patch
         whole = out.transpose(0, 2, 1, 3, 4).reshape(rows * (side + gap), columns * (side + gap), 3)
         return whole[: whole.shape[0] - gap, : whole.shape[1] - gap]

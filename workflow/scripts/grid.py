@@ -145,7 +145,7 @@ def page(
         "device": config["device"], "dataset": config["dataset"], "shifted": shifted(config),
         "compared": config["compared"], "carried": carries_over(config),
         "networks": config["patch_networks"], "patch_seeds": config["patch_seeds"],
-        "spliced": config["spliced"],
+        "spliced": config["spliced"], "law_networks": config["law_networks"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
     lacks = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -182,3 +183,69 @@ def front(table: pd.DataFrame | None, networks: Sequence[str], detector: str) ->
         return f"**{where}:** no generator here is unseen."
     told = sentence(rows, f"the AP of {spoken(networks[0])} minus that of the whole network")
     return f"**{where}:** that they carry over better {verdicts.claim_is(_said(rows))} here. {told}."
+
+
+def by_seed(table: pd.DataFrame, level: float = 0.05) -> pd.DataFrame:
+    """Whether predictive patches are spread otherwise than by chance: a row for each generator.
+
+    ``table``: rows of `tff_core.localization.clusters.sort` with columns ``generator`` and ``seed``. Columns
+    generator, seeds, found (seeds in which a category departs, by its corrected p-value), category (the
+    one that departs most surely), patches, expected, p_holm (of it, in the first seed), n.
+    """
+    rows = []
+    for generator, own in table.groupby("generator", sort=False):
+        least = own.groupby("seed", sort=False)["p_holm"].min()
+        first = own[own["seed"] == own["seed"].iloc[0]]
+        best = first.loc[first["p_holm"].idxmin()]
+        rows.append(
+            {
+                "generator": generator, "seeds": len(least), "found": int((least < level).sum()),
+                "category": best["category"], "patches": int(best["patches"]), "expected": best["expected"],
+                "p_holm": best["p_holm"], "n": int(first["patches"].sum()),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def spread(table: pd.DataFrame) -> str:
+    """P-C4: the most predictive patches do not show what chance would have them show."""
+    rows = by_seed(table)
+    speak = rows[(rows["found"] == rows["seeds"]) & (rows["seeds"] > 1)]["generator"].tolist()
+    word = verdicts.word(len(speak), against=0, open_=len(rows) - len(speak))
+    lines = [
+        f"- **{base.names([r.generator])}:** in {r.found} of {base.counted(r.seeds, 'training')} a category "
+        f"departs from chance; most surely *{r.category}*, {r.patches} of {r.n} patches, {r.expected:.1f} by "
+        f"chance (corrected p = {r.p_holm:.3f}, first training)."
+        for r in base.tuples(rows)
+    ]
+    text = (
+        f"The claim {verdicts.claim_is(word)} here: {len(speak)} of {len(rows)} generators speak for it"
+        f"{named(speak)}, in every training.\n\n" + "\n".join(lines) + "\n\nA generator speaks for the claim "
+        "if in each of several trainings some category has a corrected p-value below 0.05. Nothing can speak "
+        "against it: that no category departs does not show that none does."
+    )
+    return base.admonition("Verdict: predictive patches are not spread as chance would", text)
+
+
+def law(summary: pd.DataFrame, fields: Mapping[str, int]) -> str:
+    """Whether wider fields find more, by period: rows of `tff_core.localization.law.summary`."""
+    lines = []
+    for r in base.tuples(summary):
+        task = "telling pictures apart" if r.measure == "pictures" else "finding the trace"
+        if math.isnan(r.rho):
+            lines.append([task, f"{r.period:g} px", "none", "none"])
+            continue
+        lines.append([task, f"{r.period:g} px", base.interval(r.rho, r.low, r.high, sign=True), f"{r.p:.2f}"])
+    heads = ["", "period", "rank correlation of AP with the field", "p by chance"]
+    told = ", ".join(f"{spoken(name)} {size} px" for name, size in fields.items())
+    return f"{base.table(heads, lines)}\n\nNetworks: {told}."
+
+
+NO_SCENES = (
+    "No generator of this build keeps the layout of its scenes: it is not known what patches of its fakes "
+    "show."
+)
+NO_LAW = (
+    "**Not asked in this build:** `make all` trains the networks of this section on pictures with planted "
+    "traces."
+)
