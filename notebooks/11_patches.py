@@ -24,12 +24,11 @@ build = ""  # where the results are; "": the project's build folder
 # %% tags=["remove-input"]
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from tff_core import detectors, figures, intervals, localization
 from tff_core.book.chapter import save, say
 from tff_core.claims.texts import where as texts
-from tff_core.localization import evaluation, weights
+from tff_core.localization import evaluation, receptive, weights
 from tff_core.pictures import data
 from tff_core.store.results import Store, read_json
 
@@ -61,22 +60,12 @@ for network in networks:
     nets[network] = [localization.load(path).to(device) for path in paths]
     seen[network] = weights.preparation(paths[0])
 
-side = data.read(data.scan(store.data(dataset, "val", "progan")).paths[0])
-size = tuple(side.shape[-2:])
-rows = []
-for network, some in nets.items():
-    field = localization.field(network)
-    high, wide = localization.map_size(network, size)
-    rows.append(
-        {
-            "network": network, "field": field.size, "jump": field.jump,
-            "cells": f"{high} x {wide}",
-            "parameters": sum(p.numel() for p in some[0].parameters()),
-        }
-    )  # fmt: skip
+example = data.scan(store.data(dataset, "val", "progan")).paths[0]
+size = tuple(data.read(example).shape[-2:])
+rows = receptive.summary({name: nets[name][0] for name in networks}, size)
 
 # %% tags=["remove-input"]
-say(texts.networks(pd.DataFrame(rows)))
+say(texts.networks(rows))
 
 # %% [markdown]
 # ## Training
@@ -121,22 +110,20 @@ def scores(images):
                 evaluation.cells(net, images, seen[network], device=device)
                 for net in some
             ]
-        )
-        margins = margins.reshape(len(some), len(images), -1)
-        found[network] = expit(margins.astype(float)).mean(2)
+        ).reshape(len(some), len(images), -1)
         found[network + texts.ONE] = margins
+        found[network] = localization.probability(margins).mean(2)
     return found
 
 
-found = {generator: scores(test(generator)[0]) for generator in generators}
-table = pd.concat(
-    [
-        intervals.compare_ap(test(generator)[1], found[generator])
-        .assign(generator=generator)
-        for generator in generators
-    ],
-    ignore_index=True,
-)  # fmt: skip
+# %%
+found, tables = {}, []
+for generator in generators:
+    images, labels = test(generator)
+    found[generator] = scores(images)
+    rows = intervals.compare_ap(labels, found[generator])
+    tables.append(rows.assign(generator=generator))
+table = pd.concat(tables, ignore_index=True)
 
 # %% tags=["remove-input"]
 titles = {}

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Where is it fake?
+# # Heatmaps, judged by masks
 #
 # The map of a patch classifier says of every part of a picture how fake it looks. {cite:t}`chai2020` show
 # such maps and let the reader judge. Here the judge is a mask: pictures are made of which one part comes from
@@ -21,13 +21,11 @@ build = ""  # where the results are; "": the project's build folder
 
 # %% tags=["remove-input"]
 import pandas as pd
-from scipy import ndimage
-from scipy.special import expit
 
 from tff_core import figures, localization
 from tff_core.book.chapter import Chapter, save, say
 from tff_core.claims.texts import where as texts
-from tff_core.features import pixels
+from tff_core.features import locating
 from tff_core.localization import (
     comparison,
     evaluation,
@@ -35,7 +33,6 @@ from tff_core.localization import (
     masks,
     weights,
 )
-from tff_core.pictures import data
 
 chapter = Chapter(detector, generators, seeds, device=device, build=build)
 store, device = chapter.store, chapter.device
@@ -60,8 +57,9 @@ title = texts.spoken(net.name, localization.field(net.name).size)
 shown = generators[1] if len(generators) > 1 else generators[0]
 images = chapter.test(shown, first=n)
 found = evaluation.evaluate(net, images, seen, device=device)
-margins = evaluation.cells(net, images, seen, device=device)
-cells = expit(margins.astype(float))
+cells = localization.probability(
+    evaluation.cells(net, images, seen, device=device)
+)
 
 # %% tags=["remove-input"]
 figures.show(
@@ -115,45 +113,15 @@ say(texts.ranges(ranges))
 # structure. Whoever does not beat these has found nothing.
 
 # %%
-model, lrp_net = chapter.trained().model, chapter.net()
+methods = {}
+for name in networks:
+    cut = localization.load(store.patches(name, patch_seeds[0])).to(device)
+    methods[name] = comparison.classifier(cut, seen, device)
+methods |= locating.methods(
+    chapter.trained().model, chapter.net(), chapter.spec.preprocessing, device
+)
+methods |= {"edges": comparison.edges, "high_pass": comparison.high_pass}
 
-
-def seen_whole(pictures):
-    """Pictures as the whole detector sees them."""
-    return data.normalize(pictures.to(device), chapter.spec.preprocessing)
-
-
-def smooth(attribution):
-    """An attribution as a map, (N, H, W), smoothed by two pixels."""
-    return ndimage.gaussian_filter(pixels.strength(attribution), (0, 2, 2))
-
-
-def class_activation(pictures):
-    cam, _ = pixels.guided_gradcam(model, seen_whole(pictures), target=0)
-    return cam[:, 0]
-
-
-def guided(pictures):
-    _, both = pixels.guided_gradcam(model, seen_whole(pictures), target=0)
-    return smooth(both)
-
-
-methods = {
-    name: comparison.classifier(
-        localization.load(store.patches(name, patch_seeds[0])).to(device),
-        seen,
-        device,
-    )
-    for name in networks
-}
-methods |= {
-    "lrp": lambda p: smooth(pixels.relevance(lrp_net, seen_whole(p))),
-    "gradcam": class_activation,
-    "guided_gradcam": guided,
-    "gradient": lambda p: smooth(pixels.gradient(model, seen_whole(p))),
-    "edges": comparison.edges,
-    "high_pass": comparison.high_pass,
-}
 tuned = masks.find(store.localized("val", spliced[0]))
 table = pd.concat(
     comparison.compare(

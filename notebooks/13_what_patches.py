@@ -118,7 +118,9 @@ table = pd.concat(sorted_ones, ignore_index=True) if sorted_ones else None
 if table is None:
     say(texts.NO_SCENES)
 else:
-    figures.show(figures.patch_categories(table[table["seed"] == patch_seeds[0]]))
+    figures.show(
+        figures.patch_categories(table[table["seed"] == patch_seeds[0]])
+    )
     order = ["generator", "seed", "category"]
     table = table[[*order, *(c for c in table if c not in order)]]
     save(store, "patch_categories", table)
