@@ -186,6 +186,9 @@ def test_relevance_is_the_mean_of_each_pictures_shares(source: int | None) -> No
     np.testing.assert_allclose(found.std, np.std(planes, 0), atol=1e-3)
     assert np.abs(planes).mean() == pytest.approx(1, rel=1e-5)  # shares of one picture, 1 on average
     assert (found.count, found.left_out) == (4, 2)
+    moved = spectra.relevance(net, [x], statistics, source, 0.5, float(logit.sort().values[2]) - 1e-6)
+    np.testing.assert_allclose(moved.mean, found.mean, atol=1e-3)
+    assert (moved.count, moved.left_out) == (4, 2)
     table = spectra.profiles({"a": found})
     assert (table["value"] * table["coefficients"]).sum() == pytest.approx(found.mean.sum())
 

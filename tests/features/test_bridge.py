@@ -15,7 +15,8 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from tff_core import attribution, lrp
-from tff_core.features import bridge, bridge_dropout, ffrs
+from tff_core.detectors import answer
+from tff_core.features import bridge, ffrs
 from tff_core.features.bridge import ALL, Head
 from tff_core.features.dropout import fold_dropout
 from tff_core.features.ffrs import Omega
@@ -200,6 +201,23 @@ def test_what_a_task_looks_at_is_its_omega_on_the_shared_layers() -> None:
     np.testing.assert_allclose(in_parts.shares, HEADS["red"].shares, atol=1e-6)
 
 
+def test_a_threshold_is_another_bias() -> None:
+    """Where a task says yes to nothing by itself, its calibrated threshold says which pictures count."""
+    model = Branch(8, 0).double().eval()
+    model.head[-1].bias.data -= 1000
+    own = lrp.canonize(model, pixel_rule="zplus")
+    chosen = X[RED == 1]
+    middle = float(own(chosen).median())
+    with pytest.raises(ValueError, match="calibrate a threshold"):
+        bridge.look(own, chosen, LAYERS, 0.5)
+    found = bridge.look(own, chosen, LAYERS, 0.6, middle)
+    moved = lrp.canonize(answer.shifted(model, middle), pixel_rule="zplus")
+    expected = ffrs.ff_rs(moved, [chosen], confidence=0.6)
+    assert 0 < found.omega.count == expected.count < 15
+    for layer in LAYERS:
+        np.testing.assert_allclose(found.omega.values[layer], expected.values[layer], atol=1e-6)
+
+
 def test_heads_that_read_the_same_maps_share_all_and_others_none() -> None:
     found = bridge.overlap(HEADS, [2, 10]).set_index(["a", "b", "k"])
     same = found.loc["red", "also red", 10]
@@ -242,12 +260,108 @@ def test_intervals_over_pictures_cover_and_shrink() -> None:
     assert widths[1][0] <= widths[0][0] and widths[1][1] < widths[0][1]
 
 
+# --------------------------------------------------------------------------------- tasks that learnt nothing
+
+
+def test_an_untrained_task_has_the_same_weights_in_another_order() -> None:
+    before = NETS["red"].fingerprint()
+    found = bridge.shuffled(NETS["red"], LAYERS, 1)
+    for old, new in zip(NETS["red"].steps, found.steps, strict=True):
+        weight = getattr(old.rule, "weight", None)
+        if weight is None or old.name in LAYERS:
+            assert new is old
+            continue
+        mixed = new.rule.weight  # type: ignore[attr-defined]
+        assert torch.equal(mixed.flatten().sort().values, weight.flatten().sort().values)
+        assert (new.rule.bias == old.rule.bias).all()  # type: ignore[attr-defined]
+    assert bridge.shared_layers({"one": NETS["red"], "two": found}) == LAYERS
+    assert not torch.allclose(found(X), NETS["red"](X)) and NETS["red"].fingerprint() == before
+    assert torch.equal(bridge.shuffled(NETS["red"], LAYERS, 1)(X), found(X))
+    assert not torch.equal(bridge.shuffled(NETS["red"], LAYERS, 2)(X), found(X))
+    # the rule's halves of the weights are made anew, so that relevance is that of the new weights
+    start = found(X)
+    out = lrp.relevance(found, X, start=start)
+    expected = start[:, 0] - found.steps[-1].rule.bias  # type: ignore[attr-defined]
+    torch.testing.assert_close(out.maps["before.0"].sum((1, 2, 3)), expected, rtol=1e-4, atol=1e-4)
+    only = lrp.canonize(
+        nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval(), target=0
+    )
+    with pytest.raises(ValueError, match="no weights after 0: expected a task with layers of its own"):
+        bridge.shuffled(only, ["0"])
+
+
+def test_twins_have_more_in_common_than_with_each_other_untrained() -> None:
+    some = {name: HEADS[name] for name in ("red", "also red", "blue")}
+    controls = {name: bridge.untrained(NETS[name], [X[LABELS[name] == 1]], LAYERS, draws=12) for name in some}
+    found = bridge.specific(some, controls, [10], resamples=200).set_index(["a", "b", "measure"])
+    twins, apart = (found.loc["red", other, "first 10"] for other in ("also red", "blue"))
+    assert twins["together"] == 1 and twins["draws"] == 24 and 1 / 25 <= twins["p"] < 0.2
+    assert twins["low"] > 0 and twins["value"] == pytest.approx(1 - twins["control"])
+    assert apart["together"] == 0 and apart["value"] < 0 and apart["p"] == 1
+    # the mean over both ways to replace one of the two by controls of it
+    by_hand = [
+        len(set(HEADS[one].omega.top(10)) & set(control.omega.top(10))) / 10
+        for one, other in (("red", "also red"), ("also red", "red"))
+        for control in controls[other]
+    ]
+    assert twins["control"] == pytest.approx(np.mean(by_hand))
+    order = bridge.correlation(some).query("layer == @ALL").set_index(["a", "b"])["value"]
+    for pair in (("red", "also red"), ("red", "blue")):
+        assert found.loc[(*pair, bridge.ORDER), "together"] == pytest.approx(order[pair])
+    assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
+    # a ranking without a network can be dropped from the networks of others
+    frame = bridge.scores(
+        {"red": NETS["red"]}, {"red": HEADS["red"], "untrained": controls["red"][0]}, X, LABELS, k=5, draws=2
+    )
+    assert set(frame["ranked"]) == {"red", "untrained"} and set(frame["measured"]) == {"red"}
+
+
+def test_tasks_that_only_share_what_is_loud_are_not_specific() -> None:
+    """Half of the maps are ten times as loud: any task ranks them first, and overlap alone is deceived."""
+    g = torch.Generator().manual_seed(3)
+    model = Branch(1, 1).double().eval()
+    loud = torch.randperm(12, generator=g)[:6]
+    model.before[2].weight.data[:] = 0.1 + 0.1 * torch.rand(12, 8, 3, 3, generator=g)
+    model.before[2].weight.data[loud] *= 10
+    nets = {}
+    for name in ("one", "two"):
+        model.after[0].weight.data[:] = torch.rand(2, 12, 1, 1, generator=g)
+        nets[name] = lrp.canonize(model, pixel_rule="zplus")
+    layers = bridge.shared_layers(nets)
+    heads = {name: bridge.look(own, X, layers, 0.5) for name, own in nets.items()}
+    controls = {name: bridge.untrained(own, X, layers) for name, own in nets.items()}
+    k = bridge.depth(heads) - 8
+    deceived = bridge.overlap(heads, [k], resamples=100).iloc[0]
+    assert deceived["value"] > 0 and deceived["p_more"] < 0.05
+    found = bridge.specific(heads, controls, [k], resamples=100).iloc[0]
+    assert abs(found["value"]) < 0.1 and found["p"] > 0.2
+
+
+def test_controls_that_fit_nothing_are_counted() -> None:
+    some = {name: HEADS[name] for name in ("red", "blue")}
+    short = {layer: np.where(np.arange(n) < 2, 0.1, 0.0) for layer, n in (("before.0", 8), ("before.2", 12))}
+    controls = {"blue": [HEADS["also red"], known(short)]}
+    found = bridge.specific(some, controls, [3, 10], resamples=50).set_index("measure")
+    assert found.loc["first 3", "draws"] == 2 and found.loc["first 10", "draws"] == 1
+    gone = bridge.specific(some, {"blue": [known(short)]}, [10], resamples=50).set_index("measure")
+    assert (
+        gone.loc["first 10", "draws"] == 0
+        and np.isnan(gone.loc["first 10", ["control", "value", "p"]].astype(float)).all()
+    )
+    with pytest.raises(ValueError, match="neither red nor blue has controls"):
+        bridge.specific(some, {}, [3])
+    dead = Branch(8, 0).double().eval()
+    dead.head[-1].weight.data *= -1
+    with pytest.raises(ValueError, match="only 0 of 10 networks with weights in random order"):
+        bridge.untrained(lrp.canonize(dead, pixel_rule="zplus"), X, LAYERS, draws=2)
+
+
 # --------------------------------------------------------------------------------------------- the dropout
 
 
 @pytest.fixture(scope="module")
 def logits() -> pd.DataFrame:
-    return bridge_dropout.scores(NETS, HEADS, [X[:25], (X[25:], None)], LABELS, k=10, draws=3)
+    return bridge.scores(NETS, HEADS, [X[:25], (X[25:], None)], LABELS, k=10, draws=3)
 
 
 def test_logits_are_those_of_networks_without_the_maps(logits: pd.DataFrame) -> None:
@@ -268,7 +382,7 @@ def test_logits_are_those_of_networks_without_the_maps(logits: pd.DataFrame) -> 
 
 
 def test_a_task_breaks_without_its_own_maps_and_without_those_of_its_twin(logits: pd.DataFrame) -> None:
-    found = bridge_dropout.breakage(logits, resamples=200)
+    found = bridge.breakage(logits, resamples=200)
     assert len(found) == 9 * 2 * 3
     whole = found[found["seed"] == "all"].set_index(["measured", "ranked", "contrast"])
     for measured, ranked in product(NETS, NETS):
@@ -292,7 +406,7 @@ def test_a_task_breaks_without_its_own_maps_and_without_those_of_its_twin(logits
 
 def test_training_seeds_are_pooled(logits: pd.DataFrame) -> None:
     both = pd.concat([logits, logits.assign(seed=1)])
-    found = bridge_dropout.breakage(both, resamples=50)
+    found = bridge.breakage(both, resamples=50)
     assert set(found["seed"]) == {"0", "1", "all"}
     whole = found[found["seed"] == "all"]
     assert set(whole["seeds"]) == {2} and set(whole["covers"]) == {"seeds and pictures"}
@@ -300,9 +414,11 @@ def test_training_seeds_are_pooled(logits: pd.DataFrame) -> None:
 
 
 def test_a_control_that_runs_out_of_maps_says_so() -> None:
-    found = bridge_dropout.breakage(
-        bridge_dropout.scores(NETS, HEADS, X, LABELS, k=14, draws=2), resamples=20
-    )
+    nets = {"one": net(8, 8), "two": net(8, 8, 1.5)}
+    labels = dict.fromkeys(nets, RED | BLUE)
+    heads = {name: bridge.look(own, X[RED + BLUE > 0], LAYERS, 0.5) for name, own in nets.items()}
+    assert bridge.depth(heads) == 20 and bridge.depth(HEADS) == 10
+    found = bridge.breakage(bridge.scores(nets, heads, X, labels, k=14, draws=2), 20)
     assert (found["k"] == 14).all() and (found["control"] == 6).all()
 
 
@@ -331,8 +447,8 @@ def test_networks_that_attribute_share_the_maps_before_the_branch(kind: str) -> 
     }
     assert len(bridge.overlap(heads, [5, 10])) == 6 and len(bridge.correlation(heads, permutations=99)) == 15
     labels = {name: np.arange(12) % (2 + i) == 0 for i, name in enumerate(nets)}
-    frame = bridge_dropout.scores(nets, heads, x, labels, k=5, draws=2)
-    found = bridge_dropout.breakage(frame, resamples=20)
+    frame = bridge.scores(nets, heads, x, labels, k=5, draws=2)
+    found = bridge.breakage(frame, resamples=20)
     assert set(found["measured"]) == set(nets) == set(found["ranked"])
     assert np.isfinite(found["delta_ap"]).all()
 
@@ -362,13 +478,23 @@ def test_what_does_not_fit_is_said() -> None:
         bridge.overlap({"red": HEADS["red"], "blue": Head.of(whole, LAYERS[:1])}, [2])
     with pytest.raises(ValueError, match="1 tasks: expected two or more"):
         bridge.correlation({"red": HEADS["red"]})
-    with pytest.raises(ValueError, match="k is 21: expected 1 to 20"):
-        bridge.overlap(HEADS, [21])
-    with pytest.raises(ValueError, match="expected the same tasks"):
-        bridge_dropout.scores({"red": NETS["red"]}, HEADS, X, LABELS, 3)
+    for k in (0, -1):
+        with pytest.raises(ValueError, match=f"k is {k}: expected 1 to 10"):
+            bridge.overlap(HEADS, [k])
+    told = "k is 11, and red has 10 maps with any relevance: .* expected at most 10"
+    with pytest.raises(ValueError, match=told):
+        bridge.overlap(HEADS, [2, 11])
+    with pytest.raises(ValueError, match=told):
+        bridge.scores(NETS, HEADS, X, LABELS, 11)
+    against = Branch(8, 0).double().eval()
+    against.head[-1].weight.data *= -1
+    with pytest.raises(ValueError, match=r"no map of before\.0, before\.2 speaks for the task in any of 60"):
+        bridge.look(lrp.canonize(against, pixel_rule="zplus"), X, LAYERS, 0.5, threshold=-1e6)
+    with pytest.raises(ValueError, match="expected a ranking and labels for every network"):
+        bridge.scores(NETS, {k: HEADS[k] for k in ("red", "blue")}, X, LABELS, 3)
     with pytest.raises(ValueError, match=r"red: labels of shape \(60,\) for 10 pictures"):
-        bridge_dropout.scores(NETS, HEADS, X[:10], LABELS, 3)
+        bridge.scores(NETS, HEADS, X[:10], LABELS, 3)
     other = {name: lrp.canonize(randomise(Branch(1, 1), 0, 8)) for name in NETS}
     wide = {name: known({"conv1": np.ones(4)}) for name in NETS}
     with pytest.raises(ValueError, match="the network of red has no layer 'conv1' of 4 maps"):
-        bridge_dropout.scores(other, wide, X, LABELS, 3)
+        bridge.scores(other, wide, X, LABELS, 3)

@@ -88,6 +88,9 @@ def breakage(seeds: int = 2) -> pd.DataFrame:
 
 FAMILIES, HEADS, BREAKAGE = families(), heads(), breakage()
 DIFFERENCES = {k: spectra.difference(v, FAMILIES["real"]) for k, v in FAMILIES.items() if k != "real"}
+SPECIFIC = bridge.specific(
+    {name: HEADS[name] for name in ("detection", "progan")}, {"progan": [HEADS["stylegan2"]]}, [3], 50
+)
 OVERLAP, CORRELATION = bridge.overlap(HEADS, [3, 6], 100), bridge.correlation(HEADS, 100, 99)
 CURVES = {"largest probability": ([0, 0.5, 0.9], [0, 0.1, 1]), "joint energy": ([0, 0.4, 0.9], [0, 0.3, 1])}
 AREAS = {"largest probability": (0.7, 0.6, 0.8)}
@@ -107,6 +110,7 @@ FIGURES: dict[str, go.Figure] = {
     ),
     "overlap": figures.bridge_overlap(OVERLAP),
     "correlation": figures.bridge_correlation(CORRELATION),
+    "specific": figures.bridge_specific(SPECIFIC),
     "breakage": figures.bridge_breakage(BREAKAGE),
 }
 
@@ -239,6 +243,15 @@ def test_the_bridge_shows_what_is_shared_beside_chance() -> None:
         CORRELATION.assign(value=CORRELATION["value"].where(CORRELATION["layer"] != "one"))
     )
     assert [len(t.y) for t in flat.data] == [3, 0, 3]
+
+
+def test_what_is_specific_is_shown_with_its_control() -> None:
+    table = SPECIFIC
+    shown = FIGURES["specific"].data
+    assert [trace.x[0] for trace in shown] == pytest.approx(table["value"].tolist())
+    first = table.iloc[0]
+    expected = f"detection and ProGAN {first['together']:.2f}, untrained {first['control']:.2f}"
+    assert expected in figures.alt(FIGURES["specific"])
 
 
 def test_breakage_shows_all_seeds_together_where_there_are_several() -> None:

@@ -270,6 +270,7 @@ def relevance(
     statistics: Statistics,
     source: int | None = None,
     confidence: float = 0.5,
+    threshold: float = 0.0,
     *,
     batch_size: int = 32,
 ) -> Spectrum:
@@ -286,6 +287,7 @@ def relevance(
         source: None for detection, else the number of a source.
         confidence: a picture counts if its probability is at least this, as for omega (paper, section 4); the
             others are counted as left out.
+        threshold: the logit at which that is one half, where the network is calibrated.
         batch_size: pictures at a time, at most.
 
     Raises ValueError where the network sees pixels, pictures do not fit, or fewer than two count.
@@ -294,7 +296,7 @@ def relevance(
         raise ValueError("this network sees pixels: expected one that sees spectra (kind 'dct')")
     if not 0 <= confidence < 1:
         raise ValueError(f"confidence is {confidence}: expected a probability from 0 up to, not including, 1")
-    least = math.log(confidence / (1 - confidence)) if confidence else -math.inf
+    least = threshold + (math.log(confidence / (1 - confidence)) if confidence else -math.inf)
     folded = networks.folded(net, source)
     sums, parts, seen = _Sums(), memory.Parts(), 0
 
@@ -322,6 +324,6 @@ def relevance(
     if sums.planes.count < 2:
         raise ValueError(
             f"{sums.planes.count} of {seen} pictures have probability {confidence} or more: expected two "
-            "at least to average over; give others, or lower the confidence"
+            "at least to average over; give others, lower the confidence, or calibrate a threshold"
         )
     return sums.spectrum(seen - sums.planes.count)

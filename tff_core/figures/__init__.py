@@ -31,7 +31,7 @@ from tff_core.figures.beyond import (
     ranking_stability,
     threshold_drift,
 )
-from tff_core.figures.bridge import bridge_breakage, bridge_correlation, bridge_overlap
+from tff_core.figures.bridge import bridge_breakage, bridge_correlation, bridge_overlap, bridge_specific
 from tff_core.figures.color import (
     activation_pairs,
     conditional_shares,
@@ -75,6 +75,7 @@ __all__ = [
     "bridge_breakage",
     "bridge_correlation",
     "bridge_overlap",
+    "bridge_specific",
     "caption",
     "chroma_ratios",
     "collage",

@@ -103,6 +103,34 @@ def bridge_correlation(table: pd.DataFrame) -> go.Figure:
     return finish(figure, _height(len(pairs)), text, f"{layers[0]}: {told}.", menu=len(views) > 1)
 
 
+def bridge_specific(table: pd.DataFrame) -> go.Figure:
+    """What two tasks have in common, less what one has with the other untrained; a menu chooses the measure.
+
+    ``table`` has a row for each two tasks ``a`` and ``b`` and each ``measure`` ("first k", or "order"):
+    ``together``, ``control``, ``value, low, high``, ``p``, ``draws``, ``n_a`` and ``n_b``. A missing value is
+    not drawn.
+    """
+    pairs = _pairs(table)
+    known = table[table["value"].notna()]
+    views = {m: known[known["measure"] == m] for m in dict.fromkeys(table["measure"])}
+    hover = (
+        "%{text}: %{customdata[2]:.2f}, untrained %{customdata[3]:.2f}, p = %{customdata[4]:.2g}<br>"
+        "%{x:+.2f} [%{customdata[0]:+.2f}, %{customdata[1]:+.2f}], %{customdata[5]} draws<extra></extra>"
+    )
+    figure = _dots(views, pairs, 1, ["together", "control", "p", "draws"], hover)
+    figure.update_xaxes(title="in common beyond untrained")
+    first = next(iter(views))
+    told = "; ".join(
+        f"{_pair(r.a, r.b)} {r.together:.2f}, untrained {r.control:.2f}" for r in records(views[first])
+    )
+    text = (
+        "What two tasks have in common (the share of their first k maps, or the rank correlation within "
+        "layers) less what one of them has, on average, with the other untrained: its own layers' weights in "
+        f"random order. 95 % intervals of the mean, over pictures and draws. {_pictures(table)}"
+    )
+    return finish(figure, _height(len(pairs)), text, f"{first}: {told}.", menu=len(views) > 1)
+
+
 def bridge_breakage(table: pd.DataFrame) -> go.Figure:
     """What each task loses without the first k maps of its own ranking and of the others'.
 

@@ -1,4 +1,4 @@
-"""What a task loses without the feature maps that another task relies on: dropout across the `bridge`.
+"""What a task loses without the feature maps that another task relies on.
 
 The maps lie where the tasks are still one network, so a dropped map is gone for all of them. What it costs is
 compared with dropping as many other maps of the same layers. Source: paper, section 5 (sensitivity
@@ -13,16 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from tff_core import lrp, metrics
 from tff_core.features import dropout, sensitivity
-from tff_core.features.bridge import Head, layer_sizes
+from tff_core.features.bridge.heads import Floats, Head, check_k, layer_sizes
 from tff_core.pictures import data
 from tff_core.store import memory
-
-Floats = NDArray[np.float64]
 
 
 @torch.no_grad()
@@ -41,10 +39,11 @@ def scores(
 
     Args:
         nets: the tasks' networks, by name.
-        heads: what they look at, from `bridge.look`; a ranking for each name, of the same shared layers.
+        heads: what they look at, from `look`; a ranking for each name, of the same shared layers. There may
+            be more rankings than networks, such as those of `untrained` tasks.
         batches: pictures of all kinds, as the networks take them, (N, C, H, W) or batches of them.
         labels: for each task (N,), 1 for the pictures that it should say yes to and 0 for the others.
-        k: how many maps are dropped.
+        k: how many maps are dropped, at most `depth`.
         draws: controls for each ranking: as many other maps of the same layers (`Omega.matched`). A layer of
             which more than half is in the first k has too few others; `breakage` says how many there were.
         seed: the training seed of these networks, a column of the table.
@@ -59,11 +58,12 @@ def scores(
     """
     sizes = layer_sizes(heads)
     missing = [name for name in nets if name not in heads or name not in labels]
-    if missing or len(nets) != len(heads):
+    if missing or not nets:
         raise ValueError(
             f"networks of {', '.join(nets)}, rankings of {', '.join(heads)}, labels of {', '.join(labels)}: "
-            "expected the same tasks"
+            "expected a ranking and labels for every network"
         )
+    check_k(heads, k)
     cases = [
         (name, case)
         for name, head in heads.items()
@@ -73,7 +73,10 @@ def scores(
         wrong = [layer for layer, channels in sizes.items() if net.layers.get(layer) != channels]
         if wrong:
             raise ValueError(f"the network of {name} has no layer {wrong[0]!r} of {sizes[wrong[0]]} maps")
-    plans = {name: [dropout.plan(net, case.maps) for _, case in cases] for name, net in nets.items()}
+    # many cases drop the same maps: the whole network for every ranking, and controls in narrow layers
+    sets = list(dict.fromkeys(frozenset(case.maps) for _, case in cases))
+    place = [sets.index(frozenset(case.maps)) for _, case in cases]
+    plans = {name: [dropout.plan(net, maps) for maps in sets] for name, net in nets.items()}
     parts = memory.Parts()
     found: dict[str, list[Tensor]] = {name: [] for name in nets}
     for x in data.pictures(batches):
@@ -86,25 +89,23 @@ def scores(
                 return logits
 
             found[name].append(parts.cat(run, x))
-    return pd.concat(
-        [
-            _frame(name, torch.cat(found[name]).numpy() if found[name] else None, labels[name], cases, seed)
-            for name in nets
-        ],
-        ignore_index=True,
-    )
+    tables = []
+    for name in nets:
+        logits = torch.cat(found[name]).numpy()[:, place] if found[name] else np.empty((0, len(place)))
+        tables.append(_frame(name, logits, labels[name], cases, seed))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _frame(
     measured: str,
-    logits: Floats | None,
+    logits: Floats,
     labels: ArrayLike,
     cases: Sequence[tuple[str, sensitivity.Dropped]],
     seed: int,
 ) -> pd.DataFrame:
     y = np.asarray(labels)
-    n = 0 if logits is None else len(logits)
-    if logits is None or y.shape != (n,):
+    n = len(logits)
+    if not n or y.shape != (n,):
         raise ValueError(f"{measured}: labels of shape {y.shape} for {n} pictures: expected one for each")
     return pd.DataFrame(
         {
