@@ -60,6 +60,30 @@ def spectrum(x: Tensor) -> Tensor:
     return torch.log((down @ luma @ across.T).abs() + FLOOR)
 
 
+class Moments:
+    """Mean and population deviation of arrays (N, ...), in the memory of one batch: Welford's method."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self._squares = np.zeros(())
+
+    def add(self, values: Floats) -> None:
+        """Add a batch; all have one shape but for their numbers."""
+        n, own = len(values), values.mean(0)
+        apart = own - self.mean if self.count else np.zeros_like(own)
+        total = self.count + n
+        # two sets joined: Chan, Golub and LeVeque
+        within = np.square(values - own).sum(0)
+        self._squares = (self._squares if self.count else 0) + within + apart**2 * (self.count * n / total)
+        self.mean = self.mean + apart * (n / total) if self.count else own
+        self.count = total
+
+    @property
+    def std(self) -> Floats:
+        """The deviation; NaN of nothing."""
+        return np.sqrt(self._squares / (self.count or np.nan))
+
+
 @dataclass(frozen=True)
 class Statistics:
     """Mean and standard deviation (population) of every coefficient, (H, W) each, over ``count`` pictures.
@@ -129,32 +153,8 @@ class Statistics:
             raise ValueError(f"{path} holds no statistics of spectra: {error}") from error
 
 
-class Moments:
-    """Mean and population deviation of arrays (N, ...), in the memory of one batch: Welford's method."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = self._squares = np.zeros(())
-
-    def add(self, values: Floats) -> None:
-        """Add a batch; all have one shape but for their numbers."""
-        n, own = len(values), values.mean(0)
-        apart = own - self.mean if self.count else np.zeros_like(own)
-        total = self.count + n
-        # two sets joined: Chan, Golub and LeVeque
-        within = np.square(values - own).sum(0)
-        self._squares = (self._squares if self.count else 0) + within + apart**2 * (self.count * n / total)
-        self.mean = self.mean + apart * (n / total) if self.count else own
-        self.count = total
-
-    @property
-    def std(self) -> Floats:
-        """The deviation; NaN of nothing."""
-        return np.sqrt(self._squares / (self.count or np.nan))
-
-
 def measure(batches: Iterable[Tensor]) -> Statistics:
-    """`Statistics` of pictures, batch by batch uint8 (N, 3, H, W), in the memory of one batch.
+    """`Statistics` of pictures, batch by batch uint8 (N, 3, H, W): Welford's method, memory of one batch.
 
     ValueError where there are fewer than two pictures, sizes differ, or a coefficient is the same in all.
     """
