@@ -95,8 +95,8 @@ OVERLAP, CORRELATION = bridge.overlap(HEADS, [3, 6], 100), bridge.correlation(HE
 CURVES = {"largest probability": ([0, 0.5, 0.9], [0, 0.1, 1]), "joint energy": ([0, 0.4, 0.9], [0, 0.3, 1])}
 AREAS = {"largest probability": (0.7, 0.6, 0.8)}
 FIGURES: dict[str, go.Figure] = {
-    "confusion": figures.confusion(confusion()),
-    "one confusion": figures.confusion(confusion().query("way == 'gated'").drop(columns="way")),
+    "confusion": figures.confusion(confusion(), SOURCES),
+    "one confusion": figures.confusion(confusion().query("way == 'gated'").drop(columns="way"), SOURCES),
     "oscr": figures.oscr(CURVES, AREAS),
     "robustness": figures.attribution_robustness(robustness()),
     "one operation": figures.attribution_robustness(robustness().query("operation == 'blur'")),
@@ -164,6 +164,21 @@ def test_a_confusion_has_the_tables_counts_and_unknown_sources_below() -> None:
     assert [s.y0 for s in FIGURES["confusion"].layout.shapes] == [2.5]  # above the fourth row
 
 
+def test_a_known_source_that_is_never_named_is_no_unknown_one() -> None:
+    """A table of what occurred has no column of an answer that nobody gave."""
+    table = confusion().query("way == 'gated' and answer != 'stylegan2'")
+    figure = figures.confusion(table, SOURCES)
+    trace = figure.data[0]
+    assert list(trace.x) == ["real", "ProGAN", "StyleGAN2", "none of these"]
+    assert list(trace.y) == ["real", "ProGAN", "StyleGAN2", "diffusion"]
+    assert [row[2] for row in trace.text] == ["0<br>0 %"] * 4 and "StyleGAN2 0" in figures.alt(figure)
+    # where all is known and named there is no other answer
+    inner = table.query("truth != 'diffusion' and answer != 'none of these'")
+    assert list(figures.confusion(inner, SOURCES).data[0].x) == ["real", "ProGAN", "StyleGAN2"]
+    with pytest.raises(ValueError, match="answers progan are no known sources: expected stylegan2"):
+        figures.confusion(table, ["stylegan2"])
+
+
 def test_oscr_goes_through_its_points_with_its_area_in_the_legend() -> None:
     one, other = FIGURES["oscr"].data
     assert list(values(one.x)) == [0, 10, 100] and list(values(one.y)) == [0, 50, 90]
@@ -189,6 +204,12 @@ def test_robustness_begins_with_the_untouched_pictures() -> None:
     rows = rows[rows["measure"] == "accuracy"]
     ends = [*(100 * rows["high"]), *(100 * rows["low"])[::-1]]
     assert list(values(bands[0].y)) == pytest.approx(ends)
+    gap = table.assign(
+        value=table["value"].where((table["strength"] != 5) | (table["measure"] != "accuracy"))
+    )
+    broken = figures.attribution_robustness(gap)
+    assert list(broken.data[1].x) == [0, 1, 3] and list(broken.data[1].text) == ["none", "3", "9"]
+    assert "nan" not in figures.alt(broken)
     with pytest.raises(ValueError, match=r"measures.*'hope'.*have no colour"):
         figures.attribution_robustness(table.assign(measure="hope"))
     with pytest.raises(ValueError, match="no operation degrades"):

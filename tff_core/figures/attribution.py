@@ -26,6 +26,7 @@ from tff_core.figures.base import (
 _FIRST, _LAST = "real", "none of these"
 """Answers that are no names of sources, and where they stand."""
 _PALE = ((0.0, "#EDF3F8"), (0.5, "#6FAFD6"), (1.0, REAL))
+WAYS = {"gated": "the primary decides", "raw": "secondaries alone"}
 MEASURES: dict[str, tuple[str, str, str]] = {
     "accuracy": ("right", REAL, "circle"),
     "false none": ("no name, though known", "#E69F00", "square"),
@@ -43,29 +44,32 @@ OPERATIONS = {
 """What the strength of an operation means, as the title of its axis."""
 
 
-def _ordered(names: Sequence[str]) -> list[str]:
-    """Names in their order, with those that are no sources at the ends."""
-    inner = [n for n in dict.fromkeys(names) if n not in (_FIRST, _LAST)]
-    return [n for n in (_FIRST, *inner, _LAST) if n in set(names)]
-
-
-def confusion(table: pd.DataFrame, names: Mapping[str, str] | None = None) -> go.Figure:
+def confusion(
+    table: pd.DataFrame, known: Sequence[str], titles: Mapping[str, str] | None = None
+) -> go.Figure:
     """Who made the pictures, and who was named: numbers of pictures and their share of each row.
 
     ``table`` has ``truth``, ``answer``, ``n`` and ``share`` (in [0, 1], of that truth's pictures), as
-    `attribution.evaluation` makes it; with ``way``, a menu chooses it. ``names`` are titles of ways. A truth
-    that is never an answer is a source that the network does not know: it stands below the others.
+    `attribution.evaluation` makes it: a pair that is missing never occurred. With ``way``, a menu chooses it,
+    by its name in ``titles``. ``known`` are the sources that the network can name, whether or not it did;
+    other sources stand below them.
     """
     table = table if "way" in table else table.assign(way="")
-    titles = names or {"gated": "the primary decides", "raw": "secondaries alone"}
+    titles = titles or WAYS
     ways = list(dict.fromkeys(table["way"]))
-    answers = _ordered(table["answer"].tolist())
-    truths = sorted(_ordered(table["truth"].tolist()), key=lambda name: name not in answers)
-    unknown = [t for t in truths if t not in answers]
+    answers = [_FIRST, *known]
+    truths = [name for name in answers if name in set(table["truth"])]
+    unknown = [name for name in dict.fromkeys(table["truth"]) if name not in answers]
+    truths += unknown
+    if unknown or (table["answer"] == _LAST).any():
+        answers.append(_LAST)
+    strange = sorted(set(table["answer"]) - set(answers))
+    if strange:
+        raise ValueError(f"answers {', '.join(strange)} are no known sources: expected {', '.join(known)}")
     figure = go.Figure()
     for way in ways:
         own = table[table["way"] == way].set_index(["truth", "answer"])
-        cells = [[_cell(own, t, a) for a in answers] for t in truths]
+        cells = [[_cell(own, t, a, way) for a in answers] for t in truths]
         figure.add_heatmap(
             z=[[None if c is None else round(100 * c[1], 1) for c in row] for row in cells],
             x=[generator_name(a) for a in answers],
@@ -91,11 +95,10 @@ def confusion(table: pd.DataFrame, names: Mapping[str, str] | None = None) -> go
     if unknown:  # a line above what the network cannot know
         figure.add_hline(y=len(truths) - len(unknown) - 0.5, line={"color": LINE, "width": 2})
     first = table[table["way"] == ways[0]].set_index(["truth", "answer"])
-    wanted = {t: t if t in answers else _LAST for t in truths}
     described = "; ".join(
-        f"{generator_name(t)} {100 * found[1]:.0f}"
+        f"{generator_name(t)} {100 * right[1]:.0f}"
         for t in truths
-        if (found := _cell(first, t, wanted[t])) is not None
+        if (right := _cell(first, t, _LAST if t in unknown else t, ways[0])) is not None
     )
     totals = table[table["way"] == ways[0]].groupby("truth")["n"].sum()
     text = (
@@ -108,9 +111,10 @@ def confusion(table: pd.DataFrame, names: Mapping[str, str] | None = None) -> go
     return finish(figure, height, text.strip(), f"Right answers in percent: {described}.", menu=len(ways) > 1)
 
 
-def _cell(table: pd.DataFrame, truth: str, answer: str) -> tuple[int, float] | None:
+def _cell(table: pd.DataFrame, truth: str, answer: str, way: str) -> tuple[int, float] | None:
+    """Number and share; None where there is no such answer, as in the secondary modules' own words."""
     if (truth, answer) not in table.index:
-        return None
+        return None if (answer, way) == (_LAST, "raw") else (0, 0.0)
     row: Any = table.loc[(truth, answer)]
     return int(row["n"]), float(row["share"])
 
@@ -160,8 +164,10 @@ def attribution_robustness(table: pd.DataFrame) -> go.Figure:
     """What answers are worth when pictures are degraded more and more; a menu chooses how.
 
     ``table`` has ``operation``, ``strength`` (from weak to strong), ``measure`` (of `MEASURES`), ``value,
-    low, high`` in [0, 1] and ``n``; the operation called "untouched" begins every curve.
+    low, high`` in [0, 1] and ``n``; the operation called "untouched" begins every curve. A missing value is
+    not drawn.
     """
+    table = table[table["value"].notna()]
     unknown = sorted(set(table["measure"]) - set(MEASURES))
     if unknown:
         raise ValueError(f"measures {unknown} have no colour: expected some of {list(MEASURES)}")
@@ -185,7 +191,8 @@ def attribution_robustness(table: pd.DataFrame) -> go.Figure:
             rows = rows[rows["measure"] == measure]
             if rows.empty:
                 continue
-            x = list(range(len(rows)))
+            places = {s: i for i, s in enumerate(strengths, len(ticks) - len(strengths))}
+            x = [0 if r.operation == UNTOUCHED else places[r.strength] for r in records(rows)]
             shown = operation == operations[0]
             band(figure, x, 100 * rows["low"], 100 * rows["high"], colour, measure, shown)
             figure.add_scatter(
@@ -196,7 +203,7 @@ def attribution_robustness(table: pd.DataFrame) -> go.Figure:
                 legendgroup=measure,
                 line={"color": colour, "width": 2},
                 marker={"color": colour, "symbol": symbol, "size": 9},
-                text=ticks,
+                text=[ticks[i] for i in x],
                 customdata=np.stack([100 * rows["low"], 100 * rows["high"], rows["n"]], axis=1),
                 hovertemplate=f"{operation} %{{text}}, {name}: %{{y:.1f}} % "
                 "[%{customdata[0]:.1f}, %{customdata[1]:.1f}], n = %{customdata[2]}<extra></extra>",
