@@ -10,6 +10,7 @@ et al. (ICCV 2019), in the sizes that Khoo et al. compare with.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -344,8 +345,10 @@ def folded(net: Attributor, source: int | None = None) -> lrp.Net:
     """A task of the network (see `Attributor.task`) as the relevance engine takes it.
 
     Pixels are in [-1, 1], the bounds of the z^B rule. Normalised log-DCT has no bounds: z+ is used there.
+    It is a copy, of the network in evaluation mode; ``net`` itself keeps its mode. Raises ValueError where
+    there is no such source.
     """
-    task = net.task(source).eval()
+    task = copy.deepcopy(net.task(source)).eval()
     example = torch.randn(2, KINDS[net.kind], net.size, net.size, generator=torch.Generator().manual_seed(0))
     rule = "zb" if net.kind == "pixel" else "zplus"
     return lrp.canonize(task, pixel_rule=rule, bounds=(-1.0, 1.0), example=example)

@@ -12,6 +12,7 @@ read on a light and on a dark page.
 
 from __future__ import annotations
 
+from tff_core.figures.attribution import attribution_robustness, confusion, oscr
 from tff_core.figures.base import (
     CONDITIONS,
     FAKE,
@@ -30,6 +31,7 @@ from tff_core.figures.beyond import (
     ranking_stability,
     threshold_drift,
 )
+from tff_core.figures.bridge import bridge_breakage, bridge_correlation, bridge_overlap, bridge_specific
 from tff_core.figures.color import (
     activation_pairs,
     conditional_shares,
@@ -58,6 +60,7 @@ from tff_core.figures.relevance import (
 )
 from tff_core.figures.robust import chroma_ratios, robust_ap, robust_differences, robust_shares
 from tff_core.figures.sensitivity import accuracies, finding, forest
+from tff_core.figures.spectra import spectrum_differences, spectrum_planes, spectrum_profiles
 from tff_core.figures.verdicts import verdict_intervals, verdict_tiles
 from tff_core.figures.where import field_law, found_pixels, patch_categories
 
@@ -70,11 +73,17 @@ __all__ = [
     "accuracies",
     "activation_pairs",
     "alt",
+    "attribution_robustness",
+    "bridge_breakage",
+    "bridge_correlation",
+    "bridge_overlap",
+    "bridge_specific",
     "caption",
     "chroma_ratios",
     "collage",
     "compared",
     "conditional_shares",
+    "confusion",
     "conservation",
     "contrasts",
     "dose_curves",
@@ -92,6 +101,7 @@ __all__ = [
     "layer_sums",
     "object_shares",
     "omega_ranks",
+    "oscr",
     "overlap",
     "patch_categories",
     "patch_chroma",
@@ -108,6 +118,9 @@ __all__ = [
     "shifts",
     "show",
     "slides",
+    "spectrum_differences",
+    "spectrum_planes",
+    "spectrum_profiles",
     "sweeps",
     "threshold_drift",
     "thresholds",
