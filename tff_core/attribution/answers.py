@@ -72,7 +72,7 @@ def attribute(
     ValueError for statistics that are missing, of another size or not asked for, an unknown ``fit``, and a
     threshold that is no probability.
     """
-    _check(net, statistics, threshold, fit)
+    check(net, statistics, threshold, fit)
     n, sources = len(paths), net.sources
     values = np.full((n, 1 + sources), np.nan)
     sizes = np.zeros((n, 2), dtype=np.int64)
@@ -100,7 +100,8 @@ def attribute(
     return _table(net, paths, values, sizes, broken, threshold)
 
 
-def _check(net: Attributor, statistics: Statistics | None, threshold: float, fit: str) -> None:
+def check(net: Attributor, statistics: Statistics | None, threshold: float = 0.5, fit: str = "none") -> None:
+    """ValueError as `attribute`."""
     if fit not in FITS:
         raise ValueError(f"fit is {fit!r}: expected one of {', '.join(FITS)}")
     if not 0 < threshold <= 1:
@@ -133,8 +134,7 @@ def _probabilities(
 
     def of(part: slice) -> Tensor:
         own = pixels[part]
-        x = inputs.pixels(own) if statistics is None else statistics.normalise(inputs.spectrum(own))
-        out = net(x.to(device))
+        out = net(inputs.seen(own, statistics).to(device))
         logits = out.detection[:, None]
         if out.attribution is not None:
             logits = torch.cat([logits, out.attribution], 1)

@@ -354,9 +354,7 @@ class _Run:
         self.history[PHASES[self.phase]].append(entry)
 
     def _seen(self, pixels: Tensor) -> Tensor:
-        if self.statistics is None:
-            return inputs.pixels(pixels).to(self.device)
-        return self.statistics.normalise(inputs.spectrum(pixels)).to(self.device)
+        return inputs.seen(pixels, self.statistics).to(self.device)
 
     def _sized(self, kept: Kept, i: int) -> Tensor:
         pixels = kept[i]
