@@ -92,7 +92,7 @@ def attribute(
             except data.PictureError as error:
                 broken.update({i: data.PictureError(f"{paths[i]}: {error}") for i in places})
                 continue
-            values[places] = _probabilities(net, shown, statistics, device, parts)
+            values[places] = probabilities(net, shown, statistics, device, parts)
             bar.update(len(members))
             if checkpoint and checkpoint.due:
                 checkpoint.write({"values": values, "sizes": sizes})
@@ -123,14 +123,14 @@ def check(net: Attributor, statistics: Statistics | None, threshold: float = 0.5
 
 
 @torch.inference_mode()
-def _probabilities(
+def probabilities(
     net: Attributor,
     pixels: Tensor,
     statistics: Statistics | None,
     device: str | torch.device,
     parts: memory.Parts,
 ) -> Tensor:
-    """Of being fake and of each source, (N, 1 + sources) float64."""
+    """Of being fake and of each source, (N, 1 + sources) float64, of pictures uint8 (N, 3, S, S)."""
 
     def of(part: slice) -> Tensor:
         own = pixels[part]
