@@ -23,7 +23,7 @@ from tff_core.attribution import answers
 from tff_core.attribution.answers import REAL, UNKNOWN, UNREADABLE
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.networks import Attributor
-from tff_core.attribution.training import Pictures
+from tff_core.attribution.sources import Pictures
 from tff_core.store.results import atomic_write, write_json
 
 BINS = 10

@@ -31,7 +31,7 @@ from tff_core.attribution.decisions import decide
 from tff_core.attribution.evaluation import share_of
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.networks import Attributor
-from tff_core.attribution.training import REAL, Pictures
+from tff_core.attribution.sources import REAL, Pictures
 from tff_core.pictures import data
 from tff_core.store import memory, resuming
 from tff_core.store.checkpoint import Checkpoint

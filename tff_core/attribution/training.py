@@ -18,7 +18,7 @@ import copy
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,15 @@ from tff_core import detectors
 from tff_core.attribution import augmentation, inputs, networks, weights
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.networks import Attributor
+from tff_core.attribution.sources import REAL, Pictures, collect, sized
 from tff_core.detectors.training import KERNELS, is_there
-from tff_core.pictures import data, places
 from tff_core.pictures.kept import Kept
 from tff_core.store import resuming
 from tff_core.store.results import fingerprint, forget, provenance, write_json
 
+__all__ = ["PHASES", "REAL", "Config", "Pictures", "collect", "train"]
 _RECIPE = 1  # increased when a change to this module changes the resulting weights
 _EPS = 1e-7  # Keras' default, which differs from torch's
-REAL = -1
-"""The source of a real picture."""
 PHASES = ("detection", "attribution")
 
 
@@ -72,52 +71,6 @@ class Config:
             raise ValueError(
                 f"unknown augmentation {unknown[0]!r}: expected some of {', '.join(augmentation.OPERATIONS)}"
             )
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures with the source of each: `REAL`, or the number of its name in ``names``."""
-
-    paths: tuple[Path, ...]
-    sources: tuple[int, ...]
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def hash(self) -> str:
-        """A hash of the pictures' content and their sources, in their order."""
-        digest = hashlib.sha256(repr(self.names).encode())
-        for path, source in zip(self.paths, self.sources, strict=True):
-            digest.update(f"{source}".encode() + hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()[:16]
-
-
-def collect(reals: Sequence[str | Path], fakes: Mapping[str, str | Path], part: str = "") -> Pictures:
-    """The pictures below folders of reals, and below a folder for each source; ``part`` is a folder in each.
-
-    FileNotFoundError where a folder is missing, ValueError where it has no picture, or a name is none.
-    """
-    names = networks.name_sources(tuple(fakes))
-    if not names:
-        raise ValueError("no source was named: expected one or more")
-    given = [(Path(folder), REAL) for folder in reals]
-    given += [(Path(folder), number) for number, folder in enumerate(fakes.values())]
-    paths: list[Path] = []
-    sources: list[int] = []
-    for folder, source in given:
-        place = folder / part
-        if not place.is_dir():
-            raise FileNotFoundError(f"{place} is no folder: expected pictures in it; check the path")
-        found = sorted(path for path in places.walk(place) if places.is_picture(path))
-        if not found:
-            raise ValueError(f"{place} has no pictures: expected some, such as PNG or JPEG files")
-        paths += found
-        sources += [source] * len(found)
-    if REAL not in sources:
-        raise ValueError("no folder of reals was named: expected one or more")
-    return Pictures(tuple(paths), tuple(sources), names)
 
 
 def train(
@@ -212,7 +165,7 @@ class _Run:
         elif kind == "dct":
             batches = range(0, len(images), 64)
             self.statistics = inputs.measure(
-                torch.stack([self._sized(self.kept, i) for i in range(at, min(at + 64, len(images)))])
+                torch.stack([sized(self.kept, i, size) for i in range(at, min(at + 64, len(images)))])
                 for at in batches
             )
         self.batch = min(settings.batch_size, len(images))
@@ -301,7 +254,7 @@ class _Run:
         generator = resuming.generator(self.seed, (self.phase << 20) + self.epoch, 0)
         order = torch.randperm(len(self.images), generator=generator)
         chosen = order[self.step * self.batch : (self.step + 1) * self.batch]
-        pixels = torch.stack([self._sized(self.kept, int(i)) for i in chosen])
+        pixels = torch.stack([sized(self.kept, int(i), self.net.size) for i in chosen])
         if self.settings.augment:
             generator = resuming.generator(self.seed, (self.phase << 20) + self.epoch, self.step + 1)
             pixels, _ = augmentation.augment(pixels, generator, self.settings.augment, self.settings.legacy)
@@ -336,7 +289,7 @@ class _Run:
         who = torch.tensor(self.held_out.sources)
         for at in range(0, len(self.held_out), self.batch):
             part = range(at, min(at + self.batch, len(self.held_out)))
-            maps = self._seen(torch.stack([self._sized(self.watched, i) for i in part]))
+            maps = self._seen(torch.stack([sized(self.watched, i, self.net.size) for i in part]))
             if self.phase == 1:
                 maps = self.net.primary.before(maps)
             for head in learning:
@@ -355,15 +308,6 @@ class _Run:
 
     def _seen(self, pixels: Tensor) -> Tensor:
         return inputs.seen(pixels, self.statistics).to(self.device)
-
-    def _sized(self, kept: Kept, i: int) -> Tensor:
-        pixels = kept[i]
-        if tuple(pixels.shape[-2:]) != (self.net.size, self.net.size):
-            raise data.PictureError(
-                f"{kept.paths[i]}: {pixels.shape[-1]}x{pixels.shape[-2]} pixels: expected "
-                f"{self.net.size}x{self.net.size}; crop or resize all pictures alike first"
-            )
-        return pixels
 
 
 def _loss(logits: Tensor, target: Tensor) -> Tensor:

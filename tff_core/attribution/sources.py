@@ -1,0 +1,74 @@
+"""Pictures with the source of each: what attribution learns from and is tested on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from tff_core.attribution import networks
+from tff_core.pictures import data, places
+from tff_core.pictures.kept import Kept
+
+REAL = -1
+"""The source of a real picture."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures with the source of each: `REAL`, or the number of its name in ``names``."""
+
+    paths: tuple[Path, ...]
+    sources: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def hash(self) -> str:
+        """A hash of the pictures' content and their sources, in their order."""
+        digest = hashlib.sha256(repr(self.names).encode())
+        for path, source in zip(self.paths, self.sources, strict=True):
+            digest.update(f"{source}".encode() + hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()[:16]
+
+
+def collect(reals: Sequence[str | Path], fakes: Mapping[str, str | Path], part: str = "") -> Pictures:
+    """The pictures below folders of reals, and below a folder for each source; ``part`` is a folder in each.
+
+    FileNotFoundError where a folder is missing, ValueError where it has no picture, or a name is none.
+    """
+    names = networks.name_sources(tuple(fakes))
+    if not names:
+        raise ValueError("no source was named: expected one or more")
+    given = [(Path(folder), REAL) for folder in reals]
+    given += [(Path(folder), number) for number, folder in enumerate(fakes.values())]
+    paths: list[Path] = []
+    sources: list[int] = []
+    for folder, source in given:
+        place = folder / part
+        if not place.is_dir():
+            raise FileNotFoundError(f"{place} is no folder: expected pictures in it; check the path")
+        found = sorted(path for path in places.walk(place) if places.is_picture(path))
+        if not found:
+            raise ValueError(f"{place} has no pictures: expected some, such as PNG or JPEG files")
+        paths += found
+        sources += [source] * len(found)
+    if REAL not in sources:
+        raise ValueError("no folder of reals was named: expected one or more")
+    return Pictures(tuple(paths), tuple(sources), names)
+
+
+def sized(kept: Kept, i: int, size: int) -> Tensor:
+    """A picture, uint8 (3, size, size); PictureError where it has another size."""
+    pixels = kept[i]
+    if tuple(pixels.shape[-2:]) != (size, size):
+        raise data.PictureError(
+            f"{kept.paths[i]}: {pixels.shape[-1]}x{pixels.shape[-2]} pixels: expected {size}x{size}; crop or "
+            "resize all pictures alike first"
+        )
+    return pixels
