@@ -14,9 +14,9 @@ from torchvision.transforms.v2 import functional as tv
 from tqdm import tqdm
 
 from tff_core.attribution import inputs
+from tff_core.attribution.baselines import Network
 from tff_core.attribution.decisions import NONE, decide
 from tff_core.attribution.inputs import Statistics
-from tff_core.attribution.networks import Attributor
 from tff_core.pictures import data
 from tff_core.store import memory
 from tff_core.store.checkpoint import Checkpoint
@@ -47,7 +47,7 @@ def fitted(pixels: Tensor, size: int, fit: str = "none") -> Tensor:
 
 
 def attribute(
-    net: Attributor,
+    net: Network,
     paths: Sequence[Path],
     statistics: Statistics | None = None,
     *,
@@ -100,7 +100,7 @@ def attribute(
     return _table(net, paths, values, sizes, broken, threshold)
 
 
-def check(net: Attributor, statistics: Statistics | None, threshold: float = 0.5, fit: str = "none") -> None:
+def check(net: Network, statistics: Statistics | None, threshold: float = 0.5, fit: str = "none") -> None:
     """ValueError as `attribute`."""
     if fit not in FITS:
         raise ValueError(f"fit is {fit!r}: expected one of {', '.join(FITS)}")
@@ -124,7 +124,7 @@ def check(net: Attributor, statistics: Statistics | None, threshold: float = 0.5
 
 @torch.inference_mode()
 def probabilities(
-    net: Attributor,
+    net: Network,
     pixels: Tensor,
     statistics: Statistics | None,
     device: str | torch.device,
@@ -134,17 +134,13 @@ def probabilities(
 
     def of(part: slice) -> Tensor:
         own = pixels[part]
-        out = net(inputs.seen(own, statistics).to(device))
-        logits = out.detection[:, None]
-        if out.attribution is not None:
-            logits = torch.cat([logits, out.attribution], 1)
-        return logits.double().sigmoid().cpu()
+        return net.probabilities(inputs.seen(own, statistics).to(device))
 
     return torch.cat([found for _, found in parts(of, len(pixels), memory.describe(pixels))])
 
 
 def _table(
-    net: Attributor,
+    net: Network,
     paths: Sequence[Path],
     values: np.ndarray[Any, Any],
     sizes: np.ndarray[Any, Any],

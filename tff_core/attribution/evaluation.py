@@ -21,8 +21,8 @@ from sklearn.metrics import roc_auc_score
 from tff_core import metrics
 from tff_core.attribution import answers
 from tff_core.attribution.answers import REAL, UNKNOWN, UNREADABLE
+from tff_core.attribution.baselines import Network
 from tff_core.attribution.inputs import Statistics
-from tff_core.attribution.networks import Attributor
 from tff_core.attribution.sources import Pictures
 from tff_core.store.results import atomic_write, write_json
 
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def evaluate(
-    net: Attributor,
+    net: Network,
     images: Pictures,
     statistics: Statistics | None = None,
     *,
@@ -71,7 +71,7 @@ def evaluate(
     no source, or none can be judged.
     """
     if not net.sources:
-        raise ValueError("the network names no source: expected one with a module for each")
+        raise ValueError("the network names no source: expected one that knows some")
     frame = answers.attribute(
         net, images.paths, statistics, threshold=threshold, device=device, batch_size=batch_size,
         progress=progress,

@@ -27,10 +27,10 @@ from tqdm import tqdm
 
 from tff_core import metrics
 from tff_core.attribution import answers, augmentation
+from tff_core.attribution.baselines import Network
 from tff_core.attribution.decisions import decide
 from tff_core.attribution.evaluation import share_of
 from tff_core.attribution.inputs import Statistics
-from tff_core.attribution.networks import Attributor
 from tff_core.attribution.sources import REAL, Pictures
 from tff_core.pictures import data
 from tff_core.store import memory, resuming
@@ -123,7 +123,7 @@ def _check(strengths: Mapping[str, Sequence[float]]) -> None:
 
 
 def measure(
-    net: Attributor,
+    net: Network,
     images: Pictures,
     statistics: Statistics | None = None,
     strengths: Mapping[str, Sequence[float]] = STRENGTHS,
@@ -145,7 +145,7 @@ def measure(
     _check(strengths)
     answers.check(net, statistics, threshold, fit)
     if not net.sources:
-        raise ValueError("the network names no source: expected one with a module for each")
+        raise ValueError("the network names no source: expected one that knows some")
     settings = [(operation, float(s)) for operation, values in strengths.items() for s in values]
     truth = _expected(net, images)
     # of each setting and measure: how many, how many no longer, how many only now; the first is untouched
@@ -200,7 +200,7 @@ def measure(
     return Robustness(pd.DataFrame(rows), facts)
 
 
-def _expected(net: Attributor, images: Pictures) -> NDArray[np.int64]:
+def _expected(net: Network, images: Pictures) -> NDArray[np.int64]:
     """The right answer of each picture: `REAL`, the network's number of its source, or `_NEITHER`."""
     known = {name: number for number, name in enumerate(net.names)}
     of = [known.get(name, _NEITHER) for name in images.names]

@@ -63,6 +63,15 @@ def collect(reals: Sequence[str | Path], fakes: Mapping[str, str | Path], part: 
     return Pictures(tuple(paths), tuple(sources), names)
 
 
+def same_sources(images: Pictures, held_out: Pictures) -> None:
+    """ValueError unless pictures for training and for validation have the same sources, in the same order."""
+    if images.names != held_out.names:
+        raise ValueError(
+            f"sources {', '.join(images.names)} for training and {', '.join(held_out.names)} for validation: "
+            "expected the same, in the same order"
+        )
+
+
 def sized(kept: Kept, i: int, size: int) -> Tensor:
     """A picture, uint8 (3, size, size); PictureError where it has another size."""
     pixels = kept[i]

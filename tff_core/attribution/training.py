@@ -31,7 +31,7 @@ from tff_core import detectors
 from tff_core.attribution import augmentation, inputs, networks, weights
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.networks import Attributor
-from tff_core.attribution.sources import REAL, Pictures, collect, sized
+from tff_core.attribution.sources import REAL, Pictures, collect, same_sources, sized
 from tff_core.detectors.training import KERNELS, is_there
 from tff_core.pictures.kept import Kept
 from tff_core.store import resuming
@@ -102,18 +102,15 @@ def train(
         os.environ.setdefault(key, value)
     settings, path = settings or Config(), Path(path)
     device = torch.device(device) if device is not None else detectors.default_device()
-    if images.names != held_out.names:
-        raise ValueError(
-            f"sources {', '.join(images.names)} for training and {', '.join(held_out.names)} for validation: "
-            "expected the same, in the same order"
-        )
+    same_sources(images, held_out)
     begun = weights.load([start]) if start is not None else None
     if begun is not None:
-        kind, size = begun.net.kind, begun.net.size
-        lost = sorted(set(begun.net.names) - set(images.names))
-        if lost or set(begun.net.names) == set(images.names):
+        known = weights.modules(begun, f"--start {start}")
+        kind, size = known.kind, known.size
+        lost = sorted(set(known.names) - set(images.names))
+        if lost or set(known.names) == set(images.names):
             raise ValueError(
-                f"{start} knows {', '.join(begun.net.names)}: expected pictures of all of these and of a new "
+                f"{start} knows {', '.join(known.names)}: expected pictures of all of these and of a new "
                 + (f"source; {lost[0]} has none" if lost else "source")
             )
     identity = {
@@ -157,8 +154,9 @@ class _Run:
         self.statistics: Statistics | None = None
         if begun is not None:
             self.statistics = begun.statistics
-            self.net.primary.load_state_dict(begun.net.primary.state_dict())
-            for name, module in zip(begun.net.names, begun.net.secondaries, strict=True):
+            known = weights.modules(begun, "start")
+            self.net.primary.load_state_dict(known.primary.state_dict())
+            for name, module in zip(known.names, known.secondaries, strict=True):
                 number = images.names.index(name)
                 self.net.secondaries[number].load_state_dict(module.state_dict())
                 self.old.add(number)

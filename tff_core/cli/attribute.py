@@ -13,7 +13,7 @@ from tff_core.cli import common
 if TYPE_CHECKING:
     import torch
 
-    from tff_core.attribution import Attributor
+    from tff_core.attribution import Network
     from tff_core.attribution.inputs import Statistics
 
 _EXAMPLES = """  tff attribute photo.png --weights attribution_ganfp_progan.h5
@@ -135,7 +135,7 @@ def _by_name(options: argparse.Namespace) -> dict[str, Path]:
     return dict(options.source)
 
 
-def _load(options: argparse.Namespace) -> tuple[Attributor, Statistics | None, torch.device]:
+def _load(options: argparse.Namespace) -> tuple[Network, Statistics | None, torch.device]:
     from tff_core.attribution import inputs, weights
 
     where = common.device(options.device)
