@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ REAL, FAKE, UNKNOWN, UNREADABLE = "real", "fake", "none of these", "unreadable"
 """Answers besides the names of sources: fake is that of a network without sources."""
 FITS = ("none", "crop", "resize")
 """What is done to a picture of another size: it is refused, its middle is taken, or it is resized."""
+
+Each = Callable[[Sequence[int], Tensor, Tensor], None]
 
 
 def fitted(pixels: Tensor, size: int, fit: str = "none") -> Tensor:
@@ -57,6 +59,7 @@ def attribute(
     batch_size: int = 64,
     progress: bool = False,
     checkpoint: Checkpoint | None = None,
+    each: Each | None = None,
 ) -> pd.DataFrame:
     """Name the source of each picture; a row each, in the order of ``paths``.
 
@@ -67,7 +70,8 @@ def attribute(
 
     ``statistics`` are those of a network of kind "dct". With a ``checkpoint`` an interrupted run continues:
     its key must say which network and pictures these are. Memory does not grow with the pictures but for
-    their rows.
+    their rows. ``each`` is called with every batch that is judged now: the pictures' numbers, their pixels
+    as the network takes them (before its normalisation), and their probabilities.
 
     ValueError for statistics that are missing, of another size or not asked for, an unknown ``fit``, and a
     threshold that is no probability.
@@ -92,7 +96,10 @@ def attribute(
             except data.PictureError as error:
                 broken.update({i: data.PictureError(f"{paths[i]}: {error}") for i in places})
                 continue
-            values[places] = probabilities(net, shown, statistics, device, parts)
+            found = probabilities(net, shown, statistics, device, parts)
+            if each is not None:
+                each(places, shown, found)
+            values[places] = found
             bar.update(len(members))
             if checkpoint and checkpoint.due:
                 checkpoint.write({"values": values, "sizes": sizes})

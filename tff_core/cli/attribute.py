@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """  tff attribute photo.png --weights attribution_ganfp_progan.h5
   tff attribute pictures/ --weights attribution_*.h5 --names progan sngan --out sources.csv
   tff attribute pictures/ --weights attribution_dct.h5 --statistics dct/ --fit crop
+  tff attribute pictures/ --weights net.safetensors --panels panels/ --out sources.csv
 Weights are those of `tff attribute-train`, or published Keras files (.h5, .keras), read without Keras and
 without running anything in them; several that share a primary module are one network with all their sources.
 A published network of spectra needs the statistics of its training pictures: an npz, or the folder with
@@ -26,7 +27,8 @@ mean.npy, variance.npy and std_dev.npy.
 columns: path, decision (real, a source, none of these, unreadable), probability of being fake and of each
 source, the source by the secondary modules alone, whether the two contradict each other, width, height, and
 what is wrong with an unreadable file. With --out an interrupted run continues. The exit code is 2 where no
-picture can be judged."""
+picture can be judged. --panels also draws each picture with what speaks for and against its being fake, and
+each source: signed, and as the published code draws it; the columns panel and scale say where and how."""
 
 _TRAIN = """  tff attribute-train --reals photos/ --source a=progan/ --source b=sngan/ --out net.safetensors
   tff attribute-train --reals photos/ --source progan=progan/ --kind dct --size 64 --out net.safetensors
@@ -56,6 +58,9 @@ def add_to(commands: Any) -> None:
         choices=("none", "crop", "resize"),
         help="pictures of another size: refuse, take the middle, resize (default: %(default)s)",
     )
+    made.add_argument("--panels", type=Path, metavar="DIR", help="draw the evidence of each picture there")
+    made.add_argument("--no-labels", action="store_true", help="panels without words and probabilities")
+    made.add_argument("--tags", action="store_true", help="panels are named with the picture's folder, too")
     made.add_argument("--out", type=Path, metavar="FILE", help="write the rows there (default: show them)")
 
     made = common.command(commands, "attribute-train", train, "train a network that names sources", _TRAIN)
@@ -195,25 +200,39 @@ def train(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Name the sources."""
-    from tff_core.attribution import answers
+    from tff_core.attribution import answers, panels, weights
     from tff_core.detectors import judge
     from tff_core.store.checkpoint import Checkpoint
 
     paths, left_out = judge.find(options.paths)
+    if options.panels is None and (options.no_labels or options.tags):
+        raise ValueError("--no-labels and --tags say how panels look: expected --panels DIR with them")
+    if options.panels:
+        common.must_be_writable(options.panels, folder=True)
     net, statistics, where = _load(options)
     checkpoint = None
     if options.out:
         key = [*_files(options, paths), net.names, net.size, options.fit, str(where), options.batch_size]
+        if options.panels:
+            key += [str(options.panels.resolve()), options.no_labels, options.tags, options.threshold]
         checkpoint = Checkpoint(options.out.with_name(f"{options.out.name}.part.npz"), key)
-    frame = answers.attribute(
-        net, paths, statistics, threshold=options.threshold, fit=options.fit, device=where,
-        batch_size=options.batch_size, progress=common.bar(options), checkpoint=checkpoint,
-    )  # fmt: skip
+    how: dict[str, Any] = {
+        "threshold": options.threshold, "fit": options.fit, "device": where,
+        "batch_size": options.batch_size, "progress": common.bar(options), "checkpoint": checkpoint,
+    }  # fmt: skip
+    if options.panels:
+        drawn = weights.modules(weights.Loaded(net, statistics), "--panels")
+        frame = panels.write(
+            drawn, paths, options.panels, statistics, labels=not options.no_labels, tags=options.tags, **how
+        )
+    else:
+        frame = answers.attribute(net, paths, statistics, **how)
     counts = {name: int(n) for name, n in frame["decision"].value_counts().items()}
     facts = {
         "weights": [common.shown(path) for path in options.weights], "kind": net.kind, "size": net.size,
         "sources": list(net.names), "threshold": options.threshold, "counts": counts,
         "contradictions": int(frame["contradiction"].sum()) if net.sources else None,
+        "panels": common.shown(options.panels) if options.panels else None,
         "left_out": [common.shown(path) for path in left_out],
     }  # fmt: skip
     common.answer(options, facts, frame)
