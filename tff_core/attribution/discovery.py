@@ -30,7 +30,7 @@ from tff_core import intervals, metrics
 from tff_core.attribution import answers, inputs
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.networks import Attributor
-from tff_core.attribution.openset import levels
+from tff_core.attribution.sources import levels
 from tff_core.pictures import data
 from tff_core.store import memory
 

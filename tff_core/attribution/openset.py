@@ -15,7 +15,7 @@ NeurIPS 2021; split conformal prediction: Vovk, Gammerman and Shafer, Algorithmi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from tff_core import intervals, metrics
 from tff_core.attribution.answers import REAL, UNKNOWN, UNREADABLE
 from tff_core.attribution.decisions import checked
 from tff_core.attribution.evaluation import share, share_of
+from tff_core.attribution.sources import levels
 from tff_core.store.results import atomic_write, write_json
 
 Floats = NDArray[np.float64]
@@ -321,16 +322,3 @@ def _rows(
             "decision": judged["decision"],
         }
     )  # fmt: skip
-
-
-def levels(sources: Iterable[str], level: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The level of each source, itself by default; that of reals is "real". ValueError where one has none."""
-    of = {source: REAL if source == REAL else (level or {}).get(source, "") for source in sources}
-    if level is None:
-        return {source: source for source in of}
-    without = [source for source, found in of.items() if not found]
-    if without:
-        raise ValueError(
-            f"{', '.join(without)} has no level: expected one for every source, such as its family"
-        )
-    return of

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from tff_core.attribution import networks
+from tff_core.attribution import answers, networks
 from tff_core.pictures import data, places
 from tff_core.pictures.kept import Kept
 
 REAL = -1
 """The source of a real picture."""
+BATCH = 64
+"""Pictures that are seen at once."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,43 @@ def collect(reals: Sequence[str | Path], fakes: Mapping[str, str | Path], part: 
     return Pictures(tuple(paths), tuple(sources), names)
 
 
+def levels(sources: Iterable[str], level: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The level of each source, itself by default; that of reals is "real". ValueError where one has none."""
+    of = {
+        source: answers.REAL if source == answers.REAL else (level or {}).get(source, "")
+        for source in sources
+    }
+    if level is None:
+        return {source: source for source in of}
+    without = [source for source, found in of.items() if not found]
+    if without:
+        raise ValueError(
+            f"{', '.join(without)} has no level: expected one for every source, such as its family"
+        )
+    return of
+
+
+def architecture(name: str) -> str:
+    """The architecture that a source's name begins with, up to the first _: progan of progan_celeba.
+
+    The rule of Khoo et al., whose folders are called by architecture and training pictures.
+    """
+    return name.split("_", 1)[0]
+
+
+def at_level(images: Pictures, level: Mapping[str, str]) -> Pictures:
+    """The same pictures, with sources of one level as one source, which is called like the level.
+
+    ``level`` is from each source's name to what counts as one source, such as
+    ``{name: architecture(name) for name in images.names}``. ValueError where a source has none.
+    """
+    of = levels(images.names, level)
+    names = tuple(dict.fromkeys(of[name] for name in images.names))
+    number = [names.index(of[name]) for name in images.names]
+    sources = tuple(REAL if source == REAL else number[source] for source in images.sources)
+    return Pictures(images.paths, sources, names)
+
+
 def same_sources(images: Pictures, held_out: Pictures) -> None:
     """ValueError unless pictures for training and for validation have the same sources, in the same order."""
     if images.names != held_out.names:
@@ -81,3 +121,8 @@ def sized(kept: Kept, i: int, size: int) -> Tensor:
             "resize all pictures alike first"
         )
     return pixels
+
+
+def batch(kept: Kept, at: int, size: int) -> Tensor:
+    """At most `BATCH` pictures from ``at`` on, uint8 (N, 3, size, size); errors as `sized`."""
+    return torch.stack([sized(kept, i, size) for i in range(at, min(at + BATCH, len(kept.paths)))])
