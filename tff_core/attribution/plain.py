@@ -23,13 +23,12 @@ from scipy.special import log_softmax
 from tff_core.attribution import inputs
 from tff_core.attribution.baselines import PLAIN, Baseline, baseline
 from tff_core.attribution.inputs import Statistics
-from tff_core.attribution.sources import Pictures, same_sources, sized
+from tff_core.attribution.sources import BATCH, Pictures, batch, same_sources
 from tff_core.pictures.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
 STRENGTHS = tuple(float(c) for c in 10.0 ** np.arange(-6, 3))
 """Inverse penalties of the logistic regression that are tried, from strong to weak penalty."""
-_BATCH = 64
 _STEPS, _TOLERANCE = 1000, 1e-6  # the usual tolerance ends where a weaker penalty would go on
 _SHARPEST = 1e3  # of the nearest mean's probabilities, where validation pictures allow any
 
@@ -70,7 +69,7 @@ def fit(
         raise ValueError(f"inverse penalties {list(strengths)}: expected one or more, each above 0")
     net = baseline(how, "dct", size, names=images.names)
     kept = Kept(images.paths)
-    statistics = inputs.measure(_batch(kept, at, size) for at in range(0, len(images), _BATCH))
+    statistics = inputs.measure(batch(kept, at, size) for at in range(0, len(images), BATCH))
     x, y = _seen(kept, size, statistics), np.array(images.sources) + 1  # reals are class 0
     watched, truth = _seen(Kept(held_out.paths), size, statistics), np.array(held_out.sources) + 1
     if how == "logistic":
@@ -84,15 +83,11 @@ def fit(
     return Fitted(net, statistics, chosen)
 
 
-def _batch(kept: Kept, at: int, size: int) -> torch.Tensor:
-    return torch.stack([sized(kept, i, size) for i in range(at, min(at + _BATCH, len(kept.paths)))])
-
-
 def _seen(kept: Kept, size: int, statistics: Statistics) -> Floats:
     """Normalised spectra of all pictures, float32 (n, size * size)."""
     out = np.empty((len(kept.paths), size**2), dtype=np.float32)
-    for at in range(0, len(out), _BATCH):
-        out[at : at + _BATCH] = inputs.seen(_batch(kept, at, size), statistics).flatten(1).numpy()
+    for at in range(0, len(out), BATCH):
+        out[at : at + BATCH] = inputs.seen(batch(kept, at, size), statistics).flatten(1).numpy()
     return out
 
 

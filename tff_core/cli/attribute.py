@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tff_core.attribution import Network
     from tff_core.attribution.inputs import Statistics
+    from tff_core.attribution.sources import Pictures
 
 _EXAMPLES = """  tff attribute photo.png --weights attribution_ganfp_progan.h5
   tff attribute pictures/ --weights attribution_*.h5 --names progan sngan --out sources.csv
@@ -34,9 +35,14 @@ _TRAIN = """  tff attribute-train --reals photos/ --source a=progan/ --source b=
   tff attribute-train --reals photos/ --source progan=progan/ --kind dct --size 64 --out net.safetensors
   tff attribute-train --start net.safetensors --reals photos/ --source progan=progan/ \\
                       --source sngan=sngan/ --source mygan=mygan/ --out more.safetensors
+  tff attribute-train --network gandct-conv --mode multiclass --kind dct --reals photos/ \
+                      --source progan=progan/ --source sngan=sngan/ --out classes.safetensors
 Every folder holds train/ and val/ with pictures of one size. First a module learns to detect the fakes of all
 sources, then, with that frozen, one module for each source. --start keeps what a network knows and trains the
-modules of new sources alone. An interrupted training continues, a finished one is left alone."""
+modules of new sources alone. An interrupted training continues, a finished one is left alone.
+--network takes a baseline instead: gandct-conv, ganfp-postpool, notl (the primary's layers), which learn
+reals and all sources as classes of one softmax, or with --mode detection reals and fakes; logistic and
+nearest-mean are linear in the spectrum."""
 
 _TEST = """  tff attribute-test --reals photos/test --source progan=progan/test --source sngan=sngan/test \\
                      --weights net.safetensors --out results/
@@ -65,7 +71,12 @@ def add_to(commands: Any) -> None:
 
     made = common.command(commands, "attribute-train", train, "train a network that names sources", _TRAIN)
     _sources(made)
-    made.add_argument("--kind", default="pixel", choices=("pixel", "dct"), help="default: %(default)s")
+    # training says what is there: it takes seconds to load
+    made.add_argument("--network", default="modules", metavar="NAME", help="modules (default), or a baseline")
+    made.add_argument(
+        "--mode", choices=("one-vs-rest", "multiclass", "detection"), help="default: what the network is for"
+    )
+    made.add_argument("--kind", choices=("pixel", "dct"), help="default: pixel, dct of linear networks")
     made.add_argument(
         "--size", type=common.positive, default=64, metavar="PIXELS", help="default: %(default)s"
     )
@@ -77,6 +88,14 @@ def add_to(commands: Any) -> None:
     made.add_argument(
         "--max-epochs", type=common.positive, default=100, metavar="N", help="default: %(default)s"
     )
+    made.add_argument(
+        "--detection-rate", type=float, default=1e-3, metavar="RATE",
+        help="learning rate of detection (default: %(default)s)",
+    )  # fmt: skip
+    made.add_argument(
+        "--attribution-rate", type=float, default=1e-4, metavar="RATE",
+        help="learning rate of sources (default: %(default)s)",
+    )  # fmt: skip
     made.add_argument("--patience", type=common.positive, default=5, metavar="N", help="default: %(default)s")
     made.add_argument(
         "--augment", nargs="+", default=[], metavar="HOW", help="blur, crop, jpeg, noise (default: none)"
@@ -104,6 +123,11 @@ def _sources(to: argparse.ArgumentParser) -> None:
         required=True,
         metavar="NAME=DIR",
         help="one for each source",
+    )
+    to.add_argument(
+        "--architecture",
+        action="store_true",
+        help="sources whose names agree up to the first _ are one: progan of progan_celeba and progan_lsun",
     )
 
 
@@ -140,6 +164,15 @@ def _by_name(options: argparse.Namespace) -> dict[str, Path]:
     return dict(options.source)
 
 
+def _pictures(options: argparse.Namespace, part: str = "") -> Pictures:
+    from tff_core.attribution import sources
+
+    images = sources.collect(options.reals, _by_name(options), part)
+    if options.architecture:
+        return sources.at_level(images, {name: sources.architecture(name) for name in images.names})
+    return images
+
+
 def _load(options: argparse.Namespace) -> tuple[Network, Statistics | None, torch.device]:
     from tff_core.attribution import inputs, weights
 
@@ -152,9 +185,9 @@ def _load(options: argparse.Namespace) -> tuple[Network, Statistics | None, torc
 
 def test(options: argparse.Namespace) -> int:
     """Test a network."""
-    from tff_core.attribution import evaluation, training
+    from tff_core.attribution import evaluation
 
-    images = training.collect(options.reals, _by_name(options))
+    images = _pictures(options)
     common.must_be_writable(options.out, folder=True)
     net, statistics, where = _load(options)
     found = evaluation.evaluate(
@@ -183,18 +216,25 @@ def train(options: argparse.Namespace) -> int:
         raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors")
     settings = training.Config(
         batch_size=options.batch_size, max_epochs=options.max_epochs, patience=options.patience,
-        augment=tuple(options.augment), legacy=options.legacy,
+        augment=tuple(options.augment), legacy=options.legacy, detection_rate=options.detection_rate,
+        attribution_rate=options.attribution_rate,
     )  # fmt: skip
-    images, held_out = (training.collect(options.reals, _by_name(options), part) for part in ("train", "val"))
+    images, held_out = (_pictures(options, part) for part in ("train", "val"))
     path = training.train(
-        images, held_out, options.out, options.kind, options.size, settings, seed=options.seed,
-        start=options.start, device=common.device(options.device), progress=common.bar(options),
+        images, held_out, options.out, options.kind, options.size, settings, network=options.network,
+        mode=options.mode, seed=options.seed, start=options.start, device=common.device(options.device),
+        progress=common.bar(options),
     )  # fmt: skip
     info = read_json(path.with_suffix(".json"))
     facts = {"weights": str(path), "sources": info["sources"], "best": info["best"]}
+    facts |= {name: info[name] for name in ("network", "mode", "chosen") if name in info}
     print(json.dumps(common.plain(facts), indent=1) if options.json else common.shown(path))
     told = ", ".join(f"{name} {epoch}" for name, epoch in info["best"].items())
-    common.note(options, f"best epochs: {told}")
+    if told:
+        common.note(options, f"best epochs: {told}")
+    elif "chosen" in info:
+        loss, value = (info["chosen"][name] for name in ("validation", "value"))
+        common.note(options, f"cross-entropy of {loss:.3f} on validation pictures, with {value:g}")
     return 0
 
 
