@@ -31,12 +31,30 @@ def test_as_many_groups_are_found_as_there_are(sizes: tuple[int, ...], seed: int
     found = discovery.cluster(x, seed=seed)
     assert found.count == len(sizes) and adjusted_rand_score(truth, found.group) > 0.95
     assert np.bincount(found.group).tolist() == sorted(np.bincount(found.group), reverse=True)
-    assert found.gaps["groups"].tolist() == list(range(1, 22))
+    assert found.splits["split"].sum() == len(sizes) - 1
+    first = found.splits.iloc[0]
+    assert first["pictures"] == len(x) and first["level"] == 0.05
+
+
+def test_one_normal_distribution_is_parted_as_rarely_as_the_level_says() -> None:
+    rng = np.random.default_rng(0)
+    shapes = rng.uniform(0.2, 5, size=(60, 1, 6))
+    found = [discovery.cluster(rng.normal(size=(50, 6)) * shape, draws=50, seed=0) for shape in shapes]
+    assert np.mean([one.count > 1 for one in found]) <= 0.05
+    assert all(0 < one.splits["p"][0] <= 1 for one in found)
+
+
+def test_the_index_is_the_share_within_the_two_parts() -> None:
+    x = np.array([[0.0], [2.0], [10.0], [13.0]])
+    row, second = discovery._parted(x, 5, np.random.default_rng(0))
+    assert second.tolist() in ([False, False, True, True], [True, True, False, False])
+    total = np.square(x - x.mean()).sum()
+    assert row["index"] == pytest.approx((2 * 1 + 2 * 1.5**2) / total) and row["smaller"] == 2
 
 
 def test_groups_depend_neither_on_units_nor_on_the_order_of_pictures() -> None:
     x, _ = clouds(40, 30, 20)
-    units = 10.0 ** np.arange(30)
+    units = 10.0 ** np.arange(-5, 25)
     found = discovery.cluster(x)
     scaled = discovery.cluster(x * units + units)
     assert found.group.tolist() == scaled.group.tolist()
@@ -44,27 +62,48 @@ def test_groups_depend_neither_on_units_nor_on_the_order_of_pictures() -> None:
     assert adjusted_rand_score(discovery.cluster(x[order]).group, found.group[order]) == 1
 
 
-def test_known_sources_say_what_is_a_large_difference() -> None:
-    """A direction in which known sources vary much is no reason to part pictures."""
+def test_what_differs_within_known_sources_parts_no_pictures() -> None:
+    """The first feature tells what pictures show (three motifs), the second which source made them."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 5))
-    x[:30, 0] += 300
-    assert discovery.cluster(x, rng.normal(size=(100, 5))).count == 2
-    assert discovery.cluster(x, rng.normal(size=(100, 5)) * [10_000, 1, 1, 1, 1]).count == 1
+
+    def pictures(n: int, trace: float) -> np.ndarray:
+        motif = rng.integers(0, 3, n) * 10.0
+        return np.stack([motif + rng.normal(size=n), trace + rng.normal(size=n) / 10], 1)
+
+    known = np.concatenate([pictures(100, 0.0), pictures(100, 1.0)])
+    of = np.repeat([0, 1], 100)
+    new = np.concatenate([pictures(60, 3.0), pictures(50, 5.0)])
+    truth = np.repeat([0, 1], [60, 50])
+    found = discovery.cluster(new, known, of)
+    assert found.count == 2 and adjusted_rand_score(truth, found.group) == 1
+    assert discovery.cluster(new[:60], known, of).count == 1
+    # measured by all their differences, motifs are groups, too
+    assert adjusted_rand_score(truth, discovery.cluster(new, known).group) < 0.5
 
 
-def test_pictures_that_are_all_the_same_are_one_group() -> None:
-    assert discovery.cluster(np.ones((10, 4))).count == 1
+def test_pictures_that_are_all_the_same_are_one_group_and_few_are_not_asked_about() -> None:
+    same = discovery.cluster(np.ones((12, 4)))
+    assert same.count == 1 and same.splits["p"].tolist() == [1.0]
+    x, _ = clouds(4, 5, apart=60)
+    few = discovery.cluster(x)
+    assert few.count == 1 and few.splits.empty
+    assert discovery.cluster(x, smallest=6).count == 2
 
 
 @pytest.mark.parametrize(
     ("x", "more", "told"),
     [
-        (np.zeros((2, 3)), {}, "of 3 to 10000 pictures"),
+        (np.zeros((2, 3)), {}, "of 3 to 5000 pictures"),
         (np.zeros(5), {}, r"expected \(n, F\)"),
         (np.full((5, 3), np.nan), {}, "not finite"),
         (np.zeros((5, 3)), {"reference": np.zeros((5, 2))}, r"expected \(m, 3\)"),
-        (np.zeros((5, 3)), {"largest": 0}, "expected at least 1 and 2"),
+        (
+            np.zeros((5, 3)),
+            {"reference": np.zeros((5, 3)), "of": [1]},
+            "sources of 1 pictures for a reference",
+        ),
+        (np.zeros((5, 3)), {"of": [1] * 5}, "expected one for each"),
+        (np.zeros((5, 3)), {"level": 0}, "expected a level between 0 and 1"),
     ],
 )
 def test_what_cannot_be_grouped_is_refused(x: np.ndarray, more: dict, told: str) -> None:

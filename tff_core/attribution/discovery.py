@@ -1,13 +1,16 @@
 """New sources among rejected pictures: groups of pictures alike to the network's own modules.
 
 Pictures that `openset` rejects come from sources that the network does not know, maybe from several. The
-modules see traces all the same, so pictures of one source have like features. They are grouped by Ward's
-method, and how many groups there are is told by the gap statistic: no labels are needed, and one group is a
-possible answer.
+modules see traces all the same, so pictures of one source have like features. But they also see what a
+picture shows: so features are first measured by how much they vary *within* known sources, whose pictures
+differ in what they show alone. Then they are grouped by Ward's method, from the top of its tree: a group is
+parted where one normal distribution would hardly ever look as parted. No label of a rejected picture is
+needed, and one group is a possible answer.
 
-Sources: J. H. Ward, JASA 58 (1963); Tibshirani, Walther and Hastie, Estimating the number of clusters in a
-data set via the gap statistic, JRSS B 63 (2001); agreement: Hubert and Arabie, Comparing partitions, Journal
-of Classification 2 (1985).
+Sources: J. H. Ward, JASA 58 (1963); Kimes, Liu, Hayes and Marron, Statistical significance for hierarchical
+clustering, Biometrics 73 (2017); within-class covariance normalisation: Hatch, Kajarekar and Stolcke,
+Interspeech 2006; shrinkage: Ledoit and Wolf, Journal of Multivariate Analysis 88 (2004); agreement: Hubert
+and Arabie, Comparing partitions, Journal of Classification 2 (1985).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +27,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.cluster import hierarchy
+from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -35,10 +40,12 @@ from tff_core.pictures import data
 from tff_core.store import memory
 
 Floats = NDArray[np.float64]
-MOST = 10_000
-"""Pictures that can be grouped at once: memory grows with their square, 400 MB for these."""
+MOST = 5_000
+"""Pictures that can be grouped at once: memory and time grow with their square, 100 MB for these."""
 BANDS = 4  # of spectra, along each axis
-_VARIANCE, _COMPONENTS = 0.95, 20  # which principal components are kept
+LEVEL = 0.05
+"""The probability of parting one normal distribution at all."""
+_DIRECTIONS, _COMPONENTS = 20, 10  # in which known sources vary most; in which the rejected then differ most
 _BOUNDS = (-0.5, 1.0)  # of the adjusted Rand index
 
 
@@ -87,14 +94,16 @@ def features(
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of pictures: ``group`` (n,), from 0, the largest first; ``gaps`` says why there are so many.
+    """Groups of pictures: ``group`` (n,), from 0, the largest first; ``splits`` says why there are so many.
 
-    ``gaps`` has a row for each number of groups that was considered: ``groups, gap, deviation``. The number
-    is the smallest whose gap reaches that of the next one less its deviation.
+    ``splits`` has a row for each group that was asked about, from all pictures down: ``pictures, smaller``
+    (of the two parts), ``index`` (the share of the sum of squares that remains within the parts),
+    ``expected`` (of a normal distribution with the same covariance, the mean), ``p``, ``level`` and ``split``
+    (whether p is at most that).
     """
 
     group: NDArray[np.int64]
-    gaps: pd.DataFrame
+    splits: pd.DataFrame
 
     @property
     def count(self) -> int:
@@ -104,77 +113,112 @@ class Groups:
 def cluster(
     features: ArrayLike,
     reference: ArrayLike | None = None,
+    of: Sequence[int] | NDArray[np.int64] | None = None,
     *,
-    largest: int = 20,
-    draws: int = 20,
+    level: float = LEVEL,
+    smallest: int = 10,
+    draws: int = 100,
     seed: int = 0,
 ) -> Groups:
     """Group pictures by their features (n, F), without labels.
 
     Args:
-        reference: features (m, F) of pictures of known sources, by whose means and deviations they are
-            standardised; default their own.
-        largest: the largest number of groups that is considered.
-        draws: of as many points without groups, to which the gap statistic compares.
+        reference: features (m, F) of validation pictures of known sources and reals; default: their own.
+        of: the source of each of these, (m,), any whole numbers. Differences are then measured by how much
+            features vary within sources, along the 20 directions in which they vary most there (covariance
+            after Ledoit and Wolf). Without: by the variance of each feature in the reference.
+        level: family-wise, of the tests; `LEVEL` parts one normal distribution in 5 of 100 cases at most.
+        smallest: groups with fewer pictures are parted no further.
+        draws: normal samples at each test, to which a normal distribution is fitted for the p-value.
 
-    Principal components of 95 % of the variance, at most 20, are grouped. The points without groups are
-    uniform in the box that holds these. ValueError for fewer than 3 or more than `MOST` pictures, and for
-    features that are not finite.
+    At most 10 principal components of the pictures are grouped. Distributions with heavier tails than the
+    normal one are parted more often than the level says. ValueError for fewer than 3 or more than `MOST`
+    pictures, numbers that do not fit, and features that are not finite.
     """
     x = np.asarray(features, dtype=np.float64)
     if x.ndim != 2 or not 3 <= len(x) <= MOST:
         raise ValueError(
             f"features of shape {x.shape}: expected (n, F) of 3 to {MOST} pictures; of more take a sample"
         )
+    if not 0 < level < 1 or smallest < 3 or draws < 2:
+        raise ValueError(
+            f"level {level}, smallest group of {smallest}, {draws} draws: expected a level between 0 and 1, "
+            "3 pictures and 2 draws at least"
+        )
     base = x if reference is None else np.asarray(reference, dtype=np.float64)
     if base.ndim != 2 or base.shape[1:] != x.shape[1:] or not len(base):
         raise ValueError(f"reference of shape {base.shape}: expected (m, {x.shape[1]}), as many features")
+    if of is not None and (reference is None or len(of) != len(base)):
+        raise ValueError(
+            f"sources of {len(of)} pictures for a reference of {len(base)}: expected one for each"
+        )
     if not (np.isfinite(x).all() and np.isfinite(base).all()):
         raise ValueError("features are not finite: expected those of a network with sound weights")
-    if largest < 1 or draws < 2:
-        raise ValueError(f"{largest} groups and {draws} draws: expected at least 1 and 2")
-    deviation = base.std(0)
-    points = _principal((x - base.mean(0)) / np.where(deviation > 0, deviation, 1.0))
-    most = min(largest + 1, len(x) - 1)  # the rule looks one further
-    tree = hierarchy.linkage(points, "ward")
+    points = _principal(_measured(x, base, None if of is None else np.asarray(of)))
     rng = np.random.default_rng(seed)
-    low, high = points.min(0), points.max(0)
-    # log dispersion of groups that are none
-    none = np.stack(
-        [
-            _dispersion(hierarchy.linkage(rng.uniform(low, high, points.shape), "ward"), most)
-            for _ in range(draws)
-        ]
-    )
-    gap = none.mean(0) - _dispersion(tree, most)
-    spread = none.std(0) * math.sqrt(1 + 1 / draws)
-    enough = np.flatnonzero(gap[:-1] >= gap[1:] - spread[1:])
-    count = int(enough[0]) + 1 if len(enough) else min(largest, most)
-    own = hierarchy.fcluster(tree, count, "maxclust") - 1
-    # those of one size in the order of their first picture
-    first = np.unique(own, return_index=True)[1]
-    order = np.lexsort((first, -np.bincount(own)))
-    rank = np.argsort(order)
-    table = {"groups": np.arange(1, most + 1), "gap": gap, "deviation": spread}
-    return Groups(rank[own].astype(np.int64), pd.DataFrame(table))
+    rows: list[dict[str, Any]] = []
+    parts, waiting = [], [np.arange(len(x))]
+    while waiting:
+        members = waiting.pop()
+        halves = None
+        if len(members) >= smallest:
+            row, halves = _parted(points[members], draws, rng)
+            allowed = level * (len(members) - 1) / (len(x) - 1)
+            rows.append(row | {"level": allowed, "split": row["p"] <= allowed})
+        if halves is not None and rows[-1]["split"]:
+            waiting += [members[~halves], members[halves]]
+        else:
+            parts.append(members)
+    parts.sort(key=lambda members: (-len(members), members[0]))
+    group = np.empty(len(x), dtype=np.int64)
+    for number, members in enumerate(parts):
+        group[members] = number
+    columns = ["pictures", "smaller", "index", "expected", "p", "level", "split"]
+    return Groups(group, pd.DataFrame(rows, columns=columns))
+
+
+def _measured(x: Floats, base: Floats, of: NDArray[np.int64] | None) -> Floats:
+    """Features in units of how much they vary in the reference, within sources if these are given."""
+    deviation = base.std(0)
+    unit = np.where(deviation > 0, deviation, 1.0)
+    z, known = ((part - base.mean(0)) / unit for part in (x, base))
+    if of is None:
+        return z
+    within = np.concatenate([known[of == source] - known[of == source].mean(0) for source in np.unique(of)])
+    variances, directions = np.linalg.eigh(ledoit_wolf(within, assume_centered=True)[0])
+    kept = [i for i in np.argsort(-variances)[:_DIRECTIONS] if variances[i] > 0]
+    return z @ directions[:, kept] / np.sqrt(variances[kept])
 
 
 def _principal(x: Floats) -> Floats:
-    """Coordinates along the principal components that are kept; at least one."""
-    centred = x - x.mean(0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    power = np.cumsum(s**2)
-    kept = 1
-    if power[-1] > 0:
-        kept = min(int(np.searchsorted(power, _VARIANCE * power[-1])) + 1, _COMPONENTS)
-    return u[:, :kept] * s[:kept]
+    """Coordinates along the principal components that are kept."""
+    u, s, _ = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    return u[:, :_COMPONENTS] * s[:_COMPONENTS]
 
 
-def _dispersion(tree: Floats, most: int) -> Floats:
-    """The logarithm of the sum of squares within 1, 2, ... ``most`` groups of a Ward tree."""
-    # a merge at height d adds d^2 / 2 to the sum of squares within
-    within = np.concatenate([[0.0], np.cumsum(tree[:, 2] ** 2 / 2)])[::-1][:most]
-    return np.log(np.maximum(within, np.finfo(np.float64).tiny))
+def _parted(x: Floats, draws: int, rng: np.random.Generator) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+    """How parted points are, beside normal ones with their covariance; and which are in the second part."""
+    tree = hierarchy.linkage(x, "ward")
+    found = _index(tree)
+    second = hierarchy.fcluster(tree, 2, "maxclust") == 2
+    spread = np.linalg.svd(x - x.mean(0), compute_uv=False) / math.sqrt(len(x) - 1)
+    none = np.array(
+        [
+            _index(hierarchy.linkage(rng.normal(size=(len(x), len(spread))) * spread, "ward"))
+            for _ in range(draws)
+        ]
+    )
+    deviation = float(none.std(ddof=1))
+    p = float(stats.norm.cdf((found - none.mean()) / deviation)) if deviation > 0 else 1.0
+    smaller = int(min(second.sum(), (~second).sum()))
+    row = {"pictures": len(x), "smaller": smaller, "index": found, "expected": float(none.mean()), "p": p}
+    return row, second
+
+
+def _index(tree: Floats) -> float:
+    """The share of the sum of squares that remains within the two last groups of a Ward tree."""
+    gained = tree[:, 2] ** 2  # twice what a merge adds
+    return float(1 - gained[-1] / gained.sum()) if gained[-1] > 0 else 1.0
 
 
 def agreement(
