@@ -1,7 +1,8 @@
 """Networks without modules, to compare with: published ones, the primary's topology, and plain linear ones.
 
 Each answers for all classes at once, reals and every source, by one softmax. So probabilities of sources
-exclude one another, and a picture that is real is nobody's: claims never contradict detection.
+exclude one another, and a picture that is real is nobody's: claims never contradict detection. At the usual
+threshold of one half a source is named where it is likelier than all else together.
 
 Sources: Frank et al., Leveraging frequency analysis for deep fake image recognition, ICML 2020 (gandct-conv);
 Yu et al., Attributing fake images to GANs, ICCV 2019 (ganfp-postpool, with a quarter of the filters); Khoo,
