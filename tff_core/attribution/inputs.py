@@ -153,6 +153,11 @@ class Statistics:
             raise ValueError(f"{path} holds no statistics of spectra: {error}") from error
 
 
+def seen(x: Tensor, statistics: Statistics | None) -> Tensor:
+    """Pictures uint8 (N, 3, H, W) as a network sees them: `pixels`, or with statistics normalised spectra."""
+    return pixels(x) if statistics is None else statistics.normalise(spectrum(x))
+
+
 def measure(batches: Iterable[Tensor]) -> Statistics:
     """`Statistics` of pictures, batch by batch uint8 (N, 3, H, W): Welford's method, memory of one batch.
 
