@@ -7,13 +7,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from who import draw
 
-from tff_core.attribution import answers, training, weights
+from tff_core.attribution import answers, runs, training, weights
 from tff_core.attribution.training import REAL, Config
 from tff_core.cli import main
 from tff_core.detectors import WeightsError
@@ -23,23 +22,6 @@ from tff_core.store import resuming
 # many epochs of few pictures: the running statistics follow slowly, as in Keras
 SETTINGS = Config(detection_rate=5e-3, attribution_rate=5e-3, batch_size=12, max_epochs=60, patience=60)
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def draw(folder: Path, part: str, kind: str, n: int, seed: int) -> None:
-    """Smooth noise; on it a trace of its source: a grid of pairs of columns, or of rows, in one colour."""
-    rng = np.random.default_rng([seed, *kind.encode(), len(part)])
-    (folder / kind / part).mkdir(parents=True)
-    for i in range(n):
-        smooth = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((64, 64))
-        pixels = np.asarray(smooth, dtype=int) // 2 + 60
-        wave = 25 * (-1) ** np.arange(64)
-        if kind == "columns":
-            pixels[..., 0] += wave[None, :]
-        elif kind == "rows":
-            pixels[..., 2] += wave[:, None]
-        elif kind == "both":
-            pixels[..., 1] += wave[:, None] * wave[None, :] // 25
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / kind / part / f"{i:02d}.png")
 
 
 @pytest.fixture(scope="module")
@@ -88,16 +70,16 @@ def test_the_primary_is_what_detection_left(root: Path, tmp_path: Path) -> None:
     class Stopped(Exception):
         pass
 
-    begin = training._Run._begin
+    begin = runs.Modules.begin
 
-    def noted(self: training._Run, phase: int) -> None:
+    def noted(self: runs.Modules, phase: int) -> None:
         begin(self, phase)
         if phase == 1:
             kept.update({name: value.clone() for name, value in self.net.primary.state_dict().items()})
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Run, "_begin", noted)
+        patch.setattr(runs.Modules, "begin", noted)
         with pytest.raises(Stopped):
             training.train(
                 images, held_out, tmp_path / "a.safetensors", size=64, settings=settings, progress=False

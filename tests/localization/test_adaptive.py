@@ -14,7 +14,8 @@ from interruptions import interrupted
 from safetensors.torch import load_file, save_file
 
 from tff_core import localization
-from tff_core.localization import PatchClassifier, adaptive, evaluation, weights
+from tff_core.localization import PatchClassifier, adaptive, evaluation, inputs, maps, weights
+from tff_core.localization.inputs import Preparation
 from tff_core.localization.training import Config
 from tff_core.miniature import generators, learning
 from tff_core.miniature.learning import Settings
@@ -22,6 +23,7 @@ from tff_core.pictures import data
 from tff_core.store.results import Store, read_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+ALL = Preparation()
 PROGAN = generators.WEIGHTS / "progan.s104.safetensors"
 
 
@@ -82,7 +84,9 @@ def test_the_classifier_stays_and_its_loss_falls(
     net.eval()
     old, new = (generators.load(one)[0] for one in (start, path))
     judged = [
-        float(adaptive.seeming(net, torch.from_numpy(watched.fakes(one)).permute(0, 3, 1, 2) / 127.5 - 1))
+        float(
+            adaptive.seeming(net, torch.from_numpy(watched.fakes(one)).permute(0, 3, 1, 2) / 127.5 - 1, ALL)
+        )
         for one in (old, new)
     ]
     assert judged[1] < 0.8 * judged[0]
@@ -106,7 +110,19 @@ def test_what_is_told_is_the_cross_entropy_of_training(store: Store) -> None:
         net.requires_grad_(False)
         x = torch.rand(3, 3, 32, 32) * 2 - 1
         p = net(x).softmax(1)[:, net.real_class]
-        assert float(adaptive.seeming(net, x)) == pytest.approx(float(-p.log().mean()), rel=1e-5)
+        assert float(adaptive.seeming(net, x, ALL)) == pytest.approx(float(-p.log().mean()), rel=1e-5)
+    # what the classifier does not see makes no difference to it, and what it sees reaches the generator
+    pixels = torch.from_numpy(where.noise(2, 32, 32)).permute(0, 3, 1, 2)
+    seen = Preparation(planes="luma", highpass=3, contrast=0.125)
+    net = where.knowing(1)
+    expected = -maps.margin(net, inputs.normalised(pixels, "cpu", seen)).neg().sigmoid().log().mean()
+    fakes = (pixels / 127.5 - 1).requires_grad_()
+    loss = adaptive.seeming(net, fakes, seen)
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-4)
+    loss.backward()
+    assert fakes.grad is not None and fakes.grad.abs().max() > 0
+    colour = torch.tensor([1.0, -data.LUMA[0] / data.LUMA[1], 0.0]).view(1, 3, 1, 1)  # of no luma
+    assert (fakes.grad * colour).sum(1).abs().max() < 1e-3 * fakes.grad.abs().max()
 
 
 def test_an_interrupted_training_ends_in_the_same_bits(
@@ -189,7 +205,7 @@ def test_what_makes_no_sense_is_one_sentence(store: Store, tmp_path: Path) -> No
         run(out, store, tall)
     classifier = tmp_path / "c.safetensors"
     localization.save(strict(), classifier, preparation={"load": 299, "fine": None})
-    with pytest.raises(ValueError, match=r"resizes pictures to 299 pixels: expected a classifier of"):
+    with pytest.raises(ValueError, match=r"resizes pictures to 299 pixels: expected one of pictures"):
         adaptive.experiment(PROGAN, classifier, tmp_path / "o", few(), store=store, progress=False)
     with pytest.raises(ValueError, match="load is 64: expected none"):
         adaptive.experiment(

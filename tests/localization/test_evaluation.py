@@ -199,9 +199,11 @@ def test_nothing_is_resized_unless_asked_for() -> None:
             Preparation(load=wrong)  # type: ignore[arg-type]
     assert Preparation.original("xception_block2") == Preparation(299, 299)
     assert Preparation.original("resnet18_layer1") == Preparation(224, 224)
-    assert inputs.normalised(
-        torch.tensor([[[[0]], [[255]], [[51]]]], dtype=torch.uint8)
-    ).flatten().tolist() == (pytest.approx([-1, 1, -0.6]))
+    levels = torch.tensor([[[[0]], [[255]], [[51]]]], dtype=torch.uint8)
+    seen = inputs.normalised(levels, "cpu", Preparation())
+    assert seen.flatten().tolist() == pytest.approx([-1, 1, -0.6])
+    luma = inputs.normalised(levels, "cpu", Preparation(planes="luma"))
+    assert luma.flatten().tolist() == pytest.approx([2 * (0.587 + 0.2 * 0.114) - 1] * 3)
 
 
 def test_sources_are_joined_in_turn(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_it_learns_where_the_trace_is_and_carries_its_label_order(
     assert again["cells_right"] == pytest.approx(best["cells_right"])
     patch = found.table.set_index("ensemble").loc["patch", "accuracy"]
     assert patch == pytest.approx(best["cells_right"])
-    assert weights.header(path)["preparation"] == '{"fine": null, "load": null}'
+    assert weights.preparation(path) == settings.preparation
 
 
 def test_an_interrupted_training_ends_in_the_same_bits(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from torchvision.transforms.v2 import functional as tv
 from tqdm import tqdm
 
 from tff_core.attribution import inputs
+from tff_core.attribution.baselines import Network
 from tff_core.attribution.decisions import NONE, decide
 from tff_core.attribution.inputs import Statistics
-from tff_core.attribution.networks import Attributor
 from tff_core.pictures import data
 from tff_core.store import memory
 from tff_core.store.checkpoint import Checkpoint
@@ -25,6 +25,8 @@ REAL, FAKE, UNKNOWN, UNREADABLE = "real", "fake", "none of these", "unreadable"
 """Answers besides the names of sources: fake is that of a network without sources."""
 FITS = ("none", "crop", "resize")
 """What is done to a picture of another size: it is refused, its middle is taken, or it is resized."""
+
+Each = Callable[[Sequence[int], Tensor, Tensor], None]
 
 
 def fitted(pixels: Tensor, size: int, fit: str = "none") -> Tensor:
@@ -47,7 +49,7 @@ def fitted(pixels: Tensor, size: int, fit: str = "none") -> Tensor:
 
 
 def attribute(
-    net: Attributor,
+    net: Network,
     paths: Sequence[Path],
     statistics: Statistics | None = None,
     *,
@@ -57,6 +59,7 @@ def attribute(
     batch_size: int = 64,
     progress: bool = False,
     checkpoint: Checkpoint | None = None,
+    each: Each | None = None,
 ) -> pd.DataFrame:
     """Name the source of each picture; a row each, in the order of ``paths``.
 
@@ -67,12 +70,13 @@ def attribute(
 
     ``statistics`` are those of a network of kind "dct". With a ``checkpoint`` an interrupted run continues:
     its key must say which network and pictures these are. Memory does not grow with the pictures but for
-    their rows.
+    their rows. ``each`` is called with every batch that is judged now: the pictures' numbers, their pixels
+    as the network takes them (before its normalisation), and their probabilities.
 
     ValueError for statistics that are missing, of another size or not asked for, an unknown ``fit``, and a
     threshold that is no probability.
     """
-    _check(net, statistics, threshold, fit)
+    check(net, statistics, threshold, fit)
     n, sources = len(paths), net.sources
     values = np.full((n, 1 + sources), np.nan)
     sizes = np.zeros((n, 2), dtype=np.int64)
@@ -92,7 +96,10 @@ def attribute(
             except data.PictureError as error:
                 broken.update({i: data.PictureError(f"{paths[i]}: {error}") for i in places})
                 continue
-            values[places] = _probabilities(net, shown, statistics, device, parts)
+            found = probabilities(net, shown, statistics, device, parts)
+            if each is not None:
+                each(places, shown, found)
+            values[places] = found
             bar.update(len(members))
             if checkpoint and checkpoint.due:
                 checkpoint.write({"values": values, "sizes": sizes})
@@ -100,7 +107,8 @@ def attribute(
     return _table(net, paths, values, sizes, broken, threshold)
 
 
-def _check(net: Attributor, statistics: Statistics | None, threshold: float, fit: str) -> None:
+def check(net: Network, statistics: Statistics | None, threshold: float = 0.5, fit: str = "none") -> None:
+    """ValueError as `attribute`."""
     if fit not in FITS:
         raise ValueError(f"fit is {fit!r}: expected one of {', '.join(FITS)}")
     if not 0 < threshold <= 1:
@@ -122,29 +130,24 @@ def _check(net: Attributor, statistics: Statistics | None, threshold: float, fit
 
 
 @torch.inference_mode()
-def _probabilities(
-    net: Attributor,
+def probabilities(
+    net: Network,
     pixels: Tensor,
     statistics: Statistics | None,
     device: str | torch.device,
     parts: memory.Parts,
 ) -> Tensor:
-    """Of being fake and of each source, (N, 1 + sources) float64."""
+    """Of being fake and of each source, (N, 1 + sources) float64, of pictures uint8 (N, 3, S, S)."""
 
     def of(part: slice) -> Tensor:
         own = pixels[part]
-        x = inputs.pixels(own) if statistics is None else statistics.normalise(inputs.spectrum(own))
-        out = net(x.to(device))
-        logits = out.detection[:, None]
-        if out.attribution is not None:
-            logits = torch.cat([logits, out.attribution], 1)
-        return logits.double().sigmoid().cpu()
+        return net.probabilities(inputs.seen(own, statistics).to(device))
 
     return torch.cat([found for _, found in parts(of, len(pixels), memory.describe(pixels))])
 
 
 def _table(
-    net: Attributor,
+    net: Network,
     paths: Sequence[Path],
     values: np.ndarray[Any, Any],
     sizes: np.ndarray[Any, Any],

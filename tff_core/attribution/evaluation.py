@@ -21,9 +21,9 @@ from sklearn.metrics import roc_auc_score
 from tff_core import metrics
 from tff_core.attribution import answers
 from tff_core.attribution.answers import REAL, UNKNOWN, UNREADABLE
+from tff_core.attribution.baselines import Network
 from tff_core.attribution.inputs import Statistics
-from tff_core.attribution.networks import Attributor
-from tff_core.attribution.training import Pictures
+from tff_core.attribution.sources import Pictures
 from tff_core.store.results import atomic_write, write_json
 
 BINS = 10
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def evaluate(
-    net: Attributor,
+    net: Network,
     images: Pictures,
     statistics: Statistics | None = None,
     *,
@@ -71,7 +71,7 @@ def evaluate(
     no source, or none can be judged.
     """
     if not net.sources:
-        raise ValueError("the network names no source: expected one with a module for each")
+        raise ValueError("the network names no source: expected one that knows some")
     frame = answers.attribute(
         net, images.paths, statistics, threshold=threshold, device=device, batch_size=batch_size,
         progress=progress,
@@ -95,9 +95,9 @@ def evaluate(
     reals, fakes = judged["decision"] == REAL, judged["decision"] != REAL
     facts = {
         "n": len(judged), "unreadable": len(frame) - len(judged), "threshold": threshold,
-        "known": _share(known["right"]), "unknown": _share(unknown["right"]),
-        "contradictions": _share(judged.loc[reals, "contradiction"]),
-        "unclaimed": _share(judged.loc[fakes, "claimed"] == ""),
+        "known": share(known["right"]), "unknown": share(unknown["right"]),
+        "contradictions": share(judged.loc[reals, "contradiction"]),
+        "unclaimed": share(judged.loc[fakes, "claimed"] == ""),
     }  # fmt: skip
     columns = ["way", "truth", "answer", "n", "share"]
     return Evaluation(frame, confusion[columns].reset_index(drop=True), sources, facts)
@@ -141,9 +141,14 @@ def _source(judged: pd.DataFrame, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _share(right: pd.Series) -> dict[str, float]:
-    """A share with its Wilson interval at 95 % and its n; NaN of nothing."""
-    n, k = len(right), int(right.sum())
+def share(right: ArrayLike) -> dict[str, float]:
+    """The share of true values of (n,) with its Wilson interval at 95 % and ``n``; NaN of nothing."""
+    counted = np.asarray(right, dtype=bool)
+    return share_of(int(counted.sum()), len(counted))
+
+
+def share_of(k: int, n: int) -> dict[str, float]:
+    """As `share`, of ``k`` among ``n``."""
     if not n:
         return {"share": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
     ends = binomtest(k, n).proportion_ci(method="wilson")

@@ -1,133 +1,60 @@
-"""Training an attribution network: first the primary module, then, with that frozen, one module per source.
+"""Training what names sources: a network with modules, or a baseline that names them all at once.
 
-*Detection*: reals against the fakes of all sources. *Attribution*: the module of a source learns its fakes
-against everything else, reals and the other sources' fakes. Both by binary cross-entropy, Adam, and early
-stopping on the validation loss, with the best weights restored; every source stops for itself. The primary is
-not touched by the second part, down to its running statistics.
+*With modules*: first the primary, reals against the fakes of all sources (*detection*); then, with that
+frozen, one module for each source, which learns its fakes against everything else, reals and the other
+sources' fakes (*attribution*). Every source stops for itself. The primary is not touched by the second part,
+down to its running statistics. *Baselines* learn reals and all sources as classes of one softmax
+(*multiclass*), or reals against fakes (*detection*).
+
+Binary cross-entropy for one logit, cross-entropy for a softmax; Adam, and early stopping on the validation
+loss, with the best weights restored.
 
 Every random number follows from the seed, the phase, the epoch and the step, so an interrupted run
 continues from its last checkpoint to exactly the weights of an uninterrupted one (same device, as many
 threads).
 
-Source: Khoo, Lim and Phan, 2022 (arXiv 2203.09777), and its published code.
+Source: Khoo, Lim and Phan, 2022 (arXiv 2203.09777), and its published code, which computes the binary loss of
+class numbers where it trains baselines for several sources; here it is the cross-entropy.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
 
 from tff_core import detectors
-from tff_core.attribution import augmentation, inputs, networks, weights
+from tff_core.attribution import inputs, networks, plain, weights
+from tff_core.attribution.baselines import BASELINES, PLAIN, Network, baseline
 from tff_core.attribution.inputs import Statistics
-from tff_core.attribution.networks import Attributor
+from tff_core.attribution.runs import Classes, Config, Modules, Run
+from tff_core.attribution.sources import BATCH, REAL, Pictures, batch, collect, same_sources
 from tff_core.detectors.training import KERNELS, is_there
-from tff_core.pictures import data, places
 from tff_core.pictures.kept import Kept
 from tff_core.store import resuming
 from tff_core.store.results import fingerprint, forget, provenance, write_json
 
-_RECIPE = 1  # increased when a change to this module changes the resulting weights
-_EPS = 1e-7  # Keras' default, which differs from torch's
-REAL = -1
-"""The source of a real picture."""
-PHASES = ("detection", "attribution")
-
-
-@dataclass(frozen=True)
-class Config:
-    """What may be chosen about a training; with the pictures it determines the weights.
-
-    ``detection_rate`` and ``attribution_rate`` are learning rates; ``patience`` is the number of epochs
-    without a better validation loss after which a module stops; ``augment`` are operations of
-    `tff_core.attribution.augmentation`, each done with probability one half, as stated or, with ``legacy``,
-    as the published code does them.
-    """
-
-    detection_rate: float = 1e-3
-    attribution_rate: float = 1e-4
-    batch_size: int = 256
-    max_epochs: int = 100
-    patience: int = 5
-    augment: tuple[str, ...] = ()
-    legacy: bool = False
-    checkpoint_steps: int = 200
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "max_epochs", "patience", "checkpoint_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected at least 1")
-        unknown = sorted(set(self.augment) - set(augmentation.OPERATIONS))
-        if unknown:
-            raise ValueError(
-                f"unknown augmentation {unknown[0]!r}: expected some of {', '.join(augmentation.OPERATIONS)}"
-            )
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures with the source of each: `REAL`, or the number of its name in ``names``."""
-
-    paths: tuple[Path, ...]
-    sources: tuple[int, ...]
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def hash(self) -> str:
-        """A hash of the pictures' content and their sources, in their order."""
-        digest = hashlib.sha256(repr(self.names).encode())
-        for path, source in zip(self.paths, self.sources, strict=True):
-            digest.update(f"{source}".encode() + hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()[:16]
-
-
-def collect(reals: Sequence[str | Path], fakes: Mapping[str, str | Path], part: str = "") -> Pictures:
-    """The pictures below folders of reals, and below a folder for each source; ``part`` is a folder in each.
-
-    FileNotFoundError where a folder is missing, ValueError where it has no picture, or a name is none.
-    """
-    names = networks.name_sources(tuple(fakes))
-    if not names:
-        raise ValueError("no source was named: expected one or more")
-    given = [(Path(folder), REAL) for folder in reals]
-    given += [(Path(folder), number) for number, folder in enumerate(fakes.values())]
-    paths: list[Path] = []
-    sources: list[int] = []
-    for folder, source in given:
-        place = folder / part
-        if not place.is_dir():
-            raise FileNotFoundError(f"{place} is no folder: expected pictures in it; check the path")
-        found = sorted(path for path in places.walk(place) if places.is_picture(path))
-        if not found:
-            raise ValueError(f"{place} has no pictures: expected some, such as PNG or JPEG files")
-        paths += found
-        sources += [source] * len(found)
-    if REAL not in sources:
-        raise ValueError("no folder of reals was named: expected one or more")
-    return Pictures(tuple(paths), tuple(sources), names)
+__all__ = ["MODES", "NETWORKS", "REAL", "Config", "Pictures", "collect", "train"]
+_RECIPE = 1  # increased when a change to this module, or to `runs`, changes the resulting weights
+MODULES = "modules"
+NETWORKS = (MODULES, *BASELINES)
+MODES = ("one-vs-rest", "multiclass", "detection")
 
 
 def train(
     images: Pictures,
     held_out: Pictures,
     path: str | Path,
-    kind: str = "pixel",
+    kind: str | None = None,
     size: int = 128,
     settings: Config | None = None,
     *,
+    network: str = MODULES,
+    mode: str | None = None,
     seed: int = 0,
     start: str | Path | None = None,
     device: str | torch.device | None = None,
@@ -139,234 +66,108 @@ def train(
     training pictures; ``.json`` beside it the settings, the history and provenance, and is written last. What
     is there already is left alone; an interrupted run continues from ``.part.pt``.
 
-    ``start`` are weights of a network that knows some of the sources: it keeps its primary and their modules,
-    and only the modules of new sources are trained.
+    Args:
+        kind: of the input, "pixel" (the default) or "dct" (the only one of plain networks).
+        network: one of `NETWORKS`: "modules", or a baseline (see `baselines`); plain ones are fitted as a
+            whole (see `plain`), without epochs.
+        mode: "one-vs-rest" of a network with modules, "multiclass" (the default) or "detection" of a
+            baseline. By sources as they are named; `sources.at_level` makes them coarser before.
+        start: weights of a network with modules that knows some of the sources: it keeps its primary and
+            their modules, and only the modules of new sources are trained.
 
-    Raises ValueError where sources differ between the two sets, pictures have another size, or nothing is
-    new; FloatingPointError where the loss diverges, OSError where the disk is full.
+    Raises ValueError where sources differ between the two sets, pictures have another size, nothing is
+    new, or arguments do not fit together; FloatingPointError where the loss diverges, OSError where the disk
+    is full.
     """
     for key, value in KERNELS.items():
         os.environ.setdefault(key, value)
     settings, path = settings or Config(), Path(path)
     device = torch.device(device) if device is not None else detectors.default_device()
-    if images.names != held_out.names:
-        raise ValueError(
-            f"sources {', '.join(images.names)} for training and {', '.join(held_out.names)} for validation: "
-            "expected the same, in the same order"
-        )
+    same_sources(images, held_out)
+    mode = _mode(network, mode, start, settings)
+    kind = kind or ("dct" if network in PLAIN else "pixel")
     begun = weights.load([start]) if start is not None else None
     if begun is not None:
-        kind, size = begun.net.kind, begun.net.size
-        lost = sorted(set(begun.net.names) - set(images.names))
-        if lost or set(begun.net.names) == set(images.names):
+        known = weights.modules(begun, str(start))
+        kind, size = known.kind, known.size
+        lost = sorted(set(known.names) - set(images.names))
+        if lost or set(known.names) == set(images.names):
             raise ValueError(
-                f"{start} knows {', '.join(begun.net.names)}: expected pictures of all of these and of a new "
+                f"{start} knows {', '.join(known.names)}: expected pictures of all of these and of a new "
                 + (f"source; {lost[0]} has none" if lost else "source")
             )
-    identity = {
+    if network == MODULES:
+        net: Network = networks.build(kind, size, images.names, seed)
+    else:
+        net = baseline(network, kind, size, seed=seed, names=images.names if mode == "multiclass" else ())
+    identity: dict[str, Any] = {
         "recipe": _RECIPE, "kind": kind, "size": size, "seed": seed,
         # how often a run is saved does not change its result
         "settings": asdict(replace(settings, checkpoint_steps=1)),
         "train": images.hash, "val": held_out.hash, "torch": torch.__version__.split("+")[0],
         "start": hashlib.sha256(Path(start).read_bytes()).hexdigest() if start is not None else "",
     }  # fmt: skip
+    if network != MODULES:
+        identity |= {"network": network, "mode": mode}
     key = fingerprint(identity)
     if is_there(path, key):
         return path
-    run = _Run(images, held_out, kind, size, settings, seed, device, key, path.with_suffix(".part.pt"), begun)
-    with resuming.whole_float32():
-        run.to_the_end(progress)
-    content = weights.save(run.net.eval(), path, run.statistics)
     info = {
-        "kind": kind, "size": size, "sources": list(images.names), "seed": seed, "key": key,
-        "identity": identity, "sha256": hashlib.sha256(content).hexdigest(), "history": run.history,
-        "best": run.chosen, "cpu_seconds": round(run.seconds, 1),
+        "network": network, "mode": mode, "kind": kind, "size": size, "sources": list(net.names),
+        "seed": seed, "key": key, "identity": identity,
         "provenance": provenance(seed=seed, device=str(device)),
     }  # fmt: skip
-    write_json(path.with_suffix(".json"), info)
-    forget(run.checkpoint)
+    checkpoint = path.with_suffix(".part.pt")
+    if network in PLAIN:
+        fitted = plain.fit(images, held_out, network, size)
+        net = fitted.net
+        statistics: Statistics | None = fitted.statistics
+        info |= {"history": {}, "best": {}, "chosen": fitted.chosen}
+    else:
+        kept = Kept(images.paths)
+        statistics = begun.statistics if begun is not None else _statistics(kept, kind, size)
+        given = (images, held_out, statistics, settings, seed, device, key, checkpoint, kept)
+        run = _run(net, begun, given)
+        with resuming.whole_float32():
+            run.to_the_end(progress)
+        info |= {"history": run.history, "best": run.chosen, "cpu_seconds": round(run.seconds, 1)}
+    content = weights.save(net.eval(), path, statistics)
+    write_json(path.with_suffix(".json"), info | {"sha256": hashlib.sha256(content).hexdigest()})
+    forget(checkpoint)
     return path
 
 
-class _Run:
-    """One training of both phases, which can be stopped and continued at any checkpoint."""
-
-    def __init__(
-        self, images: Pictures, held_out: Pictures, kind: str, size: int, settings: Config, seed: int,
-        device: torch.device, key: str, checkpoint: Path, begun: weights.Loaded | None,
-    ) -> None:  # fmt: skip
-        self.images, self.held_out, self.settings, self.seed = images, held_out, settings, seed
-        self.device, self.key, self.checkpoint = device, key, checkpoint
-        self.who = torch.tensor(images.sources)
-        self.kept, self.watched = Kept(images.paths), Kept(held_out.paths)
-        self.net: Attributor = networks.build(kind, size, images.names, seed).to(device)
-        self.old: set[int] = set()  # sources whose modules are there already
-        self.statistics: Statistics | None = None
-        if begun is not None:
-            self.statistics = begun.statistics
-            self.net.primary.load_state_dict(begun.net.primary.state_dict())
-            for name, module in zip(begun.net.names, begun.net.secondaries, strict=True):
-                number = images.names.index(name)
-                self.net.secondaries[number].load_state_dict(module.state_dict())
-                self.old.add(number)
-        elif kind == "dct":
-            batches = range(0, len(images), 64)
-            self.statistics = inputs.measure(
-                torch.stack([self._sized(self.kept, i) for i in range(at, min(at + 64, len(images)))])
-                for at in batches
-            )
-        self.batch = min(settings.batch_size, len(images))
-        self.steps = -(-len(images) // self.batch)
-        self.history: dict[str, list[dict[str, Any]]] = {phase: [] for phase in PHASES}
-        self.chosen: dict[str, int] = {}
-        self.seconds = 0.0
-        self._begin(1 if begun is not None else 0)
-        resuming.resume(checkpoint, key, device, self._restore)
-
-    def _begin(self, phase: int) -> None:
-        """Start a phase: its modules, an optimiser for each, and what the best of each was."""
-        self.phase, self.epoch, self.step = phase, 0, 0
-        heads = [0] if phase == 0 else [i for i in range(self.net.sources) if i not in self.old]
-        rate = (self.settings.detection_rate, self.settings.attribution_rate)[phase]
-        if phase == 1:
-            self.net.freeze()
-        self.optimizers = {i: torch.optim.Adam(self._module(i).parameters(), rate, eps=_EPS) for i in heads}
-        self.losses = dict.fromkeys(heads, float("inf"))
-        self.best_epochs = dict.fromkeys(heads, 0)
-        self.best: dict[int, dict[str, Tensor]] = {}
-        self.sums = dict.fromkeys(heads, 0.0)
-
-    def _module(self, head: int) -> nn.Module:
-        return self.net.primary if self.phase == 0 else self.net.secondaries[head]
-
-    @property
-    def active(self) -> list[int]:
-        """The modules that are still learning."""
-        if self.epoch >= self.settings.max_epochs:
-            return []
-        return [i for i, best in self.best_epochs.items() if self.epoch - best < self.settings.patience]
-
-    def _restore(self, saved: Mapping[str, Any]) -> None:
-        self._begin(saved["phase"])
-        self.net.load_state_dict(saved["model"])
-        for head, state in saved["optimizers"].items():
-            self.optimizers[head].load_state_dict(state)
-        names = ("epoch", "step", "losses", "best_epochs", "best", "sums", "history", "chosen", "seconds")
-        for name in names:
-            setattr(self, name, saved[name])
-
-    def _save(self) -> None:
-        names = (
-            "phase",
-            "epoch",
-            "step",
-            "losses",
-            "best_epochs",
-            "best",
-            "sums",
-            "history",
-            "chosen",
-            "seconds",
-        )
-        state = {name: getattr(self, name) for name in names}
-        state["model"] = self.net.state_dict()
-        state["optimizers"] = {head: one.state_dict() for head, one in self.optimizers.items()}
-        resuming.save(self.checkpoint, self.key, state)
-
-    def to_the_end(self, progress: bool) -> None:
-        taken = 0
-        while True:
-            title = PHASES[self.phase]
-            with tqdm(desc=title, unit="step", disable=not progress) as bar:
-                while self.step or self.active:
-                    started = time.process_time()
-                    self._one_step()
-                    if self.step == self.steps:
-                        self._end_of_epoch()
-                    self.seconds += time.process_time() - started
-                    taken += 1
-                    bar.set_postfix(epoch=self.epoch, refresh=False)
-                    bar.update()
-                    if taken % self.settings.checkpoint_steps == 0:
-                        self._save()
-            for head, state in self.best.items():
-                self._module(head).load_state_dict(state)
-                name = "primary" if self.phase == 0 else self.images.names[head]
-                self.chosen[name] = self.best_epochs[head]
-            if self.phase == 1:
-                return
-            self._begin(1)
-
-    def _one_step(self) -> None:
-        generator = resuming.generator(self.seed, (self.phase << 20) + self.epoch, 0)
-        order = torch.randperm(len(self.images), generator=generator)
-        chosen = order[self.step * self.batch : (self.step + 1) * self.batch]
-        pixels = torch.stack([self._sized(self.kept, int(i)) for i in chosen])
-        if self.settings.augment:
-            generator = resuming.generator(self.seed, (self.phase << 20) + self.epoch, self.step + 1)
-            pixels, _ = augmentation.augment(pixels, generator, self.settings.augment, self.settings.legacy)
-        x, who = self._seen(pixels), self.who[chosen].to(self.device)
-        maps = x
-        if self.phase == 1:
-            with torch.no_grad():
-                maps = self.net.primary.eval().before(x)
-        for head in self.active:
-            module = self._module(head).train()
-            loss = _loss(module(maps), self._target(head, who))
-            if not loss.isfinite():
-                raise FloatingPointError(
-                    f"{PHASES[self.phase]}: the loss is {loss.item()} at epoch {self.epoch}, step "
-                    f"{self.step}; lower the learning rate and run again"
-                )
-            self.optimizers[head].zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizers[head].step()
-            self.sums[head] += loss.item()
-        self.step += 1
-
-    def _target(self, head: int, who: Tensor) -> Tensor:
-        return ((who != REAL) if self.phase == 0 else (who == head)).to(torch.float32)
-
-    @torch.no_grad()
-    def _end_of_epoch(self) -> None:
-        learning = self.active
-        self.epoch, self.step = self.epoch + 1, 0
-        self.net.eval()
-        totals = dict.fromkeys(learning, 0.0)
-        who = torch.tensor(self.held_out.sources)
-        for at in range(0, len(self.held_out), self.batch):
-            part = range(at, min(at + self.batch, len(self.held_out)))
-            maps = self._seen(torch.stack([self._sized(self.watched, i) for i in part]))
-            if self.phase == 1:
-                maps = self.net.primary.before(maps)
-            for head in learning:
-                target = self._target(head, who[part.start : part.stop].to(self.device))
-                totals[head] += float(_loss(self._module(head)(maps), target)) * len(part)
-        entry: dict[str, Any] = {"epoch": self.epoch}
-        for head in learning:
-            name = "primary" if self.phase == 0 else self.images.names[head]
-            found = totals[head] / len(self.held_out)
-            entry[name] = {"loss": self.sums[head] / self.steps, "validation": found}
-            self.sums[head] = 0.0
-            if found < self.losses[head]:
-                self.losses[head], self.best_epochs[head] = found, self.epoch
-                self.best[head] = copy.deepcopy(self._module(head).state_dict())
-        self.history[PHASES[self.phase]].append(entry)
-
-    def _seen(self, pixels: Tensor) -> Tensor:
-        if self.statistics is None:
-            return inputs.pixels(pixels).to(self.device)
-        return self.statistics.normalise(inputs.spectrum(pixels)).to(self.device)
-
-    def _sized(self, kept: Kept, i: int) -> Tensor:
-        pixels = kept[i]
-        if tuple(pixels.shape[-2:]) != (self.net.size, self.net.size):
-            raise data.PictureError(
-                f"{kept.paths[i]}: {pixels.shape[-1]}x{pixels.shape[-2]} pixels: expected "
-                f"{self.net.size}x{self.net.size}; crop or resize all pictures alike first"
-            )
-        return pixels
+def _mode(network: str, mode: str | None, start: str | Path | None, settings: Config) -> str:
+    """The mode of a training; ValueError where network, mode, start and settings do not fit."""
+    if network not in NETWORKS:
+        raise ValueError(f"no network {network!r}: expected one of {', '.join(NETWORKS)}")
+    possible = {MODULES: ("one-vs-rest",)} | dict.fromkeys(PLAIN, ("multiclass",))
+    modes = possible.get(network, ("multiclass", "detection"))
+    if mode is not None and mode not in modes:
+        hint = "; for one softmax of the same layers take notl" if network == MODULES else ""
+        raise ValueError(f"{network} in mode {mode!r}: expected {' or '.join(modes)}{hint}")
+    if start is not None and network != MODULES:
+        raise ValueError(f"{network} has no modules to keep: expected no network to start from")
+    if network in PLAIN and settings.augment:
+        raise ValueError(f"{network} is fitted to pictures as they are: expected no augmentation")
+    return mode or modes[0]
 
 
-def _loss(logits: Tensor, target: Tensor) -> Tensor:
-    return nn.functional.binary_cross_entropy_with_logits(logits[:, 0].float(), target)
+def _statistics(kept: Kept, kind: str, size: int) -> Statistics | None:
+    """Of the training pictures, for a network that sees spectra."""
+    if kind == "pixel":
+        return None
+    return inputs.measure(batch(kept, at, size) for at in range(0, len(kept.paths), BATCH))
+
+
+def _run(net: Network, begun: weights.Loaded | None, arguments: tuple[Any, ...]) -> Run:
+    if not isinstance(net, networks.Attributor):
+        return Classes(net, *arguments)
+    old = frozenset[int]()
+    if begun is not None:
+        known = weights.modules(begun, "start")
+        net.primary.load_state_dict(known.primary.state_dict())
+        for name, module in zip(known.names, known.secondaries, strict=True):
+            net.secondaries[net.names.index(name)].load_state_dict(module.state_dict())
+        old = frozenset(net.names.index(name) for name in known.names)
+    return Modules(net, *arguments, old=old)

@@ -14,6 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from tff_core.attribution.baselines import Baseline, Network, baseline
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.keras_files import load_keras
 from tff_core.attribution.networks import Attributor, build
@@ -27,14 +28,16 @@ _ABOUT = "attribution"  # the entry of the header that says what the network is
 class Loaded(NamedTuple):
     """A network in evaluation mode, and the statistics of its training pictures if its file has them."""
 
-    net: Attributor
+    net: Network
     statistics: Statistics | None
 
 
-def save(net: Attributor, path: str | Path, statistics: Statistics | None = None) -> bytes:
+def save(net: Network, path: str | Path, statistics: Statistics | None = None) -> bytes:
     """Write a network as safetensors, whole or not at all; returns the content. OSError as `atomic_write`."""
     tensors = {name: value.detach().contiguous().cpu() for name, value in net.state_dict().items()}
     about: dict[str, Any] = {"kind": net.kind, "size": net.size, "sources": net.names}
+    if isinstance(net, Baseline):
+        about["network"] = net.name
     if statistics is not None:
         tensors |= {_MEAN: torch.from_numpy(statistics.mean), _STD: torch.from_numpy(statistics.std)}
         about["count"] = statistics.count
@@ -43,6 +46,16 @@ def save(net: Attributor, path: str | Path, statistics: Statistics | None = None
     with atomic_write(path) as part:
         part.write_bytes(content)
     return content
+
+
+def modules(loaded: Loaded, what: str) -> Attributor:
+    """The network, if it is one with modules; ValueError that begins with ``what`` for a baseline."""
+    if isinstance(loaded.net, Attributor):
+        return loaded.net
+    raise ValueError(
+        f"{what}: expected a network with a primary and secondary modules, found {loaded.net.name}, which "
+        "has none"
+    )
 
 
 def load(paths: Sequence[str | Path], names: Sequence[str] | None = None, size: int | None = None) -> Loaded:
@@ -71,7 +84,11 @@ def _load(path: Path) -> Loaded:
         about = json.loads(header[_ABOUT])
         if not isinstance(about, dict) or not isinstance(about["sources"], list):
             raise TypeError(f"it describes itself as {about!r}")
-        net = build(about["kind"], about["size"], about["sources"])
+        kind, size, names = about["kind"], about["size"], about["sources"]
+        net: Network = (
+            baseline(about["network"], kind, size, names=names) if "network" in about
+            else build(kind, size, names)
+        )  # fmt: skip
         statistics = None
         if _MEAN in tensors:
             mean, std = (tensors.pop(name).double().numpy() for name in (_MEAN, _STD))

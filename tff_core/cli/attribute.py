@@ -13,12 +13,14 @@ from tff_core.cli import common
 if TYPE_CHECKING:
     import torch
 
-    from tff_core.attribution import Attributor
+    from tff_core.attribution import Network
     from tff_core.attribution.inputs import Statistics
+    from tff_core.attribution.sources import Pictures
 
 _EXAMPLES = """  tff attribute photo.png --weights attribution_ganfp_progan.h5
   tff attribute pictures/ --weights attribution_*.h5 --names progan sngan --out sources.csv
   tff attribute pictures/ --weights attribution_dct.h5 --statistics dct/ --fit crop
+  tff attribute pictures/ --weights net.safetensors --panels panels/ --out sources.csv
 Weights are those of `tff attribute-train`, or published Keras files (.h5, .keras), read without Keras and
 without running anything in them; several that share a primary module are one network with all their sources.
 A published network of spectra needs the statistics of its training pictures: an npz, or the folder with
@@ -26,15 +28,21 @@ mean.npy, variance.npy and std_dev.npy.
 columns: path, decision (real, a source, none of these, unreadable), probability of being fake and of each
 source, the source by the secondary modules alone, whether the two contradict each other, width, height, and
 what is wrong with an unreadable file. With --out an interrupted run continues. The exit code is 2 where no
-picture can be judged."""
+picture can be judged. --panels also draws each picture with what speaks for and against its being fake, and
+each source: signed, and as the published code draws it; the columns panel and scale say where and how."""
 
 _TRAIN = """  tff attribute-train --reals photos/ --source a=progan/ --source b=sngan/ --out net.safetensors
   tff attribute-train --reals photos/ --source progan=progan/ --kind dct --size 64 --out net.safetensors
   tff attribute-train --start net.safetensors --reals photos/ --source progan=progan/ \\
                       --source sngan=sngan/ --source mygan=mygan/ --out more.safetensors
+  tff attribute-train --network gandct-conv --mode multiclass --kind dct --reals photos/ \
+                      --source progan=progan/ --source sngan=sngan/ --out classes.safetensors
 Every folder holds train/ and val/ with pictures of one size. First a module learns to detect the fakes of all
 sources, then, with that frozen, one module for each source. --start keeps what a network knows and trains the
-modules of new sources alone. An interrupted training continues, a finished one is left alone."""
+modules of new sources alone. An interrupted training continues, a finished one is left alone.
+--network takes a baseline instead: gandct-conv, ganfp-postpool, notl (the primary's layers), which learn
+reals and all sources as classes of one softmax, or with --mode detection reals and fakes; logistic and
+nearest-mean are linear in the spectrum."""
 
 _TEST = """  tff attribute-test --reals photos/test --source progan=progan/test --source sngan=sngan/test \\
                      --weights net.safetensors --out results/
@@ -56,11 +64,19 @@ def add_to(commands: Any) -> None:
         choices=("none", "crop", "resize"),
         help="pictures of another size: refuse, take the middle, resize (default: %(default)s)",
     )
+    made.add_argument("--panels", type=Path, metavar="DIR", help="draw the evidence of each picture there")
+    made.add_argument("--no-labels", action="store_true", help="panels without words and probabilities")
+    made.add_argument("--tags", action="store_true", help="panels are named with the picture's folder, too")
     made.add_argument("--out", type=Path, metavar="FILE", help="write the rows there (default: show them)")
 
     made = common.command(commands, "attribute-train", train, "train a network that names sources", _TRAIN)
     _sources(made)
-    made.add_argument("--kind", default="pixel", choices=("pixel", "dct"), help="default: %(default)s")
+    # training says what is there: it takes seconds to load
+    made.add_argument("--network", default="modules", metavar="NAME", help="modules (default), or a baseline")
+    made.add_argument(
+        "--mode", choices=("one-vs-rest", "multiclass", "detection"), help="default: what the network is for"
+    )
+    made.add_argument("--kind", choices=("pixel", "dct"), help="default: pixel, dct of linear networks")
     made.add_argument(
         "--size", type=common.positive, default=64, metavar="PIXELS", help="default: %(default)s"
     )
@@ -72,6 +88,14 @@ def add_to(commands: Any) -> None:
     made.add_argument(
         "--max-epochs", type=common.positive, default=100, metavar="N", help="default: %(default)s"
     )
+    made.add_argument(
+        "--detection-rate", type=float, default=1e-3, metavar="RATE",
+        help="learning rate of detection (default: %(default)s)",
+    )  # fmt: skip
+    made.add_argument(
+        "--attribution-rate", type=float, default=1e-4, metavar="RATE",
+        help="learning rate of sources (default: %(default)s)",
+    )  # fmt: skip
     made.add_argument("--patience", type=common.positive, default=5, metavar="N", help="default: %(default)s")
     made.add_argument(
         "--augment", nargs="+", default=[], metavar="HOW", help="blur, crop, jpeg, noise (default: none)"
@@ -99,6 +123,11 @@ def _sources(to: argparse.ArgumentParser) -> None:
         required=True,
         metavar="NAME=DIR",
         help="one for each source",
+    )
+    to.add_argument(
+        "--architecture",
+        action="store_true",
+        help="sources whose names agree up to the first _ are one: progan of progan_celeba and progan_lsun",
     )
 
 
@@ -135,7 +164,16 @@ def _by_name(options: argparse.Namespace) -> dict[str, Path]:
     return dict(options.source)
 
 
-def _load(options: argparse.Namespace) -> tuple[Attributor, Statistics | None, torch.device]:
+def _pictures(options: argparse.Namespace, part: str = "") -> Pictures:
+    from tff_core.attribution import sources
+
+    images = sources.collect(options.reals, _by_name(options), part)
+    if options.architecture:
+        return sources.at_level(images, {name: sources.architecture(name) for name in images.names})
+    return images
+
+
+def _load(options: argparse.Namespace) -> tuple[Network, Statistics | None, torch.device]:
     from tff_core.attribution import inputs, weights
 
     where = common.device(options.device)
@@ -147,9 +185,9 @@ def _load(options: argparse.Namespace) -> tuple[Attributor, Statistics | None, t
 
 def test(options: argparse.Namespace) -> int:
     """Test a network."""
-    from tff_core.attribution import evaluation, training
+    from tff_core.attribution import evaluation
 
-    images = training.collect(options.reals, _by_name(options))
+    images = _pictures(options)
     common.must_be_writable(options.out, folder=True)
     net, statistics, where = _load(options)
     found = evaluation.evaluate(
@@ -178,42 +216,63 @@ def train(options: argparse.Namespace) -> int:
         raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors")
     settings = training.Config(
         batch_size=options.batch_size, max_epochs=options.max_epochs, patience=options.patience,
-        augment=tuple(options.augment), legacy=options.legacy,
+        augment=tuple(options.augment), legacy=options.legacy, detection_rate=options.detection_rate,
+        attribution_rate=options.attribution_rate,
     )  # fmt: skip
-    images, held_out = (training.collect(options.reals, _by_name(options), part) for part in ("train", "val"))
+    images, held_out = (_pictures(options, part) for part in ("train", "val"))
     path = training.train(
-        images, held_out, options.out, options.kind, options.size, settings, seed=options.seed,
-        start=options.start, device=common.device(options.device), progress=common.bar(options),
+        images, held_out, options.out, options.kind, options.size, settings, network=options.network,
+        mode=options.mode, seed=options.seed, start=options.start, device=common.device(options.device),
+        progress=common.bar(options),
     )  # fmt: skip
     info = read_json(path.with_suffix(".json"))
     facts = {"weights": str(path), "sources": info["sources"], "best": info["best"]}
+    facts |= {name: info[name] for name in ("network", "mode", "chosen") if name in info}
     print(json.dumps(common.plain(facts), indent=1) if options.json else common.shown(path))
     told = ", ".join(f"{name} {epoch}" for name, epoch in info["best"].items())
-    common.note(options, f"best epochs: {told}")
+    if told:
+        common.note(options, f"best epochs: {told}")
+    elif "chosen" in info:
+        loss, value = (info["chosen"][name] for name in ("validation", "value"))
+        common.note(options, f"cross-entropy of {loss:.3f} on validation pictures, with {value:g}")
     return 0
 
 
 def run(options: argparse.Namespace) -> int:
     """Name the sources."""
-    from tff_core.attribution import answers
+    from tff_core.attribution import answers, panels, weights
     from tff_core.detectors import judge
     from tff_core.store.checkpoint import Checkpoint
 
     paths, left_out = judge.find(options.paths)
+    if options.panels is None and (options.no_labels or options.tags):
+        raise ValueError("--no-labels and --tags say how panels look: expected --panels DIR with them")
+    if options.panels:
+        common.must_be_writable(options.panels, folder=True)
     net, statistics, where = _load(options)
     checkpoint = None
     if options.out:
         key = [*_files(options, paths), net.names, net.size, options.fit, str(where), options.batch_size]
+        if options.panels:
+            key += [str(options.panels.resolve()), options.no_labels, options.tags, options.threshold]
         checkpoint = Checkpoint(options.out.with_name(f"{options.out.name}.part.npz"), key)
-    frame = answers.attribute(
-        net, paths, statistics, threshold=options.threshold, fit=options.fit, device=where,
-        batch_size=options.batch_size, progress=common.bar(options), checkpoint=checkpoint,
-    )  # fmt: skip
+    how: dict[str, Any] = {
+        "threshold": options.threshold, "fit": options.fit, "device": where,
+        "batch_size": options.batch_size, "progress": common.bar(options), "checkpoint": checkpoint,
+    }  # fmt: skip
+    if options.panels:
+        drawn = weights.modules(weights.Loaded(net, statistics), "--panels")
+        frame = panels.write(
+            drawn, paths, options.panels, statistics, labels=not options.no_labels, tags=options.tags, **how
+        )
+    else:
+        frame = answers.attribute(net, paths, statistics, **how)
     counts = {name: int(n) for name, n in frame["decision"].value_counts().items()}
     facts = {
         "weights": [common.shown(path) for path in options.weights], "kind": net.kind, "size": net.size,
         "sources": list(net.names), "threshold": options.threshold, "counts": counts,
         "contradictions": int(frame["contradiction"].sum()) if net.sources else None,
+        "panels": common.shown(options.panels) if options.panels else None,
         "left_out": [common.shown(path) for path in left_out],
     }  # fmt: skip
     common.answer(options, facts, frame)

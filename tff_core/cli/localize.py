@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,9 @@ def add_to(commands: Any) -> None:
     made.add_argument("--crop", default="centre", help="centre, random, resized")
     made.add_argument("--batch-size", type=common.positive, default=32)
     made.add_argument("--learning-rate", type=float, default=1e-3)
+    made.add_argument("--planes", default="rgb", help="what it sees of colours: rgb, luma, chroma, ycbcr")
+    made.add_argument("--highpass", type=common.positive, metavar="PIXELS", help="less the mean around")
+    made.add_argument("--contrast", type=float, help="root mean square to which each channel is brought")
     made.add_argument("--policy", default="constant", help="of the learning rate: constant, plateau")
     made.add_argument("--patience", type=common.positive, help="epochs (default: the published)")
     made.add_argument("--max-epochs", type=common.positive, default=1000)
@@ -158,16 +162,11 @@ def _sources(to: argparse.ArgumentParser) -> None:
 def _load(options: argparse.Namespace) -> tuple[PatchClassifier, Preparation, torch.device]:
     from tff_core import detectors, localization
     from tff_core.localization import weights
-    from tff_core.localization.inputs import Preparation
 
     where = common.device(options.device)
     net = localization.load(options.weights, options.network, options.fake_class)
-    told = weights.header(options.weights).get("preparation")
-    try:
-        own = Preparation.of(json.loads(told)) if told else Preparation()
-    except ValueError as error:
-        raise detectors.WeightsError(f"{options.weights}: {error}; train it again") from error
-    preparation = Preparation(options.load or own.load, options.fine or own.fine)
+    own = weights.preparation(options.weights)
+    preparation = replace(own, load=options.load or own.load, fine=options.fine or own.fine)
     detectors.ready(net, where)
     return net, preparation, where
 
@@ -221,7 +220,7 @@ def train(options: argparse.Namespace) -> int:
         raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors")
     names = (
         "init", "load", "fine", "crop", "batch_size", "learning_rate", "policy", "patience", "max_epochs",
-        "pairing", "flip",
+        "pairing", "flip", "planes", "highpass", "contrast",
     )  # fmt: skip
     if options.augment not in PRESETS:
         raise ValueError(f"--augment {options.augment}: expected one of {', '.join(PRESETS)}")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,8 +58,9 @@ class Adaptive(Adversarial):
     """
 
     def __init__(
-        self, start: Path, net: PatchClassifier, weight: float, seed: int, settings: Settings, data: Batch
-    ) -> None:
+        self, start: Path, net: PatchClassifier, preparation: Preparation, weight: float, seed: int,
+        settings: Settings, data: Batch,
+    ) -> None:  # fmt: skip
         model, info = generators.load(start)
         family = str(info["family"])
         if family == "diffusion":
@@ -71,12 +71,12 @@ class Adaptive(Adversarial):
         for own in (self.generator, self.averaged):
             own.load_state_dict(model.state_dict())
         self.net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
-        self.weight = weight
+        self.preparation, self.weight = preparation, weight
         self._fakes: list[Tensor] = []  # of this step, through which gradients reach the generator
         self._told = torch.zeros(())
         self._alone = self._objective
         self._objective = self._against
-        self._key = identity(start, net, weight, seed, settings)
+        self._key = identity(start, net, preparation, weight, seed, settings)
 
     def identity(self) -> str:
         """Hash of what determines the result."""
@@ -95,7 +95,7 @@ class Adaptive(Adversarial):
             loss = adversarial()
             fakes = torch.cat(self._fakes)
             with torch.set_grad_enabled(self.weight > 0):
-                told = seeming(self.net, fakes)
+                told = seeming(self.net, fakes, self.preparation)
             self._told = told.detach()
             return loss + self.weight * told
 
@@ -109,20 +109,26 @@ class Adaptive(Adversarial):
         return super()._scores(critic, images, batch)
 
 
-def identity(start: Path, net: PatchClassifier, weight: float, seed: int, settings: Settings) -> str:
+def identity(
+    start: Path, net: PatchClassifier, preparation: Preparation, weight: float, seed: int, settings: Settings
+) -> str:
     """Hash of what determines the result of a training."""
     return fingerprint(
         {
             "recipe": _RECIPE, "seed": seed, "settings": asdict(settings), "weight": weight,
             "drawing": camera.drawing(), "torch": torch.__version__.split("+")[0],
-            "start": file_digest(start), "classifier": digest(net),
+            "start": file_digest(start), "classifier": digest(net), "preparation": asdict(preparation),
         }
     )  # fmt: skip
 
 
-def seeming(net: PatchClassifier, fakes: Tensor) -> Tensor:
-    """The cross-entropy of a classifier's cells on pictures (N, 3, H, W) in [-1, 1], were they real; ()."""
-    out = net(fakes.float())
+def seeming(net: PatchClassifier, fakes: Tensor, preparation: Preparation) -> Tensor:
+    """The cross-entropy of a classifier's cells on pictures (N, 3, H, W) in [-1, 1], were they real; ().
+
+    ``preparation`` is the classifier's, which resizes nothing; gradients go through what it sees.
+    """
+    pixels = preparation.tested((fakes.float() + 1) / 2, net.whole)
+    out = net(data.normalize(pixels, preparation.preprocessing))
     target = torch.full((len(out), *out.shape[2:]), net.real_class, device=out.device)
     return F.cross_entropy(out, target)
 
@@ -139,6 +145,7 @@ def adapt(
     net: PatchClassifier,
     out: str | Path,
     chosen: Settings,
+    preparation: Preparation = Preparation(),  # noqa: B008  (frozen)
     *,
     weight: float = 1.0,
     seed: int = 0,
@@ -148,20 +155,27 @@ def adapt(
 ) -> Path:
     """Train the generator at ``start`` on against ``net``, and write its averaged weights to ``out``.
 
-    ``chosen`` as from `settings`; ``weight`` 0 is the control. ``.json`` beside ``out`` has the losses of
-    every step (``critic``, ``generator``, ``rebuild``, ``classifier``) and provenance, and is written last.
-    What is there is left alone; an interrupted training continues from ``<out>.checkpoint``.
+    ``chosen`` as from `settings`; ``preparation`` is the classifier's; ``weight`` 0 is the control. ``.json``
+    beside ``out`` has the losses of every step (``critic``, ``generator``, ``rebuild``, ``classifier``) and
+    provenance, and is written last. What is there is left alone; an interrupted training continues from
+    ``<out>.checkpoint``.
 
     Raises FileNotFoundError or ValueError where the weights are missing or of no generator, or of one
-    without critics; ValueError where the classifier cannot judge pictures of this size; ArithmeticError where
-    the training diverges; OSError where the disk is full.
+    without critics; ValueError where the classifier resizes its pictures, through which this training does
+    not go, or cannot judge pictures of this size; ArithmeticError where the training diverges; OSError where
+    the disk is full.
     """
     start, out = Path(start), Path(out)
-    if is_there(out, identity(start, net, weight, seed, chosen)):
+    if preparation.load is not None:
+        raise ValueError(
+            f"the classifier resizes pictures to {preparation.load} pixels: expected one of pictures as they "
+            "are; train one without a resize"
+        )
+    if is_there(out, identity(start, net, preparation, weight, seed, chosen)):
         return out
     scenes = learning.pictures(chosen.pictures, chosen.size, store, progress, chosen.camera)
-    run = Adaptive(start, net, weight, seed, chosen, scenes)
-    seeming(run.net, scenes.images[:1])  # too small a picture is said before anything is trained
+    run = Adaptive(start, net, preparation, weight, seed, chosen, scenes)
+    seeming(run.net, scenes.images[:1], preparation)  # too small a picture is said before anything is trained
     checkpoint = out.with_name(out.name + ".checkpoint")
     if checkpoint.is_file() and not run.restore(checkpoint):
         print(f"{checkpoint} is of another training or broken: starting at step 0")
@@ -220,26 +234,23 @@ def experiment(
     ``difference, difference_low, difference_high``: to the frozen classifier before. All tests have the same
     reals, and fakes of the same scenes, which pairs them.
 
-    Raises as `adapt`, `sample` and `training.train`; WeightsError where the classifier's file is damaged,
-    ValueError where it resizes its pictures, through which this training does not go.
+    Raises as `adapt`, `sample` and `training.train`; WeightsError where the classifier's file is damaged.
     """
     folder, start, classifier = Path(folder), Path(start), Path(classifier)
     again = training.unresized(again)
     where = torch.device(device) if device is not None else detectors.default_device()
     net = weights.load(classifier)
-    told = weights.header(classifier).get("preparation")
-    prepared = Preparation.of(json.loads(told)) if told else Preparation()
-    if prepared.load is not None:
-        raise ValueError(
-            f"{classifier} resizes pictures to {prepared.load} pixels: expected a classifier of pictures as "
-            "they are; train one without a resize"
-        )
+    preparation = weights.preparation(classifier)
     generator = str(generators.load(start)[1]["family"])
     how: dict[str, Any] = {"seed": seed, "store": store, "progress": progress}
     made = {"before": start}
     if control:
-        made["control"] = adapt(start, net, folder / "control.safetensors", chosen, weight=0.0, **how)
-    made["adapted"] = adapt(start, net, folder / "adapted.safetensors", chosen, weight=weight, **how)
+        made["control"] = adapt(
+            start, net, folder / "control.safetensors", chosen, preparation, weight=0.0, **how
+        )
+    made["adapted"] = adapt(
+        start, net, folder / "adapted.safetensors", chosen, preparation, weight=weight, **how
+    )
 
     def fakes(name: str, part: str, count: int) -> data.ImageSet:
         place = folder / name / part
@@ -257,15 +268,15 @@ def experiment(
         progress=progress,
     )  # fmt: skip
 
-    def judge(one: PatchClassifier, images: data.ImageSet) -> evaluation.Evaluation:
+    def judge(one: PatchClassifier, prepared: Preparation, images: data.ImageSet) -> evaluation.Evaluation:
         return evaluation.evaluate(
-            one.to(where), images, patches=False, device=where, batch_size=batch_size, progress=progress,
-            seed=seed,
+            one.to(where), images, prepared, patches=False, device=where, batch_size=batch_size,
+            progress=progress, seed=seed,
         )  # fmt: skip
 
-    found = {("frozen", name): judge(net, images) for name, images in tests.items()}
-    other = weights.load(path)
-    found |= {("retrained", name): judge(other, tests[name]) for name in ("before", "adapted")}
+    found = {("frozen", name): judge(net, preparation, images) for name, images in tests.items()}
+    other, prepared = weights.load(path), weights.preparation(path)
+    found |= {("retrained", name): judge(other, prepared, tests[name]) for name in ("before", "adapted")}
     rows = []
     for (which, name), one in found.items():
         apart = evaluation.difference(one, found["frozen", "before"], seed)

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from tff_core import metrics
 from tff_core.localization import inputs, maps, masks
+from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.pictures.data import LUMA
 from tff_core.store import memory
@@ -63,18 +64,24 @@ def high_pass(pictures: Tensor, sigma: float = 2.0) -> Floats:
     return np.asarray(smooth, dtype=np.float64)
 
 
-def classifier(net: PatchClassifier, device: str | torch.device = "cpu") -> Method:
+def classifier(
+    net: PatchClassifier,
+    preparation: Preparation = Preparation(),  # noqa: B008  (frozen)
+    device: str | torch.device = "cpu",
+) -> Method:
     """The map of a patch classifier, on the device where it is: the logit of being fake at every pixel.
 
-    Pictures are not resized: a mask is known at their own pixels. ValueError for a whole network, which has
-    no map.
+    ``preparation`` says what of the pixels the network sees, and resizes nothing: a mask is known at the
+    pictures' own pixels. ValueError where it does, and for a whole network, which has no map.
     """
     if net.whole:
         raise ValueError(f"{net.name} is a whole network and has no map: expected one with a cut")
+    if preparation.load is not None:
+        raise ValueError(f"pictures are resized to {preparation.load} pixels: expected their own size")
     parts = memory.Parts()
 
     def of(pictures: Tensor) -> Floats:
-        found = maps.margin(net, inputs.normalised(pictures, device), parts).double().cpu()
+        found = maps.margin(net, inputs.normalised(pictures, device, preparation), parts).double().cpu()
         size = (pictures.shape[-2], pictures.shape[-1])
         return maps.to_pixels(net.name, found.numpy(), size).astype(np.float64)
 

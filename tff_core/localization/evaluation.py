@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from tqdm import tqdm
 
-from tff_core import metrics
+from tff_core import intervals, metrics
 from tff_core.localization import inputs, maps
 from tff_core.localization.inputs import Degrade, Preparation
 from tff_core.localization.networks import PatchClassifier, smallest
@@ -172,7 +172,12 @@ def evaluate(
     with tqdm(total=len(images), desc="pictures", unit="picture", disable=not progress) as bar:
         for members, pixels in stream:
             try:
-                margins = maps.margin(net, inputs.normalised(pixels, device), parts).float().cpu().numpy()
+                margins = (
+                    maps.margin(net, inputs.normalised(pixels, device, preparation), parts)
+                    .float()
+                    .cpu()
+                    .numpy()
+                )
             except (ValueError, memory.OutOfMemory) as error:
                 if not too_small(net, pixels, error):
                     raise
@@ -242,10 +247,37 @@ def difference(one: Evaluation, other: Evaluation, seed: int = 0) -> metrics.Int
     scores = np.stack([rows[name].to_numpy(dtype=np.float64) for rows, name in both])
     there = np.isfinite(scores).all(0)
     labels = one.pictures["label"].to_numpy()[there]
-    weights = metrics.picture_weights(labels, seed=seed)
-    first, second = (metrics.resampled_ap(labels, row[there], weights) for row in scores)
-    value, its = (metrics.average_precision(labels, row[there]) for row in scores)
-    return metrics.Interval(value - its, *metrics.percentiles(first - second))
+    named = {"other": scores[1, there], "one": scores[0, there]}
+    apart = intervals.compare_ap(labels, named, seed=seed).set_index("name")
+    ends = apart.loc[["one - other"], ["ap", "ap_low", "ap_high"]].to_numpy(dtype=np.float64)[0]
+    return metrics.Interval(*ends.tolist())
+
+
+def cells(
+    net: PatchClassifier,
+    images: data.ImageSet,
+    preparation: Preparation = Preparation(),  # noqa: B008  (frozen)
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 32,
+) -> NDArray[np.float32]:
+    """The margin of every cell of pictures of one size, (N, h, w), as `maps.margin`.
+
+    Raises ValueError where pictures have different sizes; PictureError as `tff_core.pictures.data.read`.
+    """
+    parts = memory.Parts()
+    found: list[tuple[list[int], NDArray[np.float32]]] = []
+    for members, pixels in inputs.stream(images.paths, preparation, whole=net.whole, batch_size=batch_size):
+        margins = maps.margin(net, inputs.normalised(pixels, device, preparation), parts)
+        found.append((members, margins.float().cpu().numpy()))
+        if margins.shape[1:] != found[0][1].shape[1:]:
+            raise ValueError(
+                f"{images.root} has pictures of several sizes, whose maps differ: expected one size"
+            )
+    out = np.empty((len(images), *found[0][1].shape[1:]), dtype=np.float32)
+    for members, values in found:
+        out[members] = values
+    return out
 
 
 def too_small(net: PatchClassifier, pixels: torch.Tensor, error: Exception) -> bool:

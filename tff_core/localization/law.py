@@ -27,6 +27,7 @@ from scipy import special, stats
 
 from tff_core import detectors, metrics
 from tff_core.localization import comparison, evaluation, masks, receptive, training, weights
+from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.miniature import planted
 from tff_core.miniature.camera import EDITION_2, Camera
@@ -141,7 +142,8 @@ def run(
             name, pictures.train, pictures.val, path, settings, seed=seed, device=where, progress=progress
         )
         net = weights.load(path).to(where)
-        found = measure(net, pictures.test, device=where, batch_size=batch_size, progress=progress)
+        seen = weights.preparation(path)
+        found = measure(net, pictures.test, seen, device=where, batch_size=batch_size, progress=progress)
         found.insert(1, "seed", seed)
         tables.append(found)
     return pd.concat(tables, ignore_index=True)
@@ -150,6 +152,7 @@ def run(
 def measure(
     net: PatchClassifier,
     test: Mapping[float, Tested],
+    preparation: Preparation = Preparation(),  # noqa: B008  (frozen)
     *,
     device: str | torch.device = "cpu",
     batch_size: int = 32,
@@ -167,11 +170,11 @@ def measure(
     rows: list[dict[str, Any]] = []
     for period, pictures in test.items():
         found = evaluation.evaluate(
-            net, pictures.images, patches=False, device=device, batch_size=batch_size, progress=progress,
-            seed=seed,
+            net, pictures.images, preparation, patches=False, device=device, batch_size=batch_size,
+            progress=progress, seed=seed,
         ).main()  # fmt: skip
         scores, fake = comparison.sampled(
-            comparison.classifier(net, device), pictures.fakes, batch_size=batch_size, seed=seed,
+            comparison.classifier(net, preparation, device), pictures.fakes, batch_size=batch_size, seed=seed,
             progress=progress, name=f"{net.name}, period {period:g}",
         )  # fmt: skip
         ends = metrics.percentiles(masks.resampled_pixel_ap(scores, fake, seed))

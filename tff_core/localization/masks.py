@@ -38,6 +38,10 @@ class Masked:
     def __len__(self) -> int:
         return len(self.images)
 
+    def first(self, n: int) -> Masked:
+        """The first ``n`` of them."""
+        return Masked(self.images[:n], self.masks[:n])
+
     def read(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
         """Pixels (H, W, 3) and what of them is fake (H, W), picture by picture.
 

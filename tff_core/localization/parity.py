@@ -27,6 +27,7 @@ from sklearn.metrics import roc_auc_score
 
 from tff_core import detectors
 from tff_core.localization import evaluation, networks, training, weights
+from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.localization.treatments import BASE, TREATMENTS, Treatment, split, write
 from tff_core.pictures import audit, data, places, statistics
@@ -85,6 +86,7 @@ def same_reals(
     treatments: Sequence[Treatment] = TREATMENTS,
     *,
     base: Treatment = BASE,
+    preparation: Preparation = Preparation(),  # noqa: B008  (frozen)
     n: tuple[int, int, int] = (200, 40, 100),
     settings: training.Config | None = None,
     seed: int = 0,
@@ -98,7 +100,7 @@ def same_reals(
     the other through the treatment and is called fake; the sides are the same for all treatments. ``n``: so
     many of each side for training, validation and test. ``classifier`` is the name of a network, which is
     trained for each treatment (left alone where it is there, continued where it was interrupted), or a
-    trained one, which is asked as it is. ``size``: side of the pictures in pixels.
+    trained one, which is asked as it is, with its ``preparation``. ``size``: side of the pictures in pixels.
 
     Columns: ``treatment, ap, low, high`` (95 % bootstrap over pictures), ``n, auc, chance`` (the AP of a
     random order) and ``told``, whether chance does not explain the order (Mann-Whitney, 5 %);
@@ -124,13 +126,15 @@ def same_reals(
     for treatment in treatments:
         place = write(folder / treatment.name, parts, (base, treatment), size, progress)
         test = data.scan(place / "test")
-        net = classifier if isinstance(classifier, PatchClassifier) else None
-        if net is None:
+        if isinstance(classifier, PatchClassifier):
+            net, prepared = classifier, preparation
+        else:
             path = folder / f"{treatment.name}.{classifier}.s{seed}.safetensors"
-            net = _trained(str(classifier), place, path, settings, seed, where, progress)
+            net, prepared = _trained(classifier, place, path, settings, seed, where, progress)
         found = evaluation.evaluate(
-            net, test, patches=False, device=where, batch_size=batch_size, progress=progress, seed=seed
-        )
+            net, test, prepared, patches=False, device=where, batch_size=batch_size, progress=progress,
+            seed=seed,
+        )  # fmt: skip
         rows.append({"treatment": treatment.name, **found.numbers(), **_refusal(place)})
     return pd.DataFrame(rows)
 
@@ -176,7 +180,7 @@ def alignment(
     drawn = split(reals, n, seed)
     folder = Path(folder)
     tests: dict[tuple[str, str], data.ImageSet] = {}
-    nets: dict[str, PatchClassifier] = {}
+    nets: dict[str, tuple[PatchClassifier, Preparation]] = {}
     for way, treatment in zip(WAYS, (aligned, misaligned), strict=True):
         for name, own in sides.items():
             parts = {part: (drawn[i], own[i]) for i, part in enumerate(data.PARTS) if own[i]}
@@ -186,7 +190,7 @@ def alignment(
         nets[way] = _trained(network, folder / way / first, path, settings, seed, where, progress)
     found = {
         (trained, tested, name): evaluation.evaluate(
-            nets[trained], tests[tested, name],
+            nets[trained][0], tests[tested, name], nets[trained][1],
             patches=False, device=where, batch_size=batch_size, progress=progress, seed=seed,
         )
         for trained in WAYS for tested in WAYS for name in fakes
@@ -207,10 +211,10 @@ def alignment(
 def _trained(
     name: str, folder: Path, path: Path, settings: training.Config | None, seed: int, device: torch.device,
     progress: bool,
-) -> PatchClassifier:  # fmt: skip
+) -> tuple[PatchClassifier, Preparation]:  # fmt: skip
     images, held_out = (data.scan(folder / part) for part in ("train", "val"))
     training.train(name, images, held_out, path, settings, seed=seed, device=device, progress=progress)
-    return weights.load(path).to(device)
+    return weights.load(path).to(device), weights.preparation(path)
 
 
 def _refusal(place: Path) -> dict[str, Any]:

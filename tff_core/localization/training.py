@@ -51,6 +51,8 @@ class Config:
     brought no better validation). ``patience`` None: the published one of the network. ``pairing``:
     "serial", the i-th real with the i-th fake, or "random". ``blur``, ``jpeg``, ``colour``, ``clahe`` and
     ``flip`` are probabilities per picture, see `augment`; `augmentation.PRESETS` has published combinations.
+    ``planes``, ``highpass`` and ``contrast``: what of the pixels the network sees, as in `Preparation`; the
+    published one sees all.
     """
 
     init: str = "xavier002"
@@ -69,9 +71,12 @@ class Config:
     clahe: float = 0.0
     flip: float = 0.5
     checkpoint_steps: int = 200
+    planes: str = "rgb"
+    highpass: int | None = None
+    contrast: float | None = None
 
     def __post_init__(self) -> None:
-        Preparation(self.load, self.fine)
+        _ = self.preparation
         for name, allowed in (
             ("crop", CROPS), ("policy", ("constant", "plateau")), ("pairing", ("serial", "random")),
             ("init", networks.INITIALISATIONS),
@@ -98,7 +103,7 @@ class Config:
     @property
     def preparation(self) -> Preparation:
         """How the trained network's pictures are prepared."""
-        return Preparation(self.load, self.fine)
+        return Preparation(self.load, self.fine, self.planes, self.highpass, self.contrast)
 
 
 def unresized(settings: Config | None) -> Config:
@@ -303,7 +308,8 @@ class _Run:
         if self.settings.pairing == "random":
             fakes = [self.sides[1][i] for i in drawn]
         pixels = self._together([*reals, *fakes], generator)
-        x = inputs.normalised(augment(pixels, generator, self.settings), self.device)
+        pixels = augment(pixels, generator, self.settings)
+        x = inputs.normalised(pixels, self.device, self.settings.preparation)
         real, fake = self.net.real_class, self.net.fake_class
         y = torch.tensor([real] * self.half + [fake] * self.half, device=self.device)
         self.net.train()
@@ -366,7 +372,7 @@ def validate(
     right = cells = voted = averaged = 0.0
     parts = memory.Parts()
     for members, pixels in inputs.stream(images.paths, preparation, whole=net.whole, batch_size=32):
-        found = maps.margin(net, inputs.normalised(pixels, device), parts).double().cpu()
+        found = maps.margin(net, inputs.normalised(pixels, device, preparation), parts).double().cpu()
         fake = torch.tensor([images.labels[i] == 1 for i in members])
         called = found >= 0
         right += float((called == fake[:, None, None]).sum())

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tff_core import detectors
 from tff_core.localization import networks
+from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.store.results import atomic_write
 
@@ -108,6 +109,18 @@ def header(path: Path) -> dict[str, str]:
         return {str(k): str(v) for k, v in about.items()} if isinstance(about, dict) else told
     except (safetensors.SafetensorError, OSError, ValueError):
         return {}  # of torch's own kind, or broken: reading its weights says so
+
+
+def preparation(path: Path) -> Preparation:
+    """How the pictures of a file's network are prepared, which the published files do not say.
+
+    WeightsError where what it says makes no sense.
+    """
+    told = header(path).get("preparation")
+    try:
+        return Preparation.of(json.loads(told)) if told else Preparation()
+    except ValueError as error:
+        raise detectors.WeightsError(f"{path}: {error}; train it again") from error
 
 
 def identify(path: Path) -> str:

@@ -186,6 +186,14 @@ class Store:
         """Weights of one trained detector; its description is beside it as ``.json``."""
         return self.root / "detectors" / f"{name}.s{seed}.safetensors"
 
+    def patches(self, network: str, seed: int) -> Path:
+        """Weights of one patch classifier of this build; its description is beside it as ``.json``."""
+        return self.root / "patches" / f"{network}.s{seed}.safetensors"
+
+    def localized(self, part: str, generator: str) -> Path:
+        """Folder of spliced pictures and their masks: ``localized/<part>/<generator>``."""
+        return self.root / "localized" / part / generator
+
     def omega(self, detector: str, seed: int, label: str = "fake") -> Path:
         """FF-RS omega in the published format, one file per detector, training seed and label."""
         return self.root / "results" / "omega" / f"{detector}.s{seed}-{label}.csv"
