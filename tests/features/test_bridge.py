@@ -93,7 +93,7 @@ def test_the_order_within_a_layer_is_spearmans_and_its_p_that_of_all_permutation
         np.average(found.loc[list(WIDE), "value"], weights=weights)
     )
     assert found["channels"].tolist() == [3, 8, 16, 27] and set(found["n_b"]) == {7}
-    assert found[["low", "high"]].isna().all(axis=None)  # nothing is known of the pictures
+    assert found[["low", "high", "ceiling"]].isna().all(axis=None)  # nothing is known of the pictures
 
 
 def test_permutations_are_right_where_nothing_is_alike() -> None:
@@ -237,8 +237,36 @@ def test_heads_that_read_the_same_maps_share_all_and_others_none() -> None:
 def test_the_order_is_the_same_where_the_maps_are() -> None:
     found = bridge.correlation(HEADS).set_index(["a", "b", "layer"])
     same, apart = found.loc["red", "also red", ALL], found.loc["red", "blue", ALL]
-    assert same["value"] > 0.9 and same["p"] < 0.001 and same["low"] > 0.8
+    assert same["value"] > 0.9 and same["p"] < 0.001 and same["low"] > 0.8 and same["ceiling"] > 0.9
     assert apart["value"] < -0.5 and apart["low"] <= apart["value"] <= apart["high"]
+
+
+def noisy(mean: np.ndarray, n: int, rng: np.random.Generator, spread: float = 0.15) -> Head:
+    """A task whose shares of 27 maps vary from picture to picture."""
+    shares = np.abs(mean + spread * rng.normal(size=(n, 27)))
+    return Head(Omega(dict(zip(WIDE, np.split(shares.mean(0), [3, 11]), strict=True)), n), shares)
+
+
+@pytest.mark.parametrize("alike", [0.0, 1.0])
+def test_intervals_hold_what_as_many_other_pictures_give_and_the_ceiling_is_that_of_equal_tasks(
+    alike: float,
+) -> None:
+    rng = np.random.default_rng(8)
+    one = rng.gamma(1.0, 0.1, 27)
+    other = alike * one + (1 - alike) * rng.permutation(one)
+    rows = []
+    for i in range(40):
+        heads = {"one": noisy(one, 60, rng), "two": noisy(other, 60, rng)}
+        rows.append(bridge.overlap(heads, [8], 100, i).iloc[0])
+        rows.append(bridge.correlation(heads, 100, 2, i).iloc[-1])
+    for k in (0, 1):
+        table = pd.DataFrame(rows[k::2])
+        mean = table["value"].mean()
+        assert ((table["low"] <= mean) & (mean <= table["high"])).mean() >= 0.82
+        if alike == 1:
+            assert table["ceiling"].mean() == pytest.approx(mean, abs=0.1)
+        if alike == 0:
+            assert table["ceiling"].mean() > mean + 0.3
 
 
 def test_intervals_over_pictures_cover_and_shrink() -> None:

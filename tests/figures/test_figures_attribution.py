@@ -247,7 +247,9 @@ def test_families_keep_their_colour_between_profiles_and_their_differences() -> 
 
 def test_the_bridge_shows_what_is_shared_beside_chance() -> None:
     first = OVERLAP[OVERLAP["k"] == 3]
-    grey, dots = FIGURES["overlap"].data[:2]
+    grey, twice, dots = FIGURES["overlap"].data[:3]
+    np.testing.assert_allclose(values(twice.x), 100 * first["ceiling"])
+    assert np.isfinite(values(twice.x)[0]) and np.isnan(values(twice.x)[1:]).all()
     np.testing.assert_allclose(values(dots.x), 100 * first["value"])
     np.testing.assert_allclose(
         values(grey.x).reshape(-1, 3)[:, :2],
@@ -259,11 +261,11 @@ def test_the_bridge_shows_what_is_shared_beside_chance() -> None:
     row = first.iloc[0]
     assert f"detection and ProGAN {row['shared']} of 3" in figures.alt(FIGURES["overlap"])
     every = CORRELATION[CORRELATION["layer"] == bridge.ALL]
-    np.testing.assert_allclose(values(FIGURES["correlation"].data[0].x), every["value"])
+    np.testing.assert_allclose(values(FIGURES["correlation"].data[1].x), every["value"])
     flat = figures.bridge_correlation(
         CORRELATION.assign(value=CORRELATION["value"].where(CORRELATION["layer"] != "one"))
     )
-    assert [len(t.y) for t in flat.data] == [3, 0, 3]
+    assert [len(t.y) for t in flat.data if t.name == "two tasks"] == [3, 0, 3]
 
 
 def test_what_is_specific_is_shown_with_its_control() -> None:

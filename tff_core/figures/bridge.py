@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from tff_core.figures.base import (
     FAKE,
+    INK,
     LINE,
     add_menu,
     error_bars,
@@ -24,6 +25,7 @@ from tff_core.figures.base import (
 )
 
 ALL = "all layers"
+_TWICE = "what two measurements of one and the same task would give"
 _CONTRASTS = {
     "top-k - matched-k": "minus layer-matched",
     "top-k - baseline": "minus whole network",
@@ -36,7 +38,7 @@ def bridge_overlap(table: pd.DataFrame) -> go.Figure:
 
     ``table`` has a row for each two tasks ``a`` and ``b`` and each ``k``: ``shared``, ``expected``,
     ``chance_low`` and ``chance_high`` (maps), ``value, low, high`` (as shares of k), ``p_more``, ``n_a`` and
-    ``n_b``. An interval that is missing is not drawn.
+    ``n_b``, and ``ceiling``, what two measurements of one task would give. What is missing is not drawn.
     """
     scaled = table.assign(
         grey_low=100 * (table["chance_low"] - table["expected"]) / table["k"],
@@ -74,8 +76,8 @@ def bridge_overlap(table: pd.DataFrame) -> go.Figure:
     )
     text = (
         "Feature maps that two tasks have among their first k, less what is expected from their numbers of "
-        "maps in each layer alone. Bars: 95 % intervals over pictures; grey: the central 95 % of chance. "
-        f"{_pictures(table)}"
+        "maps in each layer alone. Bars: 95 % intervals over pictures; grey: the central 95 % of chance; "
+        f"upright: {_TWICE}. {_pictures(table)}"
     )
     return finish(figure, _height(len(pairs)), text, f"Maps in common: {told}.", menu=len(views) > 1)
 
@@ -84,7 +86,7 @@ def bridge_correlation(table: pd.DataFrame) -> go.Figure:
     """How alike two tasks rank the maps of a layer; a menu chooses the layer, first all of them.
 
     ``table`` has a row for each two tasks ``a`` and ``b`` and each ``layer``: ``channels``, ``value, low,
-    high`` in [-1, 1], ``p``, ``n_a`` and ``n_b``. A missing value is not drawn.
+    high`` in [-1, 1], ``ceiling``, ``p``, ``n_a`` and ``n_b``. What is missing is not drawn.
     """
     layers = sorted(dict.fromkeys(table["layer"]), key=lambda layer: layer != ALL)
     pairs = _pairs(table)
@@ -98,7 +100,8 @@ def bridge_correlation(table: pd.DataFrame) -> go.Figure:
     told = "; ".join(f"{_pair(r.a, r.b)} {r.value:+.2f}" for r in records(views[layers[0]]))
     text = (
         "Spearman's correlation of the omega of two tasks over the maps of a layer, and its mean over layers "
-        f"weighted by their maps, with 95 % intervals over pictures. {_pictures(table)}"
+        f"weighted by their maps, with 95 % intervals over pictures. Upright: "
+        f"{_TWICE}. {_pictures(table)}"
     )
     return finish(figure, _height(len(pairs)), text, f"{layers[0]}: {told}.", menu=len(views) > 1)
 
@@ -222,6 +225,21 @@ def _dots(
         if behind is not None:
             behind(figure, rows, y)
             owner.append(view)
+        if "ceiling" in rows:
+            figure.add_scatter(
+                x=scale * rows["ceiling"],
+                y=y,
+                mode="markers",
+                name="one task twice",
+                marker={
+                    "symbol": "line-ns-open",
+                    "size": 16,
+                    "color": INK,
+                    "line": {"width": 1.5, "color": INK},
+                },
+                hovertemplate="one task measured twice: %{x:.2f}<extra></extra>",
+            )
+            owner.append(view)
         bars: Any = error_bars(rows, "value", scale=scale, thickness=2)
         for side in ("array", "arrayminus"):  # a task known by omega alone has no interval
             bars[side] = bars[side].fillna(0)
@@ -230,7 +248,7 @@ def _dots(
             y=y,
             mode="markers",
             name="two tasks",
-            showlegend=behind is not None,
+            showlegend="ceiling" in rows,
             marker={"color": FAKE, "symbol": "diamond", "size": 10},
             error_x=bars,
             text=[_pair(r.a, r.b) for r in records(rows)],
