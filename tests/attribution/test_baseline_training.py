@@ -146,6 +146,16 @@ def test_what_is_finished_is_left_alone_and_settings_make_another(
     )
 
 
+def test_another_network_or_mode_is_another_training(root: Path, tmp_path: Path) -> None:
+    path, settings, seen = tmp_path / "net.safetensors", replace(SETTINGS, max_epochs=1), set()
+    for name, mode in (("notl", "multiclass"), ("notl", "detection"), ("gandct-conv", "detection")):
+        trained(root, path, settings, network=name, mode=mode)
+        info = json.loads(path.with_suffix(".json").read_text())
+        assert (info["network"], info["mode"]) == (name, mode)
+        seen.add(info["key"])
+    assert len(seen) == 3
+
+
 def test_detection_alone_answers_real_or_fake(root: Path, tmp_path: Path) -> None:
     path = trained(root, tmp_path / "net.safetensors", network="notl", mode="detection")
     frame = answers.attribute(weights.load([path]).net, list(collected(root, "test").paths))

@@ -216,6 +216,8 @@ def test_the_command_draws_panels(tmp_path: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     assert main([*given, "--tags"]) == 2
     assert "expected --panels DIR with them" in capsys.readouterr().err
+    assert main([*given, "--panels", str(tmp_path / "pictures" / "panels")]) == 2
+    assert "or panels would be taken for pictures next time" in capsys.readouterr().err
     assert main([*given, "--panels", str(rows)]) == 2
     assert "is a file: expected a folder" in capsys.readouterr().err
     weights.save(attribution.baseline("notl", size=64, names=["a"]), tmp_path / "net.safetensors")

@@ -28,3 +28,5 @@ def test_sources_of_one_architecture_are_one() -> None:
 def test_levels_are_names_by_default_and_reals_are_reals() -> None:
     assert sources.levels(["a", "real"]) == {"a": "a", "real": "real"}
     assert sources.levels(["a", "b", "real"], {"a": "x", "b": "x"}) == {"a": "x", "b": "x", "real": "real"}
+    with pytest.raises(ValueError, match="the level of a is 'real': expected another"):
+        sources.levels(["a", "real"], {"a": "real"})

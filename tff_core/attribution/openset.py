@@ -317,7 +317,7 @@ def _rows(
     return pd.DataFrame(
         {
             "path": judged["path"], "truth": judged["truth"], "level": truth,
-            "known": truth.isin([of[name] for name in names]) & (judged["truth"] != REAL),
+            "known": truth.isin([of[name] for name in names]),
             "score": knownness(judged["fake"], q, how), "named": named, "right": truth == named,
             "decision": judged["decision"],
         }

@@ -67,18 +67,20 @@ def collect(reals: Sequence[str | Path], fakes: Mapping[str, str | Path], part: 
 
 
 def levels(sources: Iterable[str], level: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The level of each source, itself by default; that of reals is "real". ValueError where one has none."""
-    of = {
-        source: answers.REAL if source == answers.REAL else (level or {}).get(source, "")
-        for source in sources
-    }
-    if level is None:
-        return {source: source for source in of}
-    without = [source for source, found in of.items() if not found]
-    if without:
-        raise ValueError(
-            f"{', '.join(without)} has no level: expected one for every source, such as its family"
-        )
+    """The level of each source, itself by default; that of reals is "real".
+
+    ValueError where a source has none, or is called real.
+    """
+    names = dict.fromkeys(sources)
+    of = {name: name if level is None or name == answers.REAL else level.get(name, "") for name in names}
+    for name, found in of.items():
+        if not found:
+            without = ", ".join(other for other, own in of.items() if not own)
+            raise ValueError(f"{without} has no level: expected one for every source, such as its family")
+        if found == answers.REAL and name != answers.REAL:
+            raise ValueError(
+                f"the level of {name} is {found!r}: expected another, that one is of real pictures"
+            )
     return of
 
 

@@ -249,6 +249,12 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--no-labels and --tags say how panels look: expected --panels DIR with them")
     if options.panels:
         common.must_be_writable(options.panels, folder=True)
+        inside = [path for path in options.paths if options.panels.resolve().is_relative_to(path.resolve())]
+        if inside:
+            raise ValueError(
+                f"--panels {options.panels} lies in {inside[0]}: expected another place, or panels would be "
+                "taken for pictures next time"
+            )
     net, statistics, where = _load(options)
     checkpoint = None
     if options.out:
