@@ -61,8 +61,8 @@ nets = {
     for s in planes.SEES
 }
 seen = {s: some[0].spec.preprocessing for s, some in nets.items()}
-for s, preprocessing in seen.items():
-    print(f"{s:7s} {preprocessing.planes:7s} {preprocessing.highpass}")
+for s, one in seen.items():
+    print(f"{s:7s} high-pass {one.highpass}, contrast {one.contrast}")
 
 
 # %%

@@ -21,10 +21,14 @@ from zennit.torchvision import ResNetCanonizer
 from tff_core.lrp.canonize import IMAGENET_BOUNDS
 
 
-def zennit_composite(pixels: str = "conv1", canonizer: Canonizer | None = None) -> Composite:
+def zennit_composite(
+    pixels: str | None = "conv1",
+    canonizer: Canonizer | None = None,
+    bounds: tuple[float, float] = IMAGENET_BOUNDS,
+) -> Composite:
     """zennit with bias and stabilisers as in the paper's code, by default for ResNets.
 
-    ``pixels`` is the layer that sees the picture.
+    ``pixels`` is the layer that sees the picture, whose pixels have ``bounds``; None for z+ everywhere.
     """
     floor = lambda z: z + 1e-12 * (z == 0)  # noqa: E731
     by_type = LayerMapComposite(
@@ -35,7 +39,7 @@ def zennit_composite(pixels: str = "conv1", canonizer: Canonizer | None = None) 
             ((nn.ReLU, nn.BatchNorm2d), Pass()),
         ]
     )
-    low, high = (torch.full((1, 3, 1, 1), bound, dtype=torch.float64) for bound in IMAGENET_BOUNDS)
+    low, high = (torch.full((1, 3, 1, 1), bound, dtype=torch.float64) for bound in bounds)
     first = ZBox(low=low, high=high, stabilizer=1e-6, zero_params="bias")
 
     def rule(ctx: dict[Any, Any], name: str, module: nn.Module) -> Any:
@@ -72,7 +76,7 @@ def zennit_relevance(
 
 
 def captum_graph(model: nn.Module) -> fx.GraphModule:
-    """What captum needs: batch norms folded, a ReLU module for each use, and sums as modules."""
+    """What captum needs: batch norms folded, a ReLU module for each use, sums as modules, flattening not."""
     graph = fuse(model)
     modules = dict(graph.named_modules())
     for node in list(graph.graph.nodes):
@@ -80,6 +84,8 @@ def captum_graph(model: nn.Module) -> fx.GraphModule:
         if isinstance(module, nn.ReLU):
             graph.add_submodule(f"own_{node.name}", nn.ReLU())
             node.target = f"own_{node.name}"
+        elif isinstance(module, nn.Flatten):  # which passes relevance on as it is
+            node.op, node.target, node.args = "call_function", torch.flatten, (node.args[0], 1)
         elif node.op == "call_function" and node.target.__name__ in ("add", "iadd"):
             graph.add_submodule(f"own_{node.name}", Addition_Module())
             node.op, node.target = "call_module", f"own_{node.name}"

@@ -152,3 +152,18 @@ def test_what_does_not_fit_is_refused() -> None:
         intervals.over_seeds([1.0, 2.0], np.zeros((5, 3)))
     with pytest.raises(ValueError, match="two or more training seeds"):
         intervals.half_width([1.0], np.zeros((1, 1)))
+
+
+def test_scores_of_a_pictures_parts_are_drawn_with_it() -> None:
+    rng = np.random.default_rng(3)
+    y = np.repeat([0, 1], 40)
+    whole = rng.normal(size=(3, 80)) + y
+    alike = np.repeat(whole[:, :, None], 4, axis=2)  # four equal parts say no more than one
+    table = intervals.compare_ap(y, {"picture": whole, "parts": alike}, n=200).set_index("name")
+    numbers = ["ap", "ap_low", "ap_high"]
+    assert table.loc["parts", numbers].tolist() == pytest.approx(table.loc["picture", numbers].tolist())
+    assert table.loc["parts - picture", numbers].tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+    assert table["n_fake"].tolist() == [40] * 3
+    noisy = whole[:, :, None] + rng.normal(size=(3, 80, 9))
+    found = intervals.compare_ap(y, {"one": noisy, "mean": noisy.mean(2)}, n=200).set_index("name")
+    assert found.loc["mean - one", "ap_low"] > 0

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tff_core import localization
-from tff_core.localization import PatchClassifier
+from tff_core.localization import PatchClassifier, masks
 from tff_core.pictures import data
 
 
@@ -36,6 +36,24 @@ def folder(root: Path, n: int = 8, size: tuple[int, int] = (48, 48), seed: int =
         for i, pixels in enumerate(noise(n, *size, seed=2 * seed + label)):
             Image.fromarray(traced(pixels) if label else pixels).save(root / name / f"{i:03d}.png")
     return data.scan(root)
+
+
+def spliced(root: Path, n: int = 6, authentic: int = 3, size: int = 48, seed: int = 0) -> masks.Masked:
+    """Pictures with the trace in a random rectangle, then authentic ones, with their masks."""
+    rng = np.random.default_rng(seed)
+    for name in ("image", "mask"):
+        (root / name).mkdir(parents=True)
+    for i, pixels in enumerate(noise(n + authentic, size, size, seed)):
+        mask = np.zeros((size, size), dtype=bool)
+        if i < n:
+            (top, left), (height, width) = (
+                rng.integers(0, size // 2, 2),
+                rng.integers(size // 4, size // 2, 2),
+            )
+            mask[top : top + height, left : left + width] = True
+        Image.fromarray(np.where(mask[..., None], traced(pixels), pixels)).save(root / f"image/{i:03d}.png")
+        Image.fromarray(mask.astype(np.uint8) * 255).save(root / f"mask/{i:03d}.png")
+    return masks.find(root)
 
 
 def knowing(fake_class: int = 0, name: str = "xception_block1") -> PatchClassifier:

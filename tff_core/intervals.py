@@ -26,9 +26,11 @@ One seed alone says nothing about another: then the interval covers pictures onl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
@@ -160,3 +162,48 @@ def ap_interval_over_seeds(
     weights = metrics.picture_weights(labels, n, seed)
     drawn = np.stack([metrics.resampled_ap(labels, row, weights) for row in rows], axis=1)
     return over_seeds([metrics.average_precision(labels, row) for row in rows], drawn, SHARE, level)
+
+
+def compare_ap(
+    labels: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    n: int = metrics.RESAMPLES,
+    level: float = metrics.LEVEL,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """AP of everything that scores the same pictures, and how far each pair is apart.
+
+    ``labels`` (N,), 1 fake and 0 real; ``scores`` by name: (S, N), a row for each training seed, the same
+    number of them for all; or (S, N, C) for C scores of each picture, each with its picture's label and drawn
+    with its picture. Rows ``name, ap, ap_low, ap_high, seeds, covers, n_real, n_fake``, in the order of
+    ``scores``, and then "later - earlier" for each pair. The resamples hold the same pictures for all, and
+    differences pair the seeds in their order.
+
+    Raises ValueError where there are different numbers of seeds.
+    """
+    y = np.asarray(labels)
+    rows = {name: np.atleast_2d(np.asarray(some, dtype=np.float64)) for name, some in scores.items()}
+    if len({len(one) for one in rows.values()}) != 1:
+        raise ValueError(
+            f"{', '.join(f'{len(one)} seeds of {name}' for name, one in rows.items())}: expected the same "
+            "number of each"
+        )
+    weights = metrics.picture_weights(y, n, seed)
+    points, drawn = {}, {}
+    for name, some in rows.items():
+        each = some.shape[2] if some.ndim == 3 else 1
+        label, drawings = (np.repeat(one, each, axis=0) for one in (y, weights))
+        own = [row.ravel() for row in some]
+        points[name] = np.array([metrics.average_precision(label, row) for row in own])
+        drawn[name] = np.stack([metrics.resampled_ap(label, row, drawings) for row in own], 1)
+    found = {name: over_seeds(points[name], drawn[name], SHARE, level) for name in rows}
+    names = list(rows)
+    for place, later in enumerate(names):
+        for earlier in names[:place]:
+            found[f"{later} - {earlier}"] = over_seeds(
+                points[later] - points[earlier], drawn[later] - drawn[earlier], DIFFERENCE, level
+            )
+    counts = {"n_real": int((y == 0).sum()), "n_fake": int((y == 1).sum())}
+    return pd.DataFrame(
+        {"name": name} | one.columns("ap", "ap_low", "ap_high") | counts for name, one in found.items()
+    )

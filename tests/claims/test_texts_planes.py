@@ -64,6 +64,8 @@ def test_the_sentence_names_every_side() -> None:
 def test_the_verdict_says_where_another_camera_changes_the_answer() -> None:
     same = texts.verdict(table({}), cameras())
     assert "not the trace of one simulated camera" in same and "another answer" not in same
+    nothing = texts.verdict(table(dict.fromkeys(UNSEEN, 0.0), elsewhere=0.0), cameras())
+    assert ", so " not in nothing and "another answer" not in nothing  # nothing follows from no answer
     other = texts.verdict(table({}, elsewhere=0.0), cameras())
     assert other.count("another answer than above") == 2 and "not the trace of one" not in other
     assert "chroma alone 50.0 % [45.0, 55.0]" in same and "(n = 60 of each)" in same
@@ -75,11 +77,19 @@ def test_the_first_page_tells_it_or_says_that_it_was_not_asked() -> None:
     assert "Not asked in this build" in texts.front(None)
 
 
+def test_without_an_unseen_generator_there_is_nothing_to_ask() -> None:
+    alone = table({}).query("generator == 'progan'")
+    assert texts.word(alone) == "not testable here"
+    assert "is **not testable here**" in texts.front(alone) and "trained on" in texts.verdict(
+        alone, cameras()
+    )
+
+
 def test_numbers_have_a_row_for_each_generator() -> None:
     lines = texts.numbers(table({})).splitlines()
     assert len(lines) == 2 + 7 and "| StyleGAN2 | 80.0 % [75.0, 85.0] | 60.0 %" in lines[3]
 
 
 def test_a_table_without_the_comparison_is_refused() -> None:
-    with pytest.raises(ValueError, match="no row of chroma - luma, 'as trained', on an unseen generator"):
+    with pytest.raises(ValueError, match="no row of chroma - luma, 'as trained': found"):
         texts.word(table({}).query("sees != 'chroma - luma'"))

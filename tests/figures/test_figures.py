@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 from collections.abc import Callable
 
@@ -144,6 +145,26 @@ def statistics() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def compared() -> pd.DataFrame:
+    """AP of three detectors on two generators, under two conditions."""
+    keys = itertools.product(("progan", "gaugan"), ("as trained", "cut at random"), ("rgb", "luma", "chroma"))
+    rows = [
+        {"generator": g, "condition": c, "sees": s, "ap": 0.6 + 0.05 * i, "ap_low": 0.5, "ap_high": 0.99}
+        for i, (g, c, s) in enumerate(itertools.islice(keys, 12))
+    ]
+    return pd.DataFrame(rows).assign(ap=lambda t: t["ap"].clip(upper=0.98), seeds=3, n_real=60, n_fake=60)
+
+
+def found_pixels() -> pd.DataFrame:
+    """How well two methods find what is fake on two generators, by two measures."""
+    keys = itertools.product(("progan", "gaugan"), ("lrp", "edges"), ("pixel_ap", "false_area"))
+    return pd.DataFrame(
+        {"generator": g, "method": m, "measure": what, "value": 0.4, "low": 0.3, "high": 0.5, "n": 40,
+         "chance": 0.2 if what == "pixel_ap" else np.nan}
+        for g, m, what in keys
+    )  # fmt: skip
+
+
 def every_figure() -> dict[str, go.Figure]:
     """One of each kind."""
     rng = np.random.default_rng(2)
@@ -192,6 +213,36 @@ def every_figure() -> dict[str, go.Figure]:
             ["ProGAN"],
             "Two tables of two patches.",
         ),
+        "found pixels": figures.found_pixels(found_pixels(), {"lrp": "relevance", "edges": "edges"}),
+        "patch categories": figures.patch_categories(
+            pd.DataFrame(
+                {
+                    "generator": ["progan", "progan", "gaugan"],
+                    "category": ["sky", "wall", "sky"],
+                    "patches": [5, 3, 2],
+                    "expected": [2.5, 5.5, 2.0],
+                    "low": [1, 3, 1],
+                    "high": [5, 7, 3],
+                    "p_holm": [0.04, 0.3, 1.0],
+                }
+            )
+        ),
+        "field law": figures.field_law(
+            pd.DataFrame(
+                [
+                    (n, p, m, 0.7, 0.6, 0.8, 0.5, 60)
+                    for n in "ab"
+                    for p in (2.0, 8.0)
+                    for m in ("pictures", "pixels")
+                ],
+                columns=["network", "period", "measure", "value", "low", "high", "chance", "n"],
+            ),
+            {"a": "small field", "b": "wide field"},
+        ),
+        "compared": figures.compared(
+            compared().rename(columns={"sees": "name"}), {"luma": "luma alone"}, "AP of one score."
+        ),
+        "planes": figures.planes(compared()),
         "patch chroma": figures.patch_chroma(chroma()),
         "pictures": figures.pictures({"real": picture[None], "fake": picture[None, ::-1]}),
     }

@@ -50,6 +50,7 @@ def test_ensembles_and_measures_are_the_definitions(images: data.ImageSet, fake_
         expected["vote"].append((logits.argmax(0) == fake_class).mean())
         cells += p.ravel().tolist()
         labels += [label] * p.size
+    assert found.main()["ensemble"] == "before_softmax"
     table = found.table.set_index("ensemble")
     assert list(table.index) == ["before_softmax", "after_softmax", "vote", "patch"]
     y = np.array(images.labels)
@@ -96,7 +97,7 @@ def test_files_hold_what_was_measured(images: data.ImageSet, tmp_path: Path) -> 
 def test_a_whole_network_has_one_answer(images: data.ImageSet, tmp_path: Path) -> None:
     net = localization.build("resnet18", init="kaiming")
     found = evaluation.evaluate(net, images, Preparation(load=40, fine=32))
-    assert found.table["ensemble"].tolist() == ["picture"]
+    assert found.table["ensemble"].tolist() == ["picture"] and found.main()["ensemble"] == "picture"
     assert (found.pictures["width"] == 32).all()
     with torch.inference_mode():
         x = Preparation(40, 32).tested(data.read(images.paths[3])[None], whole=True) / 127.5 - 1
@@ -198,9 +199,11 @@ def test_nothing_is_resized_unless_asked_for() -> None:
             Preparation(load=wrong)  # type: ignore[arg-type]
     assert Preparation.original("xception_block2") == Preparation(299, 299)
     assert Preparation.original("resnet18_layer1") == Preparation(224, 224)
-    assert inputs.normalised(
-        torch.tensor([[[[0]], [[255]], [[51]]]], dtype=torch.uint8)
-    ).flatten().tolist() == (pytest.approx([-1, 1, -0.6]))
+    levels = torch.tensor([[[[0]], [[255]], [[51]]]], dtype=torch.uint8)
+    seen = inputs.normalised(levels, "cpu", Preparation())
+    assert seen.flatten().tolist() == pytest.approx([-1, 1, -0.6])
+    luma = inputs.normalised(levels, "cpu", Preparation(planes="luma"))
+    assert luma.flatten().tolist() == pytest.approx([2 * (0.587 + 0.2 * 0.114) - 1] * 3)
 
 
 def test_sources_are_joined_in_turn(tmp_path: Path) -> None:
@@ -246,3 +249,38 @@ def test_degradations_work_and_say_what_they_want() -> None:
     ):
         with pytest.raises(ValueError, match="expected"):
             make(wrong)  # type: ignore[operator]
+
+
+def test_whether_chance_explains_an_order_is_tested_exactly(images: data.ImageSet) -> None:
+    for net, told in ((where.knowing(0), True), (where.knowing(1), True)):
+        net.fake_class = 0  # the second ranks reals above fakes, which is no chance either
+        found = evaluation.evaluate(net, images)
+        row = found.numbers()
+        assert row["told"] == told and {name: row[name] for name in ("ap", "n", "auc")} == {
+            name: found.main()[name] for name in ("ap", "n", "auc")
+        }
+        assert row["chance"] == metrics.chance(8, 8)
+    rng, called = np.random.default_rng(0), 0
+    for _ in range(200):
+        found.pictures["before_softmax"] = rng.random(16)
+        called += found.numbers()["told"]
+    assert 1 <= called <= 20  # of 200 at 5 %; more has a probability below 0.002
+
+
+def test_a_difference_is_paired_by_picture(images: data.ImageSet, tmp_path: Path) -> None:
+    net = where.knowing()
+    one, two = (evaluation.evaluate(net, images, degrade=inputs.blur(sigma)) for sigma in (0.3, 0.9))
+    found = evaluation.difference(one, two)
+    assert found.value == pytest.approx(one.main()["ap"] - two.main()["ap"], abs=1e-9) and found.value > 0.1
+    assert found.low < found.value < found.high
+    back = evaluation.difference(two, one)
+    assert (back.value, back.low, back.high) == pytest.approx((-found.value, -found.high, -found.low))
+    assert tuple(evaluation.difference(one, one)) == (0, 0, 0)
+    # what one of them could not read is left out of both
+    two.pictures.loc[0, "before_softmax"] = np.nan
+    rest = [evaluation.evaluate(net, images.take(range(1, len(images))), degrade=inputs.blur(s)).main()["ap"]
+            for s in (0.3, 0.9)]  # fmt: skip
+    assert evaluation.difference(one, two).value == pytest.approx(rest[0] - rest[1], abs=1e-9)
+    other = where.folder(tmp_path / "s", 3)
+    with pytest.raises(ValueError, match="16 and 6 pictures with other labels"):
+        evaluation.difference(one, evaluation.evaluate(net, other))

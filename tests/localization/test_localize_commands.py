@@ -20,16 +20,30 @@ from tff_core.pictures import data
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_train_test_and_localize(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+SEEN = {
+    "all of the pixels": {},
+    "fine differences of luma and chroma": {"planes": "ycbcr", "highpass": 3, "contrast": 0.125},
+}
+
+
+@pytest.mark.parametrize("seen", SEEN.values(), ids=SEEN)
+def test_train_test_and_localize(
+    seen: dict[str, str | float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [word for name, value in seen.items() for word in (f"--{name}", str(value))]
+    see = data.Preprocessing.of({"mean": [0.5] * 3, "std": [0.5] * 3, **seen})
     for part, n, seed in (("train", 12, 1), ("val", 4, 2), ("test", 5, 3)):
         where.folder(tmp_path / "set" / part, n, (40, 40), seed)
     weights, out, maps = (tmp_path / name for name in ("w.safetensors", "results", "maps"))
     command = ["patches-train", str(tmp_path / "set"), "--network", "xception_block1", "--init", "kaiming",
-               "--batch-size", "8", "--max-epochs", "10", "--fake-class", "1", "--device", "cpu",
-               "--out", str(weights), "--json"]  # fmt: skip
+               "--batch-size", "8", "--max-epochs", "10", "--augment", "blur-jpeg", "--blur", "0",
+               "--fake-class", "1", "--device", "cpu",
+               "--out", str(weights), "--json", *options]  # fmt: skip
     assert main(command) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["weights"] == str(weights) and told["best"]["cells_right"] > 0.8
+    chosen = json.loads(weights.with_suffix(".json").read_text())["identity"]["settings"]
+    assert (chosen["jpeg"], chosen["blur"], chosen["colour"]) == (0.1, 0, 0)
     test = ["patches-test", str(tmp_path / "set" / "test"), "--weights", str(weights), "--device", "cpu",
             "--out", str(out), "--show", "2", "--patches", "3", "--quiet"]  # fmt: skip
     assert main(test) == 0
@@ -49,8 +63,14 @@ def test_train_test_and_localize(tmp_path: Path, capsys: pytest.CaptureFixture[s
         found["after_softmax"][0] < 0.5 < found["after_softmax"][1] and "cannot be read" in found["error"][2]
     )
     net = localization.load(weights)
+    with np.load(out / "patches" / "fakes_easiest.npz") as stored:  # as they are, whatever it sees of them
+        assert stored["patch"].min() < -0.5 and stored["patch"].max() > 0.5
+    scores = pd.read_csv(out / "scores.csv").set_index("path")["after_softmax"]
     for i, path in enumerate(pictures):
-        x = data.normalize(data.read(path)[None], localization.INPUT)
+        x = data.normalize(data.read(path)[None], see)
+        assert scores.filter(like=f"{data.LABELS[i]}/000.png").item() == pytest.approx(
+            localization.heatmap(net, x).mean().item(), abs=1e-5
+        )
         with np.load(maps / found["npz"][i]) as stored:
             np.testing.assert_allclose(stored["heatmap"], localization.heatmap(net, x)[0], atol=1e-5)
             cell = np.unravel_index(stored["heatmap"].argmax(), stored["heatmap"].shape)
@@ -100,6 +120,10 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_two(
         ([*test, str(images.root / "0_real")], "has no pictures in the ForenSynths layout"),
         ([*train, str(images.root)], "train is no folder"),
         ([*train, str(images.root), "--crop", "x"], "crop is 'x': expected one of centre"),
+        (
+            [*train, str(images.root), "--augment", "x"],
+            "--augment x: expected one of none, blur-jpeg, colour",
+        ),
         (["patches-train", str(images.root), "--out", "x.pth"], "expected a name that ends in .safetensors"),
     ):
         assert main(command) == 2, command

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 from torch import nn
@@ -318,3 +319,17 @@ def test_weights_that_are_not_finite_are_refused_in_file_and_in_use(tmp_path: Pa
     published(tmp_path / "n_net_D.pth", net)
     with pytest.raises(detectors.WeightsError, match="not finite"):
         localization.load(tmp_path / "n_net_D.pth")
+
+
+def test_equal_networks_are_equal_files(tmp_path: Path) -> None:
+    """To the byte; the header says what the network is, in one entry or, in older files, in several."""
+    net = localization.build("xception_block1", seed=3, fake_class=1)
+    written = {weights.save(net, tmp_path / f"{i}.safetensors", preparation={"load": 64}) for i in range(8)}
+    assert len(written) == 1
+    told = weights.header(tmp_path / "0.safetensors")
+    expected = {"network": "xception_block1", "fake_class": "1", "init": net.init}
+    expected["preparation"] = '{"load": 64}'
+    assert told == expected
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "old.safetensors", expected)
+    assert weights.header(tmp_path / "old.safetensors") == expected
+    assert weights.load(tmp_path / "old.safetensors").fake_class == 1

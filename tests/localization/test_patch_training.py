@@ -62,7 +62,7 @@ def test_it_learns_where_the_trace_is_and_carries_its_label_order(
     assert again["cells_right"] == pytest.approx(best["cells_right"])
     patch = found.table.set_index("ensemble").loc["patch", "accuracy"]
     assert patch == pytest.approx(best["cells_right"])
-    assert weights.header(path)["preparation"] == '{"fine": null, "load": null}'
+    assert weights.preparation(path) == settings.preparation
 
 
 def test_an_interrupted_training_ends_in_the_same_bits(
@@ -154,18 +154,6 @@ def test_crops_have_their_size_and_random_ones_move(crop: str, size: tuple[int, 
         assert (windows == one[:, None, None]).all(-1).all(-1).all(0).any()
 
 
-def test_augmentations_are_those_that_were_asked_for() -> None:
-    pixels = torch.from_numpy(where.noise(6, 20, 24)).permute(0, 3, 1, 2)
-    none = Config(flip=0)
-    assert torch.equal(training.augment(pixels, torch.Generator(), none), pixels)
-    assert torch.equal(training.augment(pixels, torch.Generator(), replace(none, flip=1)), pixels.flip(-1))
-    for name in ("blur", "jpeg", "colour"):
-        out = training.augment(pixels, torch.Generator(), replace(none, **{name: 1.0}))
-        assert (
-            all(not torch.equal(a, b) for a, b in zip(out, pixels, strict=True)) and out.dtype == torch.uint8
-        )
-
-
 def test_what_cannot_be_trained_is_one_sentence(
     sets: tuple[data.ImageSet, data.ImageSet], tmp_path: Path
 ) -> None:
@@ -183,7 +171,8 @@ def test_what_cannot_be_trained_is_one_sentence(
     with pytest.raises(FloatingPointError, match=r"lower the learning rate"):
         run(sets, tmp_path / "x.safetensors", replace(SETTINGS, learning_rate=1e30))
     for changes in ({"crop": "none"}, {"crop": "random"}, {"batch_size": 7}, {"load": 20, "fine": 30},
-                    {"policy": "x"}, {"patience": 0}, {"init": "xavier"}):  # fmt: skip
+                    {"policy": "x"}, {"patience": 0}, {"init": "xavier"}, {"clahe": 1.5},
+                    {"blur": -0.1}):  # fmt: skip
         with pytest.raises(ValueError, match="expected"):
             Config(**changes)  # type: ignore[arg-type]
     assert not list(tmp_path.glob("*.safetensors"))

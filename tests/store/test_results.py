@@ -59,15 +59,50 @@ def test_what_a_killed_write_left_behind_is_removed_by_the_next_and_what_is_bein
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"at work\n"
         (part,) = tmp_path.glob(".a.csv.*")
-        for found in (part, other):  # minutes ago
-            os.utime(found, (time.time() - 300, time.time() - 300))
-        results.write_text(target, "whole")
-        assert part.exists()
+        for seconds in (0, 300):  # as young as can be, and minutes old
+            for found in (part, other):
+                os.utime(found, (time.time() - seconds, time.time() - seconds))
+            results.write_text(target, "whole")
+            assert part.exists()
+        os.utime(part)
         writer.kill()
         writer.wait()
         assert part.exists()
     results.write_text(target, "again")
     assert sorted(p.name for p in tmp_path.iterdir()) == [".b.csv.1.csv", "a.csv"]
+
+
+_RIVAL = """
+import sys
+from tff_core.store import results
+for number in range(400):
+    results.write_text(sys.argv[1], sys.argv[2] * 100)
+"""
+
+
+def test_writers_of_one_file_do_not_take_each_others_unfinished_ones_for_abandoned(tmp_path: Path) -> None:
+    target = tmp_path / "a.csv"
+    rivals = [
+        subprocess.Popen([sys.executable, "-c", _RIVAL, str(target), name], stderr=subprocess.PIPE)
+        for name in "abcd"
+    ]
+    for rival in rivals:
+        assert rival.communicate()[1] == b"" and rival.returncode == 0
+    assert target.read_text() in {name * 100 for name in "abcd"}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_writer_that_was_stopped_as_it_began_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "_YOUNG", 0.02)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        results.fcntl.flock(handle, results.fcntl.LOCK_EX)
+        results.write_text(tmp_path / "a.csv", "whole")
+    finally:
+        os.close(handle)
+    assert (tmp_path / "a.csv").read_text() == "whole"
 
 
 def test_where_locks_do_not_work_age_tells_what_was_left_behind(

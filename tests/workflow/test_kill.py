@@ -20,7 +20,7 @@ from tff_core.pictures import data
 KILLS = 8
 DETECTOR = "resnet18-miniature"
 # chapters that take long and write in no other way than the rest
-LEFT_OUT = ("02", "04", "05", "06", "07", "09", "at", "ap", "da")
+LEFT_OUT = ("02", "04", "05", "06", "07", "09", "at", "ap", "da", "wh")
 # its own group: it builds two books beside the one of the other tests
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill")]
 

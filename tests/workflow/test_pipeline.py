@@ -605,13 +605,19 @@ class TestTinyBook:
             ("tff_core/book/sphinx_extension.py", "_seen.clear()", "_seen.clear(); _seen.clear()", {"book"}),
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
-                {"sample", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page", "book"},
+                {"sample", "sample_shifted", "scores", "evaluate", "tables", "chapter", "gather", "verdicts",
+                 "page", "book"},
             ),
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
-                 "book"},
+                 "book", "train_patches", "law"},  # these have its kernels
             ),
+            (
+                "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
+                {"train_patches", "law", "page", "book"},
+            ),
+            ("tff_core/localization/clusters.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
         ],
     )  # fmt: skip
     def test_an_edit_makes_again_what_depends_on_it(

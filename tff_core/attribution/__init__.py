@@ -8,12 +8,11 @@
 (torch.Size([4]), torch.Size([4, 2]))
 """
 
+from tff_core.attribution.baselines import Baseline, Network, baseline
 from tff_core.attribution.keras_files import load_keras
 from tff_core.attribution.networks import (
     Attributor,
-    Baseline,
     Output,
-    baseline,
     build,
     folded,
     parameters,
@@ -22,6 +21,7 @@ from tff_core.attribution.networks import (
 __all__ = [
     "Attributor",
     "Baseline",
+    "Network",
     "Output",
     "baseline",
     "build",

@@ -75,6 +75,13 @@ def noise(picture: Tensor, amount: float, unit: Tensor, legacy: bool = False) ->
     return (picture.float() + deviation * unit).round().clamp(0, 255).to(torch.uint8)
 
 
+def resize(picture: Tensor, factor: float) -> Tensor:
+    """Resized by a factor and back (bilinear, antialiased); none of the published augmentations."""
+    height, width = picture.shape[-2:]
+    size = [max(1, round(factor * side)) for side in (height, width)]
+    return tv.resize(tv.resize(picture, size, antialias=True), [height, width], antialias=True)
+
+
 def augment(
     x: Tensor, generator: torch.Generator, operations: Sequence[str] = OPERATIONS, legacy: bool = False
 ) -> tuple[Tensor, list[str]]:

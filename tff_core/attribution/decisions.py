@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Floats = NDArray[np.float64]
 NONE = -1
 """The source of a picture that no secondary module claims."""
 
@@ -48,6 +49,15 @@ def decide(detection: ArrayLike, attribution: ArrayLike, threshold: float = 0.5)
     Of equal probabilities the first source counts. ValueError where shapes do not fit, or a number is no
     probability.
     """
+    p, q = checked(detection, attribution)
+    fake = p >= threshold
+    claimed = q >= threshold
+    raw = np.where(claimed.any(1), np.where(claimed, q, -1).argmax(1), NONE)
+    return Decisions(fake, raw, np.where(fake, raw, NONE))
+
+
+def checked(detection: ArrayLike, attribution: ArrayLike) -> tuple[Floats, Floats]:
+    """Probabilities of being fake, (N,), and of each source, (N, sources); ValueError as in `decide`."""
     p, q = np.asarray(detection, dtype=np.float64), np.asarray(attribution, dtype=np.float64)
     if p.ndim != 1 or q.ndim != 2 or len(p) != len(q) or not q.shape[1]:
         raise ValueError(
@@ -56,7 +66,4 @@ def decide(detection: ArrayLike, attribution: ArrayLike, threshold: float = 0.5)
     for values in (p, q):
         if values.size and not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
             raise ValueError("expected probabilities, finite numbers from 0 to 1")
-    fake = p >= threshold
-    claimed = q >= threshold
-    raw = np.where(claimed.any(1), np.where(claimed, q, -1).argmax(1), NONE)
-    return Decisions(fake, raw, np.where(fake, raw, NONE))
+    return p, q

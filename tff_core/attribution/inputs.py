@@ -11,7 +11,7 @@ image recognition, ICML 2020.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +58,30 @@ def spectrum(x: Tensor) -> Tensor:
     luma = data.grayscale(x)[:, :1].double()
     down, across = (_basis(side).to(x.device) for side in x.shape[-2:])
     return torch.log((down @ luma @ across.T).abs() + FLOOR)
+
+
+class Moments:
+    """Mean and population deviation of arrays (N, ...), in the memory of one batch: Welford's method."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self._squares = np.zeros(())
+
+    def add(self, values: Floats) -> None:
+        """Add a batch; all have one shape but for their numbers."""
+        n, own = len(values), values.mean(0)
+        apart = own - self.mean if self.count else np.zeros_like(own)
+        total = self.count + n
+        # two sets joined: Chan, Golub and LeVeque
+        within = np.square(values - own).sum(0)
+        self._squares = (self._squares if self.count else 0) + within + apart**2 * (self.count * n / total)
+        self.mean = self.mean + apart * (n / total) if self.count else own
+        self.count = total
+
+    @property
+    def std(self) -> Floats:
+        """The deviation; NaN of nothing."""
+        return np.sqrt(self._squares / (self.count or np.nan))
 
 
 @dataclass(frozen=True)
@@ -129,27 +153,33 @@ class Statistics:
             raise ValueError(f"{path} holds no statistics of spectra: {error}") from error
 
 
+def seen(x: Tensor, statistics: Statistics | None) -> Tensor:
+    """Pictures uint8 (N, 3, H, W) as a network sees them: `pixels`, or with statistics normalised spectra."""
+    return pixels(x) if statistics is None else statistics.normalise(spectrum(x))
+
+
 def measure(batches: Iterable[Tensor]) -> Statistics:
     """`Statistics` of pictures, batch by batch uint8 (N, 3, H, W): Welford's method, memory of one batch.
 
     ValueError where there are fewer than two pictures, sizes differ, or a coefficient is the same in all.
     """
-    count = 0
-    mean = squares = np.zeros((0, 0))
+    found = Moments()
+    for values in spectra(batches):
+        found.add(values)
+    if found.count < 2:
+        raise ValueError(f"statistics of {found.count} pictures: expected at least 2")
+    return Statistics(found.mean, found.std, found.count)
+
+
+def spectra(batches: Iterable[Tensor]) -> Iterator[Floats]:
+    """Log spectra (N, H, W) of each batch of pictures uint8 (N, 3, H, W); ValueError where sizes differ."""
+    first: tuple[int, ...] | None = None
     for batch in batches:
         values = spectrum(batch)[:, 0].cpu().numpy()
-        if count and values.shape[1:] != mean.shape:
+        first = first or values.shape[1:]
+        if values.shape[1:] != first:
             raise ValueError(
-                f"a picture of {values.shape[2]}x{values.shape[1]} pixels after those of {mean.shape[1]}x"
-                f"{mean.shape[0]}: expected one size"
+                f"a picture of {values.shape[2]}x{values.shape[1]} pixels after those of {first[1]}x"
+                f"{first[0]}: expected one size"
             )
-        n, own = len(values), values.mean(0)
-        apart = own - mean if count else np.zeros_like(own)
-        total = count + n
-        # two sets joined: Chan, Golub and LeVeque
-        squares = (squares if count else 0) + np.square(values - own).sum(0) + apart**2 * (count * n / total)
-        mean = mean + apart * (n / total) if count else own
-        count = total
-    if count < 2:
-        raise ValueError(f"statistics of {count} pictures: expected at least 2")
-    return Statistics(mean, np.sqrt(squares / count), count)
+        yield values

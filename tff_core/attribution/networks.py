@@ -2,14 +2,14 @@
 
 The primary says whether a picture is fake. After its fourth ReLU (the branch point) each source has a
 secondary module of its own, trained while the primary stays as it is, which says whether that source made it.
-Inputs are pixels in [-1, 1], or the normalised logarithm of their cosine transform (see `spectra`).
+Inputs are pixels in [-1, 1], or the normalised logarithm of their cosine transform (see `inputs`).
 
-Source: Khoo, Lim and Phan (arXiv 2203.09777); the baselines are those of Frank et al. (ICML 2020) and of Yu
-et al. (ICCV 2019), in the sizes that Khoo et al. compare with.
+Source: Khoo, Lim and Phan (arXiv 2203.09777). What they compare with is in `baselines`.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -24,7 +24,6 @@ KINDS: dict[str, int] = {"pixel": 3, "dct": 1}
 """Channels of the input by its kind."""
 SMALLEST, LARGEST = 64, 256  # sides of pictures
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01  # Keras' defaults, which differ from torch's
-BASELINES = ("gandct-conv", "ganfp-postpool", "notl")
 _LAYERS = ((3, 8, 4, 2), (8, 16, 3, 1), (16, 16, 4, 2), (16, 32, 3, 1), (32, 32, 4, 2))
 """Channels in and out, kernel and stride of the convolutions that a batch normalisation follows."""
 _BEFORE_BRANCH = 3
@@ -113,6 +112,13 @@ class Attributor(nn.Module):
             return Output(detection, None)
         return Output(detection, torch.cat([secondary(maps) for secondary in self.secondaries], 1))
 
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Of being fake and of each source, (N, 1 + sources) float64 on the CPU; errors as a call."""
+        out = self(x)
+        each = [] if out.attribution is None else [out.attribution]
+        logits = torch.cat([out.detection[:, None], *each], 1).cpu().double()
+        return logits.sigmoid()
+
     def check(self, x: Tensor) -> None:
         """ValueError unless ``x`` is a batch that this network takes."""
         check_input(x, self.kind, self.size)
@@ -185,7 +191,8 @@ def check_input(x: Tensor, kind: str, size: int) -> None:
         )
 
 
-def _checked(kind: str, size: int) -> None:
+def check_kind(kind: str, size: int) -> None:
+    """ValueError unless these are a kind and a size of inputs."""
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}: expected 'pixel' or 'dct'")
     whole = isinstance(size, int) and not isinstance(size, bool)
@@ -235,15 +242,16 @@ def build(
     >>> out.detection.shape, out.attribution.shape
     (torch.Size([5]), torch.Size([5, 2]))
     """
-    _checked(kind, size)
+    check_kind(kind, size)
     net = Attributor(kind, size, name_sources(sources))
-    _draw(net.primary, f"{seed}/primary")
+    draw(net.primary, f"{seed}/primary")
     for name, secondary in zip(net.names, net.secondaries, strict=True):
-        _draw(secondary, f"{seed}/secondary/{name}")
+        draw(secondary, f"{seed}/secondary/{name}")
     return net.eval()
 
 
-def _draw(module: nn.Module, stream: str) -> None:
+def draw(module: nn.Module, stream: str) -> None:
+    """Draw weights from N(0, 0.02) by the name of a stream; biases are 0."""
     state = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
     generator = torch.Generator().manual_seed(state % 2**63)
     for layer in module.modules():
@@ -252,78 +260,6 @@ def _draw(module: nn.Module, stream: str) -> None:
                 layer.weight.normal_(0.0, 0.02, generator=generator)
                 if layer.bias is not None:
                     layer.bias.zero_()
-
-
-class Baseline(nn.Module):
-    """A network without modules, which classifies by itself; (N, C, S, S) to logits (N, outputs).
-
-    One output is the logit of being fake; more are the logits of classes, of which class 0 is real.
-    ``name``, ``kind``, ``size`` and ``outputs`` as in `baseline`.
-    """
-
-    def __init__(self, name: str, kind: str, size: int, outputs: int, body: nn.Module) -> None:
-        super().__init__()
-        self.name, self.kind, self.size, self.outputs, self.body = name, kind, size, outputs, body
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch; ValueError where it is not what this network takes."""
-        check_input(x, self.kind, self.size)
-        out: Tensor = self.body(x)
-        return out
-
-
-def baseline(name: str, kind: str = "pixel", size: int = 128, outputs: int = 1, seed: int = 0) -> Baseline:
-    """A network to compare with, with random weights, in evaluation mode.
-
-    Args:
-        name: "gandct-conv" (Frank et al., ICML 2020), "ganfp-postpool" (Yu et al., ICCV 2019, with a quarter
-            of the filters) or "notl", the primary's topology trained for sources without transfer.
-        kind, size, seed: as in `build`; "ganfp-postpool" needs a power of two, 64, 128 or 256.
-        outputs: 1, or the number of sources and one for the reals.
-
-    Raises ValueError where an argument is out of range.
-    """
-    _checked(kind, size)
-    if outputs < 1:
-        raise ValueError(f"outputs is {outputs}: expected at least one logit")
-    if name == "gandct-conv":
-        body: nn.Module = _gandct(KINDS[kind], size, outputs)
-    elif name == "ganfp-postpool":
-        if size & (size - 1):
-            raise ValueError(f"size is {size}: {name} halves its maps to 4x4, expected 64, 128 or 256")
-        body = _postpool(KINDS[kind], size, outputs)
-    elif name == "notl":
-        body = Primary(kind, size, outputs)
-    else:
-        raise ValueError(f"no baseline {name!r}: expected one of {', '.join(BASELINES)}")
-    made = Baseline(name, kind, size, outputs, body)
-    _draw(made, f"{seed}/{name}")
-    return made.eval()
-
-
-def _gandct(channels: int, size: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for before, filters, pool in ((channels, 3, False), (3, 8, True), (8, 16, True), (16, 32, False)):
-        layers += [nn.Conv2d(before, filters, 3, padding=1), nn.ReLU()]
-        if pool:
-            layers.append(nn.AvgPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * (size // 4) ** 2, outputs))
-
-
-def _postpool(channels: int, size: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    plan = ((channels, 4, 0), (4, 8, 1), (8, 8, 0), (8, 16, 1), (16, 16, 0), (16, 32, 1))
-    for before, filters, pool in plan:
-        layers += [nn.Conv2d(before, filters, 3, padding=1), nn.LeakyReLU(0.2)]
-        if pool:
-            layers.append(nn.AvgPool2d(2))
-    side = size // 8
-    while side > 4:
-        layers.append(nn.AvgPool2d(2))
-        side //= 2
-    layers += [nn.Conv2d(32, 128, 3, padding=1), nn.LeakyReLU(0.2), nn.Flatten()]
-    layers += [nn.Linear(128 * side**2, 128), nn.LeakyReLU(0.2), nn.Linear(128, outputs)]
-    return nn.Sequential(*layers)
 
 
 class Parameters(NamedTuple):
@@ -344,8 +280,10 @@ def folded(net: Attributor, source: int | None = None) -> lrp.Net:
     """A task of the network (see `Attributor.task`) as the relevance engine takes it.
 
     Pixels are in [-1, 1], the bounds of the z^B rule. Normalised log-DCT has no bounds: z+ is used there.
+    It is a copy, of the network in evaluation mode; ``net`` itself keeps its mode. Raises ValueError where
+    there is no such source.
     """
-    task = net.task(source).eval()
+    task = copy.deepcopy(net.task(source)).eval()
     example = torch.randn(2, KINDS[net.kind], net.size, net.size, generator=torch.Generator().manual_seed(0))
     rule = "zb" if net.kind == "pixel" else "zplus"
     return lrp.canonize(task, pixel_rule=rule, bounds=(-1.0, 1.0), example=example)

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 
 from tff_core import __version__
-from tff_core.cli import check, common, detect, doctor, explain, localize, study, workflow
+from tff_core.cli import attribute, check, common, detect, doctor, explain, localize, study, workflow
 from tff_core.store import failures
 
 _EXAMPLES = """examples:
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"tff {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for room in (doctor, detect, explain, localize, check, workflow, study):
+    for room in (doctor, detect, explain, localize, attribute, check, workflow, study):
         room.add_to(commands)
     return top
 

@@ -122,8 +122,9 @@ def check_output(options: argparse.Namespace) -> None:
     out = getattr(options, "out", None)
     if out is None:
         return
-    must_be_writable(out, folder=options.command in ("rank", "patches-test", "clusters"))
-    read = [*getattr(options, "paths", []), *filter(None, [getattr(options, "weights", None)])]
+    must_be_writable(out, folder=options.command in ("rank", "patches-test", "clusters", "attribute-test"))
+    weights = getattr(options, "weights", None) or []
+    read = [*getattr(options, "paths", []), *(weights if isinstance(weights, list) else [weights])]
     if any(out.exists() and path.exists() and out.samefile(path) for path in read):
         raise ValueError(f"--out {out} is one of the files to be read: choose another, it would be lost")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +73,23 @@ def add_to(commands: Any) -> None:
     made.add_argument("--crop", default="centre", help="centre, random, resized")
     made.add_argument("--batch-size", type=common.positive, default=32)
     made.add_argument("--learning-rate", type=float, default=1e-3)
+    made.add_argument("--planes", default="rgb", help="what it sees of colours: rgb, luma, chroma, ycbcr")
+    made.add_argument("--highpass", type=common.positive, metavar="PIXELS", help="less the mean around")
+    made.add_argument("--contrast", type=float, help="root mean square to which each channel is brought")
     made.add_argument("--policy", default="constant", help="of the learning rate: constant, plateau")
     made.add_argument("--patience", type=common.positive, help="epochs (default: the published)")
     made.add_argument("--max-epochs", type=common.positive, default=1000)
     made.add_argument("--pairing", default="serial", help="of reals and fakes: serial, random")
-    for name in ("blur", "jpeg", "colour"):
-        made.add_argument(f"--{name}", type=float, default=0.0, metavar="P", help="probability per picture")
+    made.add_argument(
+        "--augment",
+        default="none",
+        metavar="NAME",
+        help="none, blur-jpeg, colour, all (default: %(default)s)",
+    )
+    for name in ("blur", "jpeg", "colour", "clahe"):
+        made.add_argument(
+            f"--{name}", type=float, metavar="P", help="probability per picture (default: of --augment)"
+        )
     made.add_argument("--flip", type=float, default=0.5, metavar="P", help="default: %(default)s")
     made.add_argument("--log", type=Path, metavar="DIR", help="also write a log for TensorBoard")
     made.add_argument("--device", default="auto")
@@ -150,16 +162,11 @@ def _sources(to: argparse.ArgumentParser) -> None:
 def _load(options: argparse.Namespace) -> tuple[PatchClassifier, Preparation, torch.device]:
     from tff_core import detectors, localization
     from tff_core.localization import weights
-    from tff_core.localization.inputs import Preparation
 
     where = common.device(options.device)
     net = localization.load(options.weights, options.network, options.fake_class)
-    told = weights.header(options.weights).get("preparation")
-    try:
-        own = Preparation.of(json.loads(told)) if told else Preparation()
-    except ValueError as error:
-        raise detectors.WeightsError(f"{options.weights}: {error}; train it again") from error
-    preparation = Preparation(options.load or own.load, options.fine or own.fine)
+    own = weights.preparation(options.weights)
+    preparation = replace(own, load=options.load or own.load, fine=options.fine or own.fine)
     detectors.ready(net, where)
     return net, preparation, where
 
@@ -206,15 +213,22 @@ def localize(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """Train a patch classifier."""
     from tff_core.localization import training
+    from tff_core.localization.augmentation import PRESETS
     from tff_core.store.results import read_json
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors")
     names = (
         "init", "load", "fine", "crop", "batch_size", "learning_rate", "policy", "patience", "max_epochs",
-        "pairing", "blur", "jpeg", "colour", "flip",
+        "pairing", "flip", "planes", "highpass", "contrast",
     )  # fmt: skip
-    settings = training.Config(**{name: getattr(options, name) for name in names})
+    if options.augment not in PRESETS:
+        raise ValueError(f"--augment {options.augment}: expected one of {', '.join(PRESETS)}")
+    chances = {name: getattr(options, name) for name in ("blur", "jpeg", "colour", "clahe")}
+    given = {name: value for name, value in chances.items() if value is not None}
+    settings = training.Config(
+        **{name: getattr(options, name) for name in names}, **PRESETS[options.augment] | given
+    )
     path = training.train(
         options.network, _images(options, "train"), _images(options, "val"), options.out, settings,
         seed=options.seed, fake_class=options.fake_class, device=common.device(options.device),

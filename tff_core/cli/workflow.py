@@ -176,7 +176,7 @@ class _Patches(NamedTuple):
 def _patch_classifier(path: Path, arch: str) -> _Patches | None:
     """The weights of a patch classifier; None where ``arch`` is none, or a detector that has its name."""
     from tff_core import detectors, localization
-    from tff_core.localization import detector, networks
+    from tff_core.localization import detector, networks, weights
 
     if ":" in arch or arch in detectors.ARCHITECTURES:
         return None
@@ -185,13 +185,14 @@ def _patch_classifier(path: Path, arch: str) -> _Patches | None:
     except ValueError:
         return None  # the registry says which networks there are
     net = localization.load(path, arch)
+    preparation = weights.preparation(path)
     written = path.with_name(f"{path.stem}.detector.safetensors")
-    maps = sum(detector.canonize(net).layers.values())
+    maps = sum(detector.canonize(net, preparation).layers.values())
     entry = {
         "weights": str(written),
         "arch": f"{detector.__name__}:{arch}",
         "k": max(1, round(common.SHARE * maps)),
-        "preprocessing": {"mean": list(localization.INPUT.mean), "std": list(localization.INPUT.std)},
+        "preprocessing": preparation.settings,
     }
     return _Patches(detector.as_detector(net), written, entry)
 

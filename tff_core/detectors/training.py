@@ -120,17 +120,7 @@ def augment(pixels: torch.Tensor, generator: torch.Generator, settings: Config) 
     out[flipped] = out[flipped].flip(-1)
     if gray.any():
         out[gray] = data.grayscale(out[gray])
-    return _crop(out, generator, settings.crop) if settings.crop < 1 else out
-
-
-def _crop(pixels: torch.Tensor, generator: torch.Generator, share: float) -> torch.Tensor:
-    """A crop of each picture, ``share`` of its sides, at a place of its own; (N, 3, h, w)."""
-    sides = [max(1, round(share * side)) for side in pixels.shape[-2:]]
-    rows, columns = (
-        torch.randint(side - small + 1, (len(pixels),), generator=generator).tolist()
-        for side, small in zip(pixels.shape[-2:], sides, strict=True)
-    )
-    return torch.stack([tv.crop(one, y, x, *sides) for one, y, x in zip(pixels, rows, columns, strict=True)])
+    return data.cut_at_random(out, generator, settings.crop) if settings.crop < 1 else out
 
 
 def train(

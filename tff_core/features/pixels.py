@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam
+from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam, Saliency
 from efficientnet_pytorch.utils import MemoryEfficientSwish, Swish
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
@@ -315,15 +315,30 @@ def relevance(net: lrp.Net, x: Tensor, batch_size: int = 25) -> Tensor:
     return torch.cat([parts.cat(of, part) for part in x.split(batch_size)])
 
 
-def heat(attribution: Tensor) -> Floats:
-    """Heatmaps (N, H, W) in [0, 1] of attributions (N, C, H, W).
+def gradient(model: nn.Module, x: Tensor) -> Tensor:
+    """The absolute gradient of a network's only logit at each pixel, (N, 3, H, W); computed by captum.
 
-    Channels are summed, negative sums count as zero, and each map is divided by its maximum; a map without
-    positive values is zero throughout. (The paper's drawing.)
+    Source: Simonyan, Vedaldi and Zisserman, Deep inside convolutional networks (2014).
     """
+    with torch.enable_grad():
+        return Saliency(model).attribute(x.detach().clone().requires_grad_(True), 0).detach()
+
+
+def strength(attribution: Tensor) -> Floats:
+    """Maps (N, H, W) of attributions (N, C, H, W): channels summed, negative sums zero."""
     if attribution.ndim != 4:
         raise ValueError(f"attributions of shape {tuple(attribution.shape)}: expected (N, C, H, W)")
-    summed = attribution.sum(1).clamp(min=0).double().cpu().numpy()
+    summed: Floats = attribution.sum(1).clamp(min=0).double().cpu().numpy()
+    return summed
+
+
+def heat(attribution: Tensor) -> Floats:
+    """Heatmaps (N, H, W) in [0, 1] of attributions (N, C, H, W): their `strength`.
+
+    Each map is divided by its maximum; a map without positive values is zero throughout. (The paper's
+    drawing.) ValueError as there.
+    """
+    summed = strength(attribution)
     largest = summed.max(axis=(1, 2), keepdims=True)
     return np.divide(summed, largest, out=np.zeros_like(summed), where=largest > 0)
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from torchvision.transforms.v2 import functional as tv
 
 from tff_core import intervals, metrics
+from tff_core.pictures import data
 
 SAME, OFFSET, CAMERA = "as trained", "cut at random", "another camera"
 CONDITIONS = (SAME, OFFSET, CAMERA)
@@ -31,13 +30,7 @@ def cut(pixels: torch.Tensor, seed: int = 0, share: float = KEPT) -> torch.Tenso
 
     What begins with the picture, such as the grid of an upsampling, then begins anywhere.
     """
-    draw = torch.Generator().manual_seed(seed)
-    sides = [max(1, round(share * side)) for side in pixels.shape[-2:]]
-    tops, lefts = (
-        torch.randint(side - small + 1, (len(pixels),), generator=draw).tolist()
-        for side, small in zip(pixels.shape[-2:], sides, strict=True)
-    )
-    return torch.stack([tv.crop(x, y, left, *sides) for x, y, left in zip(pixels, tops, lefts, strict=True)])
+    return data.cut_at_random(pixels, torch.Generator().manual_seed(seed), share)
 
 
 def compare(
@@ -51,33 +44,9 @@ def compare(
 
     ``labels`` (N,), 1 fake and 0 real; ``logits`` by what a detector sees: (S, N), a row for each training
     seed, the same number of them for all. Rows ``sees, ap, ap_low, ap_high, seeds, covers, n_real, n_fake``;
-    ``sees`` is a name, in the order of `SEES`, or "a - b" for a difference. The intervals are those of
-    `tff_core.intervals`; the resamples hold the same pictures for all, and differences pair the seeds in
-    their order.
-
-    Raises ValueError where the detectors have different numbers of seeds.
+    ``sees`` is a name, in the order of `SEES`, or "a - b" for a difference, as in
+    `tff_core.intervals.compare_ap`, whose errors are raised.
     """
-    y = np.asarray(labels)
     known = [*(name for name in SEES if name in logits), *(name for name in logits if name not in SEES)]
-    rows = {name: np.atleast_2d(np.asarray(logits[name], dtype=np.float64)) for name in known}
-    if len({len(one) for one in rows.values()}) != 1:
-        raise ValueError(
-            f"{', '.join(f'{len(one)} seeds of {name}' for name, one in rows.items())}: expected the same "
-            "number of each"
-        )
-    weights = metrics.picture_weights(y, n, seed)
-    points = {k: np.array([metrics.average_precision(y, row) for row in one]) for k, one in rows.items()}
-    drawn = {
-        k: np.stack([metrics.resampled_ap(y, row, weights) for row in one], 1) for k, one in rows.items()
-    }
-    found = {k: intervals.over_seeds(points[k], drawn[k], intervals.SHARE, level) for k in rows}
-    names = list(rows)
-    for a in range(len(names)):
-        for b in names[:a]:
-            found[f"{names[a]} - {b}"] = intervals.over_seeds(
-                points[names[a]] - points[b], drawn[names[a]] - drawn[b], intervals.DIFFERENCE, level
-            )
-    counts = {"n_real": int((y == 0).sum()), "n_fake": int((y == 1).sum())}
-    return pd.DataFrame(
-        {"sees": name} | one.columns("ap", "ap_low", "ap_high") | counts for name, one in found.items()
-    )
+    table = intervals.compare_ap(labels, {name: logits[name] for name in known}, n, level, seed)
+    return table.rename(columns={"name": "sees"})

@@ -12,6 +12,7 @@ read on a light and on a dark page.
 
 from __future__ import annotations
 
+from tff_core.figures.attribution import attribution_robustness, confusion, oscr
 from tff_core.figures.base import (
     CONDITIONS,
     FAKE,
@@ -30,6 +31,7 @@ from tff_core.figures.beyond import (
     ranking_stability,
     threshold_drift,
 )
+from tff_core.figures.bridge import bridge_breakage, bridge_correlation, bridge_overlap, bridge_specific
 from tff_core.figures.color import (
     activation_pairs,
     conditional_shares,
@@ -41,6 +43,8 @@ from tff_core.figures.color import (
     slides,
     sweeps,
 )
+from tff_core.figures.compared import compared
+from tff_core.figures.curves import precision_recall
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
@@ -57,7 +61,9 @@ from tff_core.figures.relevance import (
 )
 from tff_core.figures.robust import chroma_ratios, robust_ap, robust_differences, robust_shares
 from tff_core.figures.sensitivity import accuracies, finding, forest
+from tff_core.figures.spectra import spectrum_differences, spectrum_planes, spectrum_profiles
 from tff_core.figures.verdicts import verdict_intervals, verdict_tiles
+from tff_core.figures.where import field_law, found_pixels, patch_categories
 
 __all__ = [
     "CONDITIONS",
@@ -68,16 +74,25 @@ __all__ = [
     "accuracies",
     "activation_pairs",
     "alt",
+    "attribution_robustness",
+    "bridge_breakage",
+    "bridge_correlation",
+    "bridge_overlap",
+    "bridge_specific",
     "caption",
     "chroma_ratios",
     "collage",
+    "compared",
     "conditional_shares",
+    "confusion",
     "conservation",
     "contrasts",
     "dose_curves",
     "exchanges",
+    "field_law",
     "finding",
     "forest",
+    "found_pixels",
     "generator_name",
     "gray_boxes",
     "gray_drops",
@@ -87,10 +102,13 @@ __all__ = [
     "layer_sums",
     "object_shares",
     "omega_ranks",
+    "oscr",
     "overlap",
+    "patch_categories",
     "patch_chroma",
     "pictures",
     "planes",
+    "precision_recall",
     "ranking_areas",
     "ranking_stability",
     "relevance_maps",
@@ -102,6 +120,9 @@ __all__ = [
     "shifts",
     "show",
     "slides",
+    "spectrum_differences",
+    "spectrum_planes",
+    "spectrum_profiles",
     "sweeps",
     "threshold_drift",
     "thresholds",

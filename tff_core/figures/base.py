@@ -18,6 +18,9 @@ REAL, FAKE = "#0072B2", "#D55E00"
 SEED_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 """One colour per detector seed, in order."""
 
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "x", "circle-open")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dash")
+
 CONDITIONS: dict[str, tuple[str, str, str]] = {
     "baseline": ("whole detector", "#777777", "circle"),
     "low-k": ("low-k dropped", "#E69F00", "triangle-up"),
@@ -237,6 +240,32 @@ def cloud(figure: go.Figure, points: pd.Series, y: list[float], colour: str) -> 
         marker={"color": colour, "size": 4, "opacity": 0.28},
         hoverinfo="skip",
         showlegend=False,
+    )
+
+
+def series(i: int) -> tuple[str, str, str]:
+    """Colour, symbol and dash of the i-th of any number of series; all three differ for the first five."""
+    colours = (*SEED_COLOURS, FAKE, INK)
+    return colours[i % 7], _SYMBOLS[i % 7], _DASHES[i % 7]
+
+
+def band(
+    figure: go.Figure, x: Any, low: Any, high: Any, colour: str, group: str, visible: bool = True
+) -> None:
+    """The area between two curves, in a pale tone of ``colour``; belongs to the legend entry ``group``."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    x, low, high = (np.asarray(values, dtype=float) for values in (x, low, high))
+    figure.add_scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},0.2)",
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=group,
+        visible=visible,
     )
 
 

@@ -11,7 +11,7 @@ Field(size=43, jump=8, start=-18)
 torch.Size([1, 8, 8])
 """
 
-from tff_core.localization.maps import INPUT, heatmap, margin, to_pixels
+from tff_core.localization.maps import INPUT, heatmap, margin, probability, to_pixels
 from tff_core.localization.networks import INITIALISATIONS, NAMES, PatchClassifier, build
 from tff_core.localization.receptive import Field, box, boxes, field, map_size, patch
 from tff_core.localization.weights import load, save
@@ -31,6 +31,7 @@ __all__ = [
     "map_size",
     "margin",
     "patch",
+    "probability",
     "save",
     "to_pixels",
 ]

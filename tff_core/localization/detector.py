@@ -22,7 +22,7 @@ from torch import nn
 
 from tff_core import lrp
 from tff_core.localization import networks
-from tff_core.localization.maps import INPUT
+from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.store.results import atomic_write
 
@@ -46,13 +46,13 @@ def as_detector(net: PatchClassifier) -> nn.Sequential:
     return nn.Sequential(layers).train(net.training)
 
 
-def canonize(net: PatchClassifier) -> lrp.Net:
+def canonize(net: PatchClassifier, preparation: Preparation | None = None) -> lrp.Net:
     """The copy of a patch classifier that relevance is propagated through; see `lrp.canonize`.
 
     Relevance starts from the mean over the map of fake minus real. For the pixels the bounds are those of
-    pictures in [-1, 1].
+    pictures as ``preparation`` makes them (None: all of the pixels).
     """
-    return lrp.canonize(as_detector(net).eval(), bounds=INPUT.bounds)
+    return lrp.canonize(as_detector(net).eval(), bounds=(preparation or Preparation()).preprocessing.bounds)
 
 
 def write(detector: nn.Module, path: Path) -> Path:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from tqdm import tqdm
 
-from tff_core import metrics
+from tff_core import intervals, metrics
 from tff_core.localization import inputs, maps
 from tff_core.localization.inputs import Degrade, Preparation
 from tff_core.localization.networks import PatchClassifier, smallest
@@ -80,6 +80,27 @@ class Evaluation:
     curves: dict[str, Curve]
     warning: str
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def main(self) -> dict[str, Any]:
+        """The row of ``before_softmax``, whose order has no rounding; of a whole network its only one."""
+        rows = self.table[self.table["ensemble"].isin(("before_softmax", WHOLE))]
+        return {str(name): value for name, value in rows.to_dict("records")[0].items()}
+
+    def numbers(self) -> dict[str, Any]:
+        """Of `main` the ``ap, low, high, n, auc``, with ``chance``, the AP of a random order, and ``told``.
+
+        ``told``: chance does not explain the order, of reals and fakes or of fakes and reals (Mann-Whitney,
+        two-sided level of 5 %). That test is exact; the interval of an AP lies a little high at chance.
+        """
+        row = self.main()
+        scores = self.pictures[row["ensemble"]]
+        there = scores.notna()
+        order = metrics.order(self.pictures["label"][there], scores[there])
+        return {
+            **{name: row[name] for name in ("ap", "low", "high", "n", "auc")},
+            "chance": metrics.chance(row["n_real"], row["n_fake"]),
+            "told": order.reversed or not order.at_chance,
+        }
 
     def write(self, folder: str | Path) -> None:
         """Into a folder: ``metrics.csv`` and ``.json``, ``scores.csv``, and the published code's npz files.
@@ -151,7 +172,12 @@ def evaluate(
     with tqdm(total=len(images), desc="pictures", unit="picture", disable=not progress) as bar:
         for members, pixels in stream:
             try:
-                margins = maps.margin(net, inputs.normalised(pixels, device), parts).float().cpu().numpy()
+                margins = (
+                    maps.margin(net, inputs.normalised(pixels, device, preparation), parts)
+                    .float()
+                    .cpu()
+                    .numpy()
+                )
             except (ValueError, memory.OutOfMemory) as error:
                 if not too_small(net, pixels, error):
                     raise
@@ -203,6 +229,55 @@ def evaluate(
     }  # fmt: skip
     warning = metrics.order(labels[there], means[there]).warning()
     return Evaluation(pd.DataFrame(table)[order], frame, curves, warning, facts)
+
+
+def difference(one: Evaluation, other: Evaluation, seed: int = 0) -> metrics.Interval:
+    """How much higher the AP of the main ensemble is in ``one`` than in ``other``, paired by picture.
+
+    Both are of the same pictures, or of as many with the same labels in the same order, such as the same
+    scenes before and after a change. Pictures that one of them could not read are left out of both. The
+    interval is that of resampled pairs. ValueError where the labels differ.
+    """
+    if not one.pictures["label"].equals(other.pictures["label"]):
+        raise ValueError(
+            f"evaluations of {len(one.pictures)} and {len(other.pictures)} pictures with other labels: "
+            "expected the same pictures, or pairs of them"
+        )
+    both = [(found.pictures, str(found.main()["ensemble"])) for found in (one, other)]
+    scores = np.stack([rows[name].to_numpy(dtype=np.float64) for rows, name in both])
+    there = np.isfinite(scores).all(0)
+    labels = one.pictures["label"].to_numpy()[there]
+    named = {"other": scores[1, there], "one": scores[0, there]}
+    apart = intervals.compare_ap(labels, named, seed=seed).set_index("name")
+    ends = apart.loc[["one - other"], ["ap", "ap_low", "ap_high"]].to_numpy(dtype=np.float64)[0]
+    return metrics.Interval(*ends.tolist())
+
+
+def cells(
+    net: PatchClassifier,
+    images: data.ImageSet,
+    preparation: Preparation = Preparation(),  # noqa: B008  (frozen)
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 32,
+) -> NDArray[np.float32]:
+    """The margin of every cell of pictures of one size, (N, h, w), as `maps.margin`.
+
+    Raises ValueError where pictures have different sizes; PictureError as `tff_core.pictures.data.read`.
+    """
+    parts = memory.Parts()
+    found: list[tuple[list[int], NDArray[np.float32]]] = []
+    for members, pixels in inputs.stream(images.paths, preparation, whole=net.whole, batch_size=batch_size):
+        margins = maps.margin(net, inputs.normalised(pixels, device, preparation), parts)
+        found.append((members, margins.float().cpu().numpy()))
+        if margins.shape[1:] != found[0][1].shape[1:]:
+            raise ValueError(
+                f"{images.root} has pictures of several sizes, whose maps differ: expected one size"
+            )
+    out = np.empty((len(images), *found[0][1].shape[1:]), dtype=np.float32)
+    for members, values in found:
+        out[members] = values
+    return out
 
 
 def too_small(net: PatchClassifier, pixels: torch.Tensor, error: Exception) -> bool:

@@ -218,7 +218,7 @@ def _draw(
     stream = inputs.stream(paths, preparation, batch_size=batch_size, degrade=degrade)
     with tqdm(total=len(rows), desc="/".join(place.parts[-2:]), unit="picture", disable=not progress) as bar:
         for members, pixels in stream:
-            margins = maps.margin(net, inputs.normalised(pixels, device), parts)
+            margins = maps.margin(net, inputs.normalised(pixels, device, preparation), parts)
             cells = margins.double().sigmoid().cpu().numpy()
             size = (pixels.shape[-2], pixels.shape[-1])
             for rank, one, values in zip(members, pixels, cells, strict=True):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from tff_core.pictures import data, places
 
 Degrade = Callable[[Tensor], Tensor]
 """Changes uint8 pictures (N, 3, H, W), as a test of robustness does."""
+_SEEN = ("planes", "highpass", "contrast")  # what of the pixels a network sees
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,19 @@ class Preparation:
     ``load``: the shorter side is resized to it (Lanczos), and the middle square taken; None: neither.
     ``fine``: the side of the crops that training sees, and of the middle that a whole network sees; None: all
     of it. A patch classifier is tested on all of a picture.
+    ``planes``, ``highpass`` and ``contrast`` as in `tff_core.pictures.data.Preprocessing`: what of the
+    pixels the network sees; unless they are asked for, all. A high-pass widens what a cell sees by one pixel
+    less than its side, a contrast is that of the whole picture.
     """
 
     load: int | None = None
     fine: int | None = None
+    planes: str = "rgb"
+    highpass: int | None = None
+    contrast: float | None = None
 
     def __post_init__(self) -> None:
+        data.Preprocessing.of({name: getattr(self, name) for name in _SEEN})
         for name, value in (("load", self.load), ("fine", self.fine)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} is {value!r}: expected a number of pixels, or none")
@@ -52,13 +61,28 @@ class Preparation:
     @classmethod
     def of(cls, settings: object) -> Preparation:
         """From what a weights file says; ValueError where that makes no sense."""
-        if not isinstance(settings, Mapping) or set(settings) - {"load", "fine"}:
-            raise ValueError(f"preparation {settings!r}: expected load and fine, numbers of pixels or none")
-        return cls(settings.get("load"), settings.get("fine"))
+        if not isinstance(settings, Mapping) or set(settings) - {"load", "fine", *_SEEN}:
+            raise ValueError(
+                f"preparation {settings!r}: expected load, fine, {', '.join(_SEEN)}, as in a training"
+            )
+        return cls(**settings)
+
+    @property
+    def preprocessing(self) -> data.Preprocessing:
+        """What becomes of the pixels: of those in [0, 1], some in [-1, 1]."""
+        return replace(INPUT, **{name: getattr(self, name) for name in _SEEN})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The preprocessing as a configuration writes it, without what is left as it is."""
+        seen = {
+            name: getattr(self, name) for name in _SEEN if getattr(self, name) != getattr(Preparation, name)
+        }
+        return {"mean": list(INPUT.mean), "std": list(INPUT.std), **seen}
 
     def resized(self, pixels: Tensor) -> Tensor:
         """Pictures uint8 (..., 3, H, W) resized to a shorter side of ``load``, the middle square of it."""
-        return pixels if self.load is None else _lanczos(pixels, self.load)
+        return pixels if self.load is None else to_square(pixels, self.load)
 
     def tested(self, pixels: Tensor, whole: bool) -> Tensor:
         """Pictures (..., 3, H, W) as they are tested; of a ``whole`` network the middle ``fine`` pixels.
@@ -76,15 +100,17 @@ class Preparation:
         return tv.center_crop(out, [self.fine, self.fine])
 
 
-def _lanczos(pixels: Tensor, side: int) -> Tensor:
+def to_square(pixels: Tensor, side: int, kernel: Image.Resampling = Image.Resampling.LANCZOS) -> Tensor:
+    """Pictures uint8 (..., 3, H, W) resized to a shorter side of ``side``, the middle square of it.
+
+    ``kernel`` is one of Pillow's; pictures of this size are left as they are.
+    """
     height, width = pixels.shape[-2:]
     if height == width == side:
         return pixels
     box = _square(height, width, side)
     flat = pixels.reshape(-1, 3, height, width).permute(0, 2, 3, 1).contiguous().numpy()
-    out = [
-        np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.LANCZOS, box)) for one in flat
-    ]
+    out = [np.asarray(Image.fromarray(one).resize((side, side), kernel, box)) for one in flat]
     stacked = torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).contiguous()
     return stacked.reshape(*pixels.shape[:-2], side, side)
 
@@ -111,9 +137,9 @@ def prepared_labels(labels: NDArray[np.integer], preparation: Preparation) -> ND
     return np.asarray(image.resize((side, side), Image.Resampling.NEAREST, box)).astype(np.int64)
 
 
-def normalised(pixels: Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """Uint8 pictures (N, 3, H, W) as float32 in [-1, 1], on a device."""
-    x = data.normalize(pixels.to(device), INPUT)
+def normalised(pixels: Tensor, device: torch.device | str, preparation: Preparation) -> Tensor:
+    """Uint8 pictures (N, 3, H, W) as float32 in [-1, 1], on a device, and of them what a network sees."""
+    x = data.normalize(pixels.to(device), preparation.preprocessing)
     return x.contiguous(memory_format=torch.channels_last)
 
 

@@ -60,7 +60,9 @@ def locate(
     with tqdm(total=len(paths), desc="pictures", unit="picture", disable=not progress) as bar:
         for members, pixels in stream:
             try:
-                margins = maps.margin(net, inputs.normalised(pixels, device), parts).double().cpu()
+                margins = (
+                    maps.margin(net, inputs.normalised(pixels, device, preparation), parts).double().cpu()
+                )
             except (ValueError, memory.OutOfMemory) as error:
                 if not too_small(net, pixels, error):
                     raise

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 
 from tff_core import detectors
@@ -49,6 +50,12 @@ def margin(net: PatchClassifier, x: Tensor, parts: memory.Parts | None = None) -
         )
     y = y[:, net.fake_class] - y[:, net.real_class]
     return y[:, None, None] if net.whole else y
+
+
+def probability(margins: ArrayLike) -> Floats:
+    """P(fake) of margins, of any shape: of two classes, the softmax is the sigmoid of their difference."""
+    found: Floats = expit(np.asarray(margins, dtype=np.float64))
+    return found
 
 
 def heatmap(net: PatchClassifier, x: Tensor) -> Tensor:

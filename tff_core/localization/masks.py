@@ -38,6 +38,10 @@ class Masked:
     def __len__(self) -> int:
         return len(self.images)
 
+    def first(self, n: int) -> Masked:
+        """The first ``n`` of them."""
+        return Masked(self.images[:n], self.masks[:n])
+
     def read(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
         """Pixels (H, W, 3) and what of them is fake (H, W), picture by picture.
 
@@ -126,22 +130,27 @@ def judge(scores: ArrayLike, masks: ArrayLike, threshold: float, seed: int = 0) 
     values, fake = _checked(scores, masks)
     spliced = fake.any((1, 2))
     s, f = values[spliced], fake[spliced]
-    own = np.array([_ap(m, v) for v, m in zip(s, f, strict=True)])
+    own = np.array([pixel_ap(v, m) for v, m in zip(s, f, strict=True)])
     outside = (values[~spliced] >= threshold).mean((1, 2))
-    pixel = _ap(f, s)
     return Found(
-        (pixel, *_pixel_interval(s, f, pixel, seed)), _mean(own, seed), _mean(iou(s, f, threshold), seed),
-        _mean(outside, seed), float(f.mean()), threshold, int(spliced.sum()), int((~spliced).sum()),
+        (pixel_ap(s, f), *metrics.percentiles(resampled_pixel_ap(s, f, seed))), mean(own, seed),
+        mean(iou(s, f, threshold), seed), mean(outside, seed), float(f.mean()), threshold,
+        int(spliced.sum()), int((~spliced).sum()),
     )  # fmt: skip
 
 
-def _ap(fake: NDArray[np.bool_], scores: Floats) -> float:
-    """Average precision of pixels; 1 where all are fake."""
+def pixel_ap(scores: Floats, fake: NDArray[np.bool_]) -> float:
+    """Average precision of pixels, arrays of one shape; 1 where all are fake."""
     return 1.0 if fake.all() else metrics.average_precision(fake.ravel(), scores.ravel())
 
 
-def _pixel_interval(scores: Floats, fake: NDArray[np.bool_], value: float, seed: int) -> tuple[float, float]:
-    """The interval of the AP of all pixels, resampling pictures; scores in `_BINS` steps of equal numbers."""
+def resampled_pixel_ap(scores: Floats, fake: NDArray[np.bool_], seed: int = 0) -> Floats:
+    """The AP of all pixels, (N, ...) of N pictures, in every bootstrap resample of the pictures, (B,).
+
+    Scores are compared in `_BINS` steps of equal numbers, and the result is moved by what that changes. Equal
+    numbers of pictures and equal seeds give equal resamples, which pairs maps of the same pictures.
+    """
+    scores, fake = scores.reshape(len(scores), 1, -1), fake.reshape(len(fake), 1, -1)
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, _BINS + 1)[1:-1]))
     place = len(edges) - np.searchsorted(edges, scores, side="right")  # the highest scores come first
     pictures = np.arange(len(scores))[:, None, None]
@@ -155,11 +164,12 @@ def _pixel_interval(scores: Floats, fake: NDArray[np.bool_], value: float, seed:
         return (found * hits / np.maximum(called, 1)).sum(1) / hits[:, -1]  # type: ignore[no-any-return]
 
     binned = ap(np.ones((1, len(scores)), dtype=np.int64))[0]
-    low, high = metrics.percentiles(ap(metrics.resamples(len(scores), seed=seed)) + value - binned)
-    return max(low, 0.0), min(high, 1.0)
+    moved = ap(metrics.resamples(len(scores), seed=seed)) + pixel_ap(scores, fake) - binned
+    return np.clip(moved, 0.0, 1.0)
 
 
-def _mean(values: Floats, seed: int) -> tuple[float, float, float]:
+def mean(values: Floats, seed: int = 0) -> tuple[float, float, float]:
+    """The mean of one number for each picture (N,), with its bootstrap interval; NaN of none."""
     if not len(values):
         return np.nan, np.nan, np.nan
     low, high = metrics.percentiles(metrics.resampled_means(values, seed=seed))

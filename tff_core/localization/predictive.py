@@ -58,14 +58,17 @@ class Patches:
     def value(self) -> Floats:
         return expit(self.logit)  # type: ignore[no-any-return]
 
+    def shown(self) -> NDArray[np.uint8]:
+        """The patches as pictures, (n, field, field, 3); gray where there is no picture."""
+        return np.rint((self.pixels.transpose(0, 2, 3, 1) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
     def grid(self, gap: int = 0) -> NDArray[np.uint8]:
         """All patches as one picture (H, W, 3), the best first, as many columns as rows."""
         side = self.pixels.shape[-1]
         columns = max(1, math.ceil(math.sqrt(len(self))))
         rows = max(1, math.ceil(len(self) / columns))
         out = np.full((rows, columns, side + gap, side + gap, 3), 255, dtype=np.uint8)
-        shown = np.rint((self.pixels.transpose(0, 2, 3, 1) + 1) * 127.5).clip(0, 255)
-        for i, patch in enumerate(shown):
+        for i, patch in enumerate(self.shown()):
             out[i // columns, i % columns, :side, :side] = patch
         whole = out.transpose(0, 2, 1, 3, 4).reshape(rows * (side + gap), columns * (side + gap), 3)
         return whole[: whole.shape[0] - gap, : whole.shape[1] - gap]
@@ -156,10 +159,10 @@ def find(
     stream = inputs.stream([images.paths[i] for i in index], preparation, batch_size=batch_size)
     with tqdm(total=len(index), desc="patches", unit="picture", disable=not progress) as bar:
         for members, pixels in stream:
-            x = inputs.normalised(pixels, device)
+            x = inputs.normalised(pixels, device, preparation)
             margins = maps.margin(net, x, parts).double().cpu().numpy() * (1 if label else -1)
             size = (pixels.shape[-2], pixels.shape[-1])
-            shown = x.cpu().numpy()
+            shown = inputs.normalised(pixels, "cpu", Preparation()).numpy()
             for member, picture, values in zip(members, shown, margins, strict=True):
                 place = index[member]
                 for rank, cell in enumerate(best_cells(values, 1 if unique else n, place, seed)):

@@ -14,11 +14,12 @@ Source: Araujo, Norris and Sim, Computing receptive fields of convolutional neur
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 from torchvision.models import resnet
@@ -168,6 +169,20 @@ def _hulls(name: str, side: int) -> NDArray[np.int64]:
             below[:, place[inside]] |= seen[:, inside]
         seen = below
     return np.stack([seen.argmax(1), side - seen[:, ::-1].argmax(1)], 1)
+
+
+def summary(networks: Mapping[str, nn.Module], size: tuple[int, int]) -> pd.DataFrame:
+    """A row for each network on pictures of ``size`` (H, W): ``network, field`` and ``jump`` (pixels),
+    ``cells`` (rows x columns), ``parameters``."""
+    rows = []
+    for name, net in networks.items():
+        one, (high, wide) = field(name), map_size(name, size)
+        count = sum(parameter.numel() for parameter in net.parameters())
+        rows.append(
+            {"network": name, "field": one.size, "jump": one.jump, "cells": f"{high} x {wide}",
+             "parameters": count}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def box(name: str, cell: tuple[int, int], size: tuple[int, int]) -> Box:

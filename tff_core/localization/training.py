@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,15 +29,16 @@ from tqdm import tqdm
 from tff_core import detectors
 from tff_core.detectors.training import KERNELS, is_there
 from tff_core.localization import inputs, maps, networks, weights
+from tff_core.localization.augmentation import augment
 from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.pictures import data
+from tff_core.pictures.kept import Kept
 from tff_core.store import memory, resuming
 from tff_core.store.results import fingerprint, forget, provenance, write_json
 
 CROPS = ("centre", "random", "resized")
 _RECIPE = 1  # increased when a change to this module changes the resulting weights
-_KEEP_BYTES = 1 << 30  # decoded pictures up to this size are kept between epochs
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ class Config:
     from: the "centre", a "random" place, or "resized": a random part, brought to that size. ``batch_size``
     counts reals and fakes together. ``policy``: "constant" or "plateau" (a tenth where ``patience`` epochs
     brought no better validation). ``patience`` None: the published one of the network. ``pairing``:
-    "serial", the i-th real with the i-th fake, or "random". ``blur`` and ``jpeg`` are probabilities per
-    picture (box blur of 3 pixels, quality 30 to 100), as are ``colour`` (brightness and contrast, gamma of
-    0.8 to 1.2) and ``flip``.
+    "serial", the i-th real with the i-th fake, or "random". ``blur``, ``jpeg``, ``colour``, ``clahe`` and
+    ``flip`` are probabilities per picture, see `augment`; `augmentation.PRESETS` has published combinations.
+    ``planes``, ``highpass`` and ``contrast``: what of the pixels the network sees, as in `Preparation`; the
+    published one sees all.
     """
 
     init: str = "xavier002"
@@ -67,11 +68,15 @@ class Config:
     blur: float = 0.0
     jpeg: float = 0.0
     colour: float = 0.0
+    clahe: float = 0.0
     flip: float = 0.5
     checkpoint_steps: int = 200
+    planes: str = "rgb"
+    highpass: int | None = None
+    contrast: float | None = None
 
     def __post_init__(self) -> None:
-        Preparation(self.load, self.fine)
+        _ = self.preparation
         for name, allowed in (
             ("crop", CROPS), ("policy", ("constant", "plateau")), ("pairing", ("serial", "random")),
             ("init", networks.INITIALISATIONS),
@@ -84,13 +89,30 @@ class Config:
             raise ValueError(f"fine is {self.fine}, load {self.load}: expected crops that fit")
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch_size is {self.batch_size}: expected an even number, half of it fakes")
+        for name in ("blur", "jpeg", "colour", "clahe", "flip"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: expected a probability, 0 to 1")
         if self.max_epochs < 1 or (self.patience is not None and self.patience < 1):
             raise ValueError("max_epochs and patience: expected numbers of epochs, at least 1")
+
+    def identity(self) -> dict[str, Any]:
+        """What of the settings determines the result; what came later and is not used is left out."""
+        own = asdict(replace(self, checkpoint_steps=1))  # how often a run is saved does not change its result
+        return own if self.clahe else {name: value for name, value in own.items() if name != "clahe"}
 
     @property
     def preparation(self) -> Preparation:
         """How the trained network's pictures are prepared."""
-        return Preparation(self.load, self.fine)
+        return Preparation(self.load, self.fine, self.planes, self.highpass, self.contrast)
+
+
+def unresized(settings: Config | None) -> Config:
+    """Settings (None: the defaults) for pictures as they are; ValueError where they would be resized."""
+    if settings is not None and settings.load is not None:
+        raise ValueError(
+            f"load is {settings.load}: expected none; here pictures are trained on and tested as they are"
+        )
+    return settings or Config()
 
 
 def patience(name: str) -> int:
@@ -136,8 +158,7 @@ def train(
             )
     identity = {
         "recipe": _RECIPE, "network": name, "fake_class": networks.check_class(fake_class), "seed": seed,
-        # how often a run is saved does not change its result
-        "settings": asdict(replace(settings, checkpoint_steps=1)),
+        "settings": settings.identity(),
         "train": data.content_hash(images), "val": data.content_hash(held_out),
         "torch": torch.__version__.split("+")[0],
     }  # fmt: skip
@@ -192,8 +213,7 @@ class _Run:
         self.steps = self.pairs // self.half
         assert settings.patience is not None
         self.patience = settings.patience
-        self._kept: OrderedDict[int, Tensor] = OrderedDict()
-        self._bytes = 0
+        self.kept = Kept(images.paths, None if settings.crop == "resized" else settings.preparation.resized)
         self.net: PatchClassifier = networks.build(name, settings.init, seed, fake_class).to(
             device=device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
@@ -288,7 +308,8 @@ class _Run:
         if self.settings.pairing == "random":
             fakes = [self.sides[1][i] for i in drawn]
         pixels = self._together([*reals, *fakes], generator)
-        x = inputs.normalised(augment(pixels, generator, self.settings), self.device)
+        pixels = augment(pixels, generator, self.settings)
+        x = inputs.normalised(pixels, self.device, self.settings.preparation)
         real, fake = self.net.real_class, self.net.fake_class
         y = torch.tensor([real] * self.half + [fake] * self.half, device=self.device)
         self.net.train()
@@ -309,7 +330,7 @@ class _Run:
 
     def _together(self, chosen: list[int], generator: torch.Generator) -> Tensor:
         """Crops of these pictures, uint8 (N, 3, h, w)."""
-        crops = [_cropped(self._picture(i), generator, self.settings) for i in chosen]
+        crops = [_cropped(self.kept[i], generator, self.settings) for i in chosen]
         for i, one in zip(chosen, crops, strict=True):
             if one.shape != crops[0].shape:
                 raise ValueError(
@@ -318,17 +339,6 @@ class _Run:
                     "pictures of one size; choose crops (fine), or a resize (load)"
                 )
         return torch.stack(crops)
-
-    def _picture(self, i: int) -> Tensor:
-        if i not in self._kept:
-            pixels = data.read(self.images.paths[i])
-            if self.settings.crop != "resized":
-                pixels = self.settings.preparation.resized(pixels)
-            self._kept[i] = pixels
-            self._bytes += pixels.numel()
-            while self._bytes > _KEEP_BYTES and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].numel()
-        return self._kept[i]
 
 
 def _cropped(pixels: Tensor, generator: torch.Generator, settings: Config) -> Tensor:
@@ -355,30 +365,6 @@ def _cropped(pixels: Tensor, generator: torch.Generator, settings: Config) -> Te
     return tv.crop(pixels, int(luck[2] * (height - side + 1)), int(luck[3] * (width - side + 1)), side, side)
 
 
-def augment(pixels: Tensor, generator: torch.Generator, settings: Config) -> Tensor:
-    """Box blur, JPEG, colour and flip, each at random per picture; uint8 (N, 3, H, W) in and out.
-
-    The number of random draws does not depend on the outcome.
-    """
-    n = len(pixels)
-    chance = torch.rand(4, n, generator=generator)
-    quality = torch.randint(30, 101, (n,), generator=generator).tolist()
-    bright, contrast, power = (0.8 + 0.4 * torch.rand(3, n, generator=generator)).tolist()
-    wanted = (settings.blur, settings.jpeg, settings.colour, settings.flip)
-    blurred, pressed, tinted, flipped = (row < p for row, p in zip(chance, wanted, strict=True))
-    out = pixels.clone()
-    for i in blurred.nonzero().flatten().tolist():
-        around = nn.functional.pad(out[i][None].float(), (1, 1, 1, 1), mode="replicate")
-        out[i] = nn.functional.avg_pool2d(around, 3, 1)[0].round().to(torch.uint8)
-    for i in tinted.nonzero().flatten().tolist():
-        one = tv.adjust_contrast(tv.adjust_brightness(out[i], bright[i]), contrast[i])
-        out[i] = tv.adjust_gamma(one, power[i])
-    for i in pressed.nonzero().flatten().tolist():
-        out[i] = tv.jpeg(out[i], quality[i])
-    out[flipped] = out[flipped].flip(-1)
-    return out
-
-
 def validate(
     net: PatchClassifier, images: data.ImageSet, preparation: Preparation, device: str | torch.device
 ) -> dict[str, float]:
@@ -386,7 +372,7 @@ def validate(
     right = cells = voted = averaged = 0.0
     parts = memory.Parts()
     for members, pixels in inputs.stream(images.paths, preparation, whole=net.whole, batch_size=32):
-        found = maps.margin(net, inputs.normalised(pixels, device), parts).double().cpu()
+        found = maps.margin(net, inputs.normalised(pixels, device, preparation), parts).double().cpu()
         fake = torch.tensor([images.labels[i] == 1 for i in members])
         called = found >= 0
         right += float((called == fake[:, None, None]).sum())

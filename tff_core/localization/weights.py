@@ -19,8 +19,11 @@ from torch import Tensor
 
 from tff_core import detectors
 from tff_core.localization import networks
+from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.store.results import atomic_write
+
+_ABOUT = "patches"  # the entry of the header that says what the network is
 
 
 def save(net: PatchClassifier, path: str | Path, **more: Any) -> bytes:
@@ -28,14 +31,16 @@ def save(net: PatchClassifier, path: str | Path, **more: Any) -> bytes:
 
     The header holds its name, ``fake_class`` and ``init``, and ``more`` as JSON. OSError as `atomic_write`.
     """
+    about = {
+        "network": net.name,
+        "fake_class": str(net.fake_class),
+        "init": net.init,
+        **{name: json.dumps(value, sort_keys=True) for name, value in more.items()},
+    }
     content = safetensors.torch.save(
         {name: value.detach().contiguous().cpu() for name, value in net.state_dict().items()},
-        {
-            "network": net.name,
-            "fake_class": str(net.fake_class),
-            "init": net.init,
-            **{name: json.dumps(value, sort_keys=True) for name, value in more.items()},
-        },
+        # one entry: several are written in an order that changes from time to time
+        {_ABOUT: json.dumps(about, sort_keys=True)},
     )
     with atomic_write(path) as part:
         part.write_bytes(content)
@@ -99,9 +104,23 @@ def header(path: Path) -> dict[str, str]:
         )
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
+            told = dict(file.metadata() or {})
+        about = json.loads(told.get(_ABOUT, "null"))
+        return {str(k): str(v) for k, v in about.items()} if isinstance(about, dict) else told
     except (safetensors.SafetensorError, OSError, ValueError):
         return {}  # of torch's own kind, or broken: reading its weights says so
+
+
+def preparation(path: Path) -> Preparation:
+    """How the pictures of a file's network are prepared, which the published files do not say.
+
+    WeightsError where what it says makes no sense.
+    """
+    told = header(path).get("preparation")
+    try:
+        return Preparation.of(json.loads(told)) if told else Preparation()
+    except ValueError as error:
+        raise detectors.WeightsError(f"{path}: {error}; train it again") from error
 
 
 def identify(path: Path) -> str:

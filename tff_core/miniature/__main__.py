@@ -1,4 +1,4 @@
-"""``python -m tff_core.miniature sample ...`` and ``... train-generator ...``."""
+"""``python -m tff_core.miniature sample ...``, ``... splice ...`` and ``... train-generator ...``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tff_core.miniature import generators
 from tff_core.miniature.camera import CAMERAS, EDITION_2
 from tff_core.miniature.learning import Settings
 from tff_core.miniature.sample import sample
+from tff_core.miniature.splices import splice
 from tff_core.miniature.train import train, usual
 from tff_core.pictures.data import PARTS
 from tff_core.store import failures
@@ -24,16 +25,20 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
 
     drawing = commands.add_parser("sample", help="make the pictures of one part and generator")
-    drawing.add_argument("--part", choices=PARTS, required=True)
-    drawing.add_argument("--generator", choices=(*generators.FAMILIES, *generators.NEW), required=True)
-    drawing.add_argument("--out", type=Path, required=True, help="folder of this generator's pictures")
-    drawing.add_argument("--n", type=int, default=100, help="pictures per label (default: %(default)s)")
-    drawing.add_argument("--seed", type=int, default=0)
-    drawing.add_argument("--size", type=int, default=64)
-    drawing.add_argument("--camera", choices=CAMERAS, default=EDITION_2.name,
-                         help="that of edition 1 or 2, or an other one (default: %(default)s)")  # fmt: skip
-    drawing.add_argument("--models", type=Path, nargs="+", default=[], metavar="FILE",
-                         help="weights to take in turn, in place of those that ship")  # fmt: skip
+    splicing = commands.add_parser("splice", help="make pictures that are fake in a part, with masks")
+    for command, what in ((drawing, "pictures per label"), (splicing, "spliced pictures, as many authentic")):
+        command.add_argument("--part", choices=PARTS, required=True)
+        command.add_argument("--generator", choices=(*generators.FAMILIES, *generators.NEW), required=True)
+        command.add_argument("--out", type=Path, required=True, help="folder of this generator's pictures")
+        command.add_argument("--n", type=int, default=100, help=f"{what} (default: %(default)s)")
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--size", type=int, default=64)
+        command.add_argument(
+            "--camera", choices=CAMERAS, default=EDITION_2.name,
+            help="that of edition 1 or 2, or an other one (default: %(default)s)",
+        )  # fmt: skip
+        command.add_argument("--models", type=Path, nargs="+", default=[], metavar="FILE",
+                             help="weights to take in turn, in place of those that ship")  # fmt: skip
 
     learning = commands.add_parser("train-generator", help="train one generator")
     learning.add_argument("generator", choices=(*generators.FAMILIES, *generators.NEW))
@@ -66,6 +71,12 @@ def _run(options: argparse.Namespace) -> None:
                       options.size, not options.quiet, CAMERAS[options.camera], options.models)  # fmt: skip
         print(f"{options.out}: {made['counts']['real']} real, {made['counts']['fake']} fake, "
               f"content {made['content_hash']}")  # fmt: skip
+        return
+    if options.command == "splice":
+        made = splice(options.part, options.generator, options.out, options.n, None, options.seed,
+                      options.size, not options.quiet, CAMERAS[options.camera], options.models)  # fmt: skip
+        counts = made["counts"]
+        print(f"{options.out}: {counts['spliced']} spliced, {counts['authentic']} authentic")
         return
     chosen = {"camera": options.camera, "average": options.average}
     settings = usual(

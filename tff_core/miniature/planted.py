@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from tff_core.miniature.camera import EDITION_2, Camera, code, drawing, take
-from tff_core.miniature.sample import check, digest, is_made, remove_surplus, scene_of, write_png
-from tff_core.miniature.splices import region
+from tff_core.miniature.sample import check, digest, scene_of, write_png
+from tff_core.miniature.splices import region, to_make
 from tff_core.pictures.data import LABELS, MANIFEST
 from tff_core.store.results import fingerprint, read_json, write_json
 
@@ -180,14 +180,10 @@ def sample(
     mark = fingerprint(config)
     folders = (*LABELS, "mask")
     wanted = {f"{folder}/{i:05d}.png": (folder, i) for i in range(n_per_label) for folder in folders}
-    missing = [place for name, place in wanted.items() if not is_made(out / name, mark)]
-    if not missing and (out / MANIFEST).is_file():
-        found: dict[str, Any] = read_json(out / MANIFEST)
-        if found.get("config_hash") == mark and set(found.get("files", {})) == set(wanted):
-            return found
-    (out / MANIFEST).unlink(missing_ok=True)
-    before = (path for folder in folders for path in (out / folder).glob("[0-9]*.png"))
-    remove_surplus(before, {out / name for name in wanted})
+    names, found = to_make(out, mark, wanted)
+    if found is not None:
+        return found
+    missing = [wanted[name] for name in names]
     for folder, index in tqdm(missing, desc=f"planted/{part}", unit="picture", disable=not progress):
         where = np.ones((size, size), dtype=bool)
         if not whole:

@@ -12,7 +12,7 @@ picture. Its border is hard: a softer one would belong to both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,14 +93,10 @@ def splice(part: str, generator: str, out_dir: str | Path, n_spliced: int, n_aut
     mark = fingerprint(config)
     total = n_spliced + authentic
     wanted = {f"{folder}/{i:05d}.png": i for i in range(total) for folder in FOLDERS}
-    missing = {i for name, i in wanted.items() if not is_made(out / name, mark)}
-    if not missing and (out / MANIFEST).is_file():
-        found: dict[str, Any] = read_json(out / MANIFEST)
-        if found.get("config_hash") == mark and set(found.get("files", {})) == set(wanted):
-            return found
-    (out / MANIFEST).unlink(missing_ok=True)
-    before = (path for folder in FOLDERS for path in (out / folder).glob("[0-9]*.png"))
-    remove_surplus(before, {out / name for name in wanted})
+    names, found = to_make(out, mark, wanted)
+    if found is not None:
+        return found
+    missing = {wanted[name] for name in names}
     kept = generator in KEEP_LAYOUT
     stream = f"{generator}-splices"  # scenes of their own
     with tqdm(total=len(missing), desc=f"splices/{generator}", unit="picture", disable=not progress) as bar:
@@ -132,6 +128,24 @@ def splice(part: str, generator: str, out_dir: str | Path, n_spliced: int, n_aut
     write_json(out / MANIFEST, manifest)
     written: dict[str, Any] = read_json(out / MANIFEST)  # as it will be found
     return written
+
+
+def to_make(out: Path, mark: str, wanted: Collection[str]) -> tuple[list[str], dict[str, Any] | None]:
+    """The names of ``wanted`` that are not there yet, and the manifest of a folder that is whole.
+
+    Of a folder that is not, the manifest and what is no longer wanted are removed. Pictures lie in the
+    folders of the names, as ``<folder>/<number>.png``, and carry ``mark``.
+    """
+    missing = [name for name in wanted if not is_made(out / name, mark)]
+    if not missing and (out / MANIFEST).is_file():
+        found: dict[str, Any] = read_json(out / MANIFEST)
+        if found.get("config_hash") == mark and set(found.get("files", {})) == set(wanted):
+            return [], found
+    (out / MANIFEST).unlink(missing_ok=True)
+    folders = dict.fromkeys(Path(name).parent for name in wanted)
+    before = (path for folder in folders for path in (out / folder).glob("[0-9]*.png"))
+    remove_surplus(before, {out / name for name in wanted})
+    return missing, None
 
 
 def _write(out: Path, index: int, pixels: NDArray[np.uint8], mask: NDArray[np.bool_], mark: str) -> None:

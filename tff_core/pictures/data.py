@@ -527,6 +527,17 @@ def grayscale(x: torch.Tensor) -> torch.Tensor:
     return luma.unsqueeze(-3).expand(x.shape).contiguous()
 
 
+def cut_at_random(pixels: torch.Tensor, generator: torch.Generator, share: float) -> torch.Tensor:
+    """A crop of each picture (N, 3, H, W), ``share`` of its sides, at a place of its own; (N, 3, h, w)."""
+    sides = [max(1, round(share * side)) for side in pixels.shape[-2:]]
+    rows, columns = (
+        torch.randint(side - small + 1, (len(pixels),), generator=generator).tolist()
+        for side, small in zip(pixels.shape[-2:], sides, strict=True)
+    )
+    cut = v2.functional.crop
+    return torch.stack([cut(one, y, x, *sides) for one, y, x in zip(pixels, rows, columns, strict=True)])
+
+
 def content_hash(images: ImageSet, length: int = 16) -> str:
     """A hash of the pictures' bytes, labels and places below the root; equal on every machine."""
     digest = hashlib.sha256()

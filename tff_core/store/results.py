@@ -22,7 +22,7 @@ from typing import Any
 from tff_core.store import failures
 
 _ABANDONED = 3600.0  # seconds after which an unfinished file counts as abandoned, where locks do not tell
-_YOUNG = 1.0  # seconds in which a writer that has begun may not have locked its file yet
+_YOUNG = 1.0  # seconds in which a writer may not have locked its file yet, where folders cannot be locked
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "efficientnet-pytorch", "plotly")
 
 
@@ -36,13 +36,14 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        with _one_at_a_time(path.parent) as alone:
+            _sweep(path, 0.0 if alone else _YOUNG)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+            with contextlib.suppress(OSError):  # not every network file system has locks
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise _explained(error, path) from error
     part = Path(name)
-    with contextlib.suppress(OSError):  # not every network file system has locks
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         yield part
         with part.open("rb") as stream:
@@ -63,10 +64,43 @@ def forget(path: str | Path) -> None:
     """Remove a file that is no longer needed, if it is there, with what killed writes of it left behind."""
     path = Path(path)
     path.unlink(missing_ok=True)
-    _sweep(path, 0.0)
+    with _one_at_a_time(path.parent):
+        _sweep(path, 0.0)
 
 
-def _sweep(path: Path, young: float = _YOUNG) -> None:
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock while a write begins: no other begins, so a file there is locked or abandoned.
+
+    False where the lock cannot be had (a file system without them, or a writer that was stopped as it began).
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # a folder that may be written to but not listed
+        yield False
+        return
+    try:
+        yield _lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open folder, waiting a moment for who holds it."""
+    until = time.monotonic() + _YOUNG
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.001)
+        except OSError:
+            return False
+
+
+def _sweep(path: Path, young: float) -> None:
     """Remove what killed writes of the same file left behind: a writer holds a lock until it ends."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*"):
         with contextlib.suppress(FileNotFoundError):
@@ -151,6 +185,14 @@ class Store:
     def detector(self, name: str, seed: int) -> Path:
         """Weights of one trained detector; its description is beside it as ``.json``."""
         return self.root / "detectors" / f"{name}.s{seed}.safetensors"
+
+    def patches(self, network: str, seed: int) -> Path:
+        """Weights of one patch classifier of this build; its description is beside it as ``.json``."""
+        return self.root / "patches" / f"{network}.s{seed}.safetensors"
+
+    def localized(self, part: str, generator: str) -> Path:
+        """Folder of spliced pictures and their masks: ``localized/<part>/<generator>``."""
+        return self.root / "localized" / part / generator
 
     def omega(self, detector: str, seed: int, label: str = "fake") -> Path:
         """FF-RS omega in the published format, one file per detector, training seed and label."""

@@ -41,6 +41,8 @@ _SOURCES = ("_*.yml", "book/**/*", "notebooks/*.py", "tff_core/**/*", "workflow/
 _RESULTS = (
     "data/*/*/*/manifest.json",
     "detectors/*",
+    "patches/*",
+    "localized/*/*/manifest.json",
     "results/**/*",
     "executed/**/*",
     "html/.complete",
@@ -85,6 +87,8 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
             config[key] = value
     if everything:
         config["detectors"], config["left_to_all"] = config["all_detectors"], []
+        config["patch_networks"] = config["all_patch_networks"]
+        config["law_networks"] = config["all_law_networks"]
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []
     if not isinstance(config["added"], list):

@@ -33,6 +33,14 @@ _NOT_COMPARED = (
     "build of the miniature has both, with detectors under `compared`. Below is the page's text, without "
     "results."
 )
+_NO_PATCHES = (
+    "This page is about patch classifiers, which are trained on the detectors' pictures: this build names "
+    "none under `patch_networks`, or has no such pictures. Below is the page's text, without results."
+)
+_NO_MASKS = (
+    "This page needs pictures that are fake in a known part, which only the miniature has. Below is the "
+    "page's text, without results."
+)
 _LEFT = "`make all` executes this page, `make` does not. Below is its text, without results."
 
 
@@ -136,6 +144,8 @@ def page(
         "generator": chosen[0], "generators": list(chosen), "n": config["n_test"] or None,
         "device": config["device"], "dataset": config["dataset"], "shifted": shifted(config),
         "compared": config["compared"], "carried": carries_over(config),
+        "networks": config["patch_networks"], "patch_seeds": config["patch_seeds"],
+        "spliced": config["spliced"], "law_networks": config["law_networks"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
     lacks = ""
@@ -143,6 +153,10 @@ def page(
         lacks = _LEFT
     elif "compared" in needs and not carries_over({**config, "left_to_all": []}):
         lacks = _NOT_COMPARED
+    elif "localized" in needs and config["dataset"] != "miniature":
+        lacks = _NO_MASKS
+    elif "patches" in needs and not has_patches(config):
+        lacks = _NO_PATCHES
     elif "robust" in needs and detector not in config["robust"]:
         lacks = _NO_TWIN
     return Page(name, source, title, own, needs, detector, chosen, lacks)
@@ -157,6 +171,12 @@ def carries_over(config: dict[str, Any]) -> bool:
     """Whether the build asks what carries over: it compares detectors that see parts of its pictures."""
     left = COMPARING in config["left_to_all"]
     return bool(config["compared"]) and config["dataset"] == "miniature" and not left
+
+
+def has_patches(config: dict[str, Any]) -> bool:
+    """Whether the build trains patch classifiers: it names some, and has pictures to train on."""
+    there = config["dataset"] == "miniature" or "train" in config["sources"].get("progan", {})
+    return bool(config["patch_networks"]) and there
 
 
 def assigned(cell: str) -> set[str]:
