@@ -23,6 +23,7 @@ device = "auto"  # not used here: the scores were computed beforehand
 carried = (
     False  # whether this build asks what carries over to other generators
 )
+networks = []  # patch classifiers that this build has trained
 build = ""  # where the results are; "": the project's build folder
 
 # %% tags=["remove-input"]
@@ -30,7 +31,7 @@ from tff_core import detectors, figures
 from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
 from tff_core.claims.texts import overview as texts
-from tff_core.claims.texts import planes
+from tff_core.claims.texts import planes, where
 
 chapter = Chapter(detector, generators, seeds, k=k, build=build)
 store, spec = chapter.store, chapter.spec
@@ -99,14 +100,15 @@ titles = {
 say(texts.claims(judged, titles))
 
 # %% [markdown]
-# ## And the book's own finding
+# ## And beyond the paper
 #
 # Detectors that see only the light of a picture, or only its colours, tell which of the two carries over to
-# generators that they have never seen.
+# generators that they have never seen. And networks that are cut short tell how little of a picture is enough.
 
 # %% tags=["remove-input"]
 found = verdicts.carried(store) if carried else None
-say(planes.front(found))
+patches = verdicts.patch_classifiers(store) if networks else None
+say(planes.front(found), where.front(patches, networks, detector))
 
 # %% [markdown]
 # ## Omega in three sentences

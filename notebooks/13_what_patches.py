@@ -12,7 +12,9 @@ generators = [
     "progan", "stylegan2", "stylegan", "biggan", "cyclegan", "stargan",
     "gaugan",
 ]  # fmt: skip
-law_networks = []  # trained on planted traces
+experiments = []  # what the build has asked besides: "law", "adaptive"
+law_networks = ["xception_block1", "xception_block2"]
+adapted = ["progan"]  # generators that were trained on
 dataset = "miniature"
 n = None  # pictures per label and generator; None: all
 device = "auto"
@@ -138,14 +140,14 @@ else:
 # better by wide fields; and the *place* of a trace is blurred by a field that is wider than the region.
 
 # %%
-if law_networks:
+if "law" in experiments:
     waves = pd.concat(
         pd.read_csv(store.part("law", one, "planted")) for one in law_networks
     )
     summary = law.summary(waves) if len(law_networks) > 1 else None
 
 # %% tags=["remove-input"]
-if law_networks:
+if "law" in experiments:
     fields = {one: localization.field(one).size for one in law_networks}
     names = {one: texts.spoken(one, size) for one, size in fields.items()}
     figures.show(figures.field_law(waves, names))
@@ -153,7 +155,33 @@ if law_networks:
         say(texts.law(summary, fields))
     save(store, "law", waves)
 else:
-    say(texts.NO_LAW)
+    say(texts.NOT_ASKED)
+
+# %% [markdown]
+# ## A generator that fights back
+#
+# **Idea.** Who knows the classifier can train the generator against it. So a trained generator is trained on,
+# against its critics as before and against a patch classifier that stays as it is: its fakes are to look real
+# to every cell. Then the same classifier judges fakes of the same scenes from before and after, and a new one
+# is trained on the fakes from after.
+#
+# **Control.** Training on changes fakes anyway. A second copy of the generator is trained on as long, without
+# the classifier; only what is beyond that is due to the attack.
+
+# %%
+if "adaptive" in experiments:
+    fought = pd.concat(
+        pd.read_csv(store.part("adaptive", one, f"s{seed}"))
+        for one in adapted
+        for seed in patch_seeds
+    )
+
+# %% tags=["remove-input"]
+if "adaptive" in experiments:
+    say(texts.outlived(fought))
+    save(store, "adaptive", fought)
+else:
+    say(texts.NOT_ASKED)
 
 # %% [markdown]
 # ## What it means, and what it does not

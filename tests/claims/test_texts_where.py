@@ -59,3 +59,90 @@ def test_what_cannot_be_told_is_said(table: pd.DataFrame) -> None:
     assert "is **mixed** here" in texts.front(table, ["xception_block2"], "net")
     single = table.assign(seeds=1)
     assert "covers pictures only, on 5" in texts.transfer(single, ["xception_block2"], {"net": "whole"})
+
+
+def three_trainings(**columns: object) -> pd.DataFrame:
+    """Rows of three seeds, equal but for what ``columns`` say."""
+    return pd.DataFrame([{"seed": seed, **columns} for seed in range(3)])
+
+
+def test_a_generator_speaks_only_if_every_one_of_several_trainings_does() -> None:
+    both = {"trained": "misaligned", "tested": "misaligned", "n": 120, "ap": 0.9}
+    fair = {"trained": "aligned", "tested": "aligned", "n": 120, "ap": 0.6, "difference_low": 0.0}
+    sure = three_trainings(generator="progan", difference_low=0.1, **both)
+    once = three_trainings(generator="gaugan", difference_low=0.1, **both)
+    once.loc[1, "difference_low"] = -0.1
+    rest = [three_trainings(generator=name, **fair) for name in ("progan", "gaugan")]
+    said = texts.parity(pd.concat([sure, once, *rest]))
+    assert "1 of 2 generators speak for it (ProGAN), in every training" in said
+    assert "AP 60.0 % prepared alike, 90.0 %" in said and "in 2 of 3 trainings" in said
+    assert "0 of 2 generators" in texts.parity(pd.concat([sure, once, *rest]).query("seed == 0"))
+
+
+def test_what_would_have_refused_a_set_is_said_once() -> None:
+    rows = three_trainings(
+        treatment="JPEG", ap=0.97, n=80, told=True, statistic="slope Y", statistic_auc=0.8,
+        refused="files, pixels",
+    )  # fmt: skip
+    rows.loc[1, "refused"] = "pixels"
+    none = three_trainings(
+        treatment="none", ap=0.5, n=80, told=False, statistic="slope Y", statistic_auc=0.55, refused=np.nan
+    )  # fmt: skip
+    said = texts.prepared(pd.concat([rows, none]))
+    assert "| JPEG | 97.0 % | 3 of 3 | slope Y (0.80) | files and pixels |" in said
+    assert "| none | 50.0 % | 0 of 3 | slope Y (0.55) | nothing |" in said
+
+
+def test_traces_outlive_where_the_new_classifier_is_above_chance_every_time() -> None:
+    numbers = {"generator": "progan", "n": 120, "chance": 0.51}
+    rows = [
+        three_trainings(classifier="frozen", fakes="before", ap=0.99, low=0.98, high=1.0, **numbers),
+        three_trainings(classifier="frozen", fakes="adapted", ap=0.6, low=0.5, high=0.7, **numbers),
+        three_trainings(classifier="retrained", fakes="adapted", ap=0.95, low=0.9, high=0.99, **numbers),
+    ]
+    said = texts.outlived(pd.concat(rows))
+    assert "the claim **holds**" in said.lower() and "1 of 1 generator (ProGAN)" in said
+    assert (
+        "| retrained classifier | after steps against the classifier | 95.0 % | 90.0 % to 99.0 % | 3 |"
+        in said
+    )
+    rows[2].loc[2, "low"] = 0.5
+    assert "the claim is **open**" in texts.outlived(pd.concat(rows)).lower()
+
+
+def test_patches_are_spread_otherwise_where_every_training_says_so() -> None:
+    rows = [
+        {"generator": g, "seed": s, "category": c, "patches": 10, "expected": 4.0, "p_holm": p}
+        for g, odds in (("cyclegan", (0.01, 0.02, 0.03)), ("stargan", (0.01, 0.5, 0.01)))
+        for s, p in enumerate(odds)
+        for c, p in (("sky", p), ("wall", 0.9))
+    ]
+    said = texts.spread(pd.DataFrame(rows))
+    assert "1 of 2 generators speak for it (CycleGAN)" in said
+    assert "in 2 of 3 trainings a category departs" in said and "most surely *sky*, 10 of 20 patches" in said
+
+
+def test_the_law_says_where_there_is_no_order() -> None:
+    rows = pd.DataFrame(
+        {"measure": ["pictures", "pixels"], "period": [2.0, 8.0], "rho": [0.8, np.nan], "low": [0.2, np.nan],
+         "high": [1.0, np.nan], "p": [0.08, np.nan]}
+    )  # fmt: skip
+    said = texts.law(rows, {"xception_block1": 19})
+    assert "| telling pictures apart | 2 px | +0.80 [+0.20, +1.00] | 0.08 |" in said
+    assert "| finding the trace | 8 px | none | none |" in said and "Xception, block 1 19 px" in said
+
+
+def test_masks_say_on_how_many_generators_a_map_is_better() -> None:
+    rows = []
+    for generator, apart in (("progan", -0.3), ("stylegan2", 0.05)):
+        for method, value, difference in (("net", 0.8, 0.0), ("edges", 0.8 + apart, apart)):
+            for measure in ("pixel_ap", "false_area"):
+                rows.append(
+                    {"generator": generator, "method": method, "measure": measure, "value": value,
+                     "low": value - 0.1, "high": value + 0.1, "difference": difference,
+                     "difference_low": difference - 0.1, "difference_high": difference + 0.1,
+                     "chance": 0.2, "n": 40}
+                )  # fmt: skip
+    said = texts.found(pd.DataFrame(rows), {"net": "the map", "edges": "edges"}, "net")
+    assert "**Against edges:** better on 1 of 2 generators (ProGAN)" in said
+    assert "ProGAN 80.0 % [70.0, 90.0] (chance 20.0 %)" in said and "worse" not in said

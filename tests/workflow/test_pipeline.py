@@ -606,16 +606,16 @@ class TestTinyBook:
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
                 {"sample", "sample_shifted", "scores", "evaluate", "tables", "chapter", "gather", "verdicts",
-                 "page", "book"},
+                 "parity", "page", "book"},
             ),
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
-                 "book", "train_patches", "law"},  # these have its kernels
+                 "book", "train_patches", "law", "parity", "adaptive"},  # these have its kernels
             ),
             (
                 "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
-                {"train_patches", "law", "page", "book"},
+                {"train_patches", "law", "parity", "adaptive", "page", "book"},
             ),
             ("tff_core/localization/clusters.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
         ],

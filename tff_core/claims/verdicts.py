@@ -646,6 +646,12 @@ def carried(store: Store) -> pd.DataFrame | None:
     return pd.read_csv(path) if path.is_file() else None
 
 
+def patch_classifiers(store: Store) -> pd.DataFrame | None:
+    """The table that compares patch classifiers with whole networks; None where it has not been made."""
+    path = store.table("patch_classifiers")
+    return pd.read_csv(path) if path.is_file() else None
+
+
 def _parts(own: pd.DataFrame) -> list[dict[str, float | str]]:
     there = own[own["says"] != MISSING]
     return [

@@ -88,7 +88,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
     if everything:
         config["detectors"], config["left_to_all"] = config["all_detectors"], []
         config["patch_networks"] = config["all_patch_networks"]
-        config["law_networks"] = config["all_law_networks"]
+        config["experiments"] = config["all_experiments"]
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []
     if not isinstance(config["added"], list):

@@ -23,6 +23,7 @@ from tff_core.pictures import places
 TEMPLATE = "notebooks/generator_page"
 ATLAS = "atlas"
 COMPARING = "what_carries_over"
+PATCHES = "11_patches"
 ALL_NEEDS = ("data", "detectors", "omega", "tables")
 _NO_TWIN = (
     "This detector has no colour-robust twin: the workflow's settings name none under `robust`. "
@@ -144,8 +145,10 @@ def page(
         "generator": chosen[0], "generators": list(chosen), "n": config["n_test"] or None,
         "device": config["device"], "dataset": config["dataset"], "shifted": shifted(config),
         "compared": config["compared"], "carried": carries_over(config),
-        "networks": config["patch_networks"], "patch_seeds": config["patch_seeds"],
-        "spliced": config["spliced"], "law_networks": config["law_networks"],
+        "networks": config["patch_networks"] if has_patches(config) else [],
+        "patch_seeds": config["patch_seeds"], "spliced": config["spliced"],
+        "experiments": experiments(config), "law_networks": config["law"]["networks"],
+        "adapted": config["adaptive"]["generators"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
     lacks = ""
@@ -177,6 +180,12 @@ def has_patches(config: dict[str, Any]) -> bool:
     """Whether the build trains patch classifiers: it names some, and has pictures to train on."""
     there = config["dataset"] == "miniature" or "train" in config["sources"].get("progan", {})
     return bool(config["patch_networks"]) and there
+
+
+def experiments(config: dict[str, Any]) -> list[str]:
+    """The experiments with patch classifiers that the build makes: all need the miniature's generators."""
+    there = has_patches(config) and config["dataset"] == "miniature"
+    return list(config["experiments"]) if there else []
 
 
 def assigned(cell: str) -> set[str]:

@@ -245,7 +245,82 @@ NO_SCENES = (
     "No generator of this build keeps the layout of its scenes: it is not known what patches of its fakes "
     "show."
 )
-NO_LAW = (
-    "**Not asked in this build:** `make all` trains the networks of this section on pictures with planted "
-    "traces."
-)
+NOT_ASKED = "**Not asked in this build:** `make all` trains the networks of this section."
+
+
+def _in_each(rows: pd.DataFrame, speaks: pd.Series) -> str:
+    """What a generator's trainings say together: for, against, or open where there is one, or they differ."""
+    seeds = rows["seed"].nunique()
+    if seeds < 2:
+        return verdicts.OPEN
+    return verdicts.FOR if bool(speaks.all()) else verdicts.OPEN
+
+
+def prepared(table: pd.DataFrame) -> str:
+    """How well reals are told from reals that came another way: rows of `parity.same_reals` with ``seed``."""
+    lines = []
+    for treatment, own in table.groupby("treatment", sort=False):
+        told = int(own["told"].sum())
+        ways = sorted({way for some in own["refused"].fillna("") for way in some.split(", ") if way})
+        best = f"{own['statistic'].iloc[0]} ({own['statistic_auc'].mean():.2f})"
+        cells = [treatment, percent(own["ap"].mean()), f"{told} of {len(own)}", best]
+        lines.append([*cells, " and ".join(ways) or "nothing"])
+    heads = [
+        "one side went through", "AP (chance 50 %)", "trainings that tell", "best statistic (AUC)",
+        "refused beforehand by",
+    ]  # fmt: skip
+    n = base.span(table["n"])
+    return f"{base.table(heads, lines)}\n\nn = {n} test pictures, all of them real."
+
+
+def parity(table: pd.DataFrame) -> str:
+    """P-C3: preparation decides scores. ``table``: rows of `parity.alignment` with a column ``seed``."""
+    wrong = table[(table["trained"] == "misaligned") & (table["tested"] == "misaligned")]
+    right = table[(table["trained"] == "aligned") & (table["tested"] == "aligned")]
+    lines, said = [], {}
+    for generator, own in wrong.groupby("generator", sort=False):
+        said[str(generator)] = _in_each(own, own["difference_low"] > 0)
+        fair = right[right["generator"] == generator]["ap"].mean()
+        higher = int((own["difference_low"] > 0).sum())
+        lines.append(
+            f"- **{base.names([str(generator)])}:** AP {percent(fair)} prepared alike, "
+            f"{percent(own['ap'].mean())} where the reals went another way; higher, with the whole paired "
+            f"interval, in {higher} of {base.counted(len(own), 'training')}."
+        )
+    speak = [name for name, word in said.items() if word == verdicts.FOR]
+    word = verdicts.word(len(speak), against=0, open_=len(said) - len(speak))
+    text = (
+        f"The claim {verdicts.claim_is(word)} here: {len(speak)} of {len(said)} generators speak for it"
+        f"{named(speak)}, in every training.\n\n" + "\n".join(lines) + f"\n\nn = {base.span(wrong['n'])} "
+        "pictures per generator, half of them fake; the fakes are the same in both columns."
+    )
+    return base.admonition("Verdict: preparation decides scores", text)
+
+
+_WHEN = {
+    "before": "before", "control": "after as many steps without the classifier",
+    "adapted": "after steps against the classifier",
+}  # fmt: skip
+
+
+def outlived(table: pd.DataFrame) -> str:
+    """P-C5: traces outlive adaptive training. ``table``: rows of `adaptive.experiment` with ``seed``."""
+    lines = []
+    for (which, fakes), own in table.groupby(["classifier", "fakes"], sort=False):
+        reach = f"{percent(own['low'].min())} to {percent(own['high'].max())}"
+        lines.append([f"{which} classifier", _WHEN[str(fakes)], percent(own["ap"].mean()), reach, len(own)])
+    again = table[(table["classifier"] == "retrained") & (table["fakes"] == "adapted")]
+    said = {
+        str(generator): _in_each(own, own["low"] > own["chance"])
+        for generator, own in again.groupby("generator", sort=False)
+    }
+    speak = [name for name, word in said.items() if word == verdicts.FOR]
+    word = verdicts.word(len(speak), against=0, open_=len(said) - len(speak))
+    heads = ["", "fakes", "AP, mean", "over all intervals", "trainings"]
+    text = (
+        f"The claim {verdicts.claim_is(word)} here: a classifier trained anew finds the adapted fakes of "
+        f"{len(speak)} of {base.counted(len(said), 'generator')}{named(speak)}, in every training with the "
+        f"whole interval above chance.\n\n{base.table(heads, lines)}\n\n"
+        f"n = {base.span(table['n'])} pictures, half of them fake."
+    )
+    return base.admonition("Verdict: traces outlive adaptive training", text)
