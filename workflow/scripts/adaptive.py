@@ -8,7 +8,7 @@ from pathlib import Path
 
 import steps
 from tff_core.localization import adaptive, training
-from tff_core.miniature.camera import EDITION_1
+from tff_core.miniature.camera import EDITION_2
 from tff_core.miniature.sample import weights
 from tff_core.store.results import Store, atomic_write
 
@@ -28,7 +28,7 @@ def main() -> None:
     settings, store = options.settings, Store()
     try:
         again = training.Config(**settings["training"])
-        chosen = adaptive.settings(size=options.size, camera=EDITION_1.name, **settings["settings"])
+        chosen = adaptive.settings(size=options.size, camera=EDITION_2.name, **settings["settings"])
     except (TypeError, KeyError) as error:
         raise ValueError(f"adaptive in the workflow's configuration: {error}") from error
     found = adaptive.experiment(
