@@ -223,7 +223,7 @@ def experiment(
     """The paper's adaptive test of the classifier at ``classifier`` with the generator at ``start``.
 
     The generator should have learnt from scenes of ``chosen.camera``, which takes the reals (of the
-    shipped ones that is edition 1's, "1"). Below ``folder``: the generator after ``chosen.steps`` steps
+    shipped ones that is edition 2's, "2"). Below ``folder``: the generator after ``chosen.steps`` steps
     against the classifier (`adapt`) and, if ``control``, after as many without it; pictures of each; and the
     classifier of the same kind, trained with ``again`` on the adapted generator's. ``n``: so many reals and
     fakes for its training and validation, and for each test. What is there is left alone, and what was
