@@ -223,3 +223,11 @@ def test_the_command_draws_panels(tmp_path: Path, capsys: pytest.CaptureFixture[
     weights.save(attribution.baseline("notl", size=64, names=["a"]), tmp_path / "net.safetensors")
     assert main([*given, "--panels", str(folder)]) == 2
     assert "found notl, which has none" in capsys.readouterr().err
+
+
+def test_spectra_are_gray_on_one_scale() -> None:
+    logs = torch.tensor([-9.0, -2.0, 3.0, 8.0]).view(1, 1, 2, 2)
+    drawn = panels.gray(logs)
+    assert drawn.dtype == np.uint8 and drawn.shape == (1, 2, 2, 3)
+    assert drawn[0, ..., 0].tolist() == [[0, 0], [128, 255]]
+    assert (drawn == drawn[..., :1]).all()

@@ -102,6 +102,12 @@ def in_place(maps: Tensor, size: int) -> Tensor:
     return nn.functional.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
 
 
+def gray(spectra: Tensor, low: float = -2.0, high: float = 8.0) -> Pixels:
+    """Log spectra (N, 1, H, W) of `inputs.spectrum` from ``low``, black, to ``high``: uint8 (N, H, W, 3)."""
+    level = ((spectra - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.asarray(level.expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
+
+
 # -------------------------------------------------------------------------------------------------- panels
 
 
