@@ -33,6 +33,7 @@ ON_GPU = (
     "rank.py",
     "scores.py",
     "train_patches.py",
+    "train_sources.py",
     "law.py",
     "execute.py",
 )
