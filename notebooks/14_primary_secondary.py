@@ -5,7 +5,8 @@
 # train it again for each new one. {cite:t}`khoo2022` propose something smaller: a **primary** module learns to
 # detect once, is frozen, and each generator gets a **secondary** module of its own, which looks at what the
 # primary has computed and says *mine* or *not mine*. This chapter builds and trains such networks, and asks
-# whether the frozen part is enough; the next one looks at the names that they give.
+# whether the frozen part is enough; {doc}`the next one </notebooks/15_attribution>` looks at the names that they
+# give.
 
 # %% tags=["parameters", "remove-input"]
 source_networks = ["modules_dct", "notl_dct"]  # of these, what they see

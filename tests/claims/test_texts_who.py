@@ -72,3 +72,35 @@ def test_facts_of_networks_come_from_what_was_recorded_with_them() -> None:
     )
     assert "| in all 12,345; primary 99 | 2 to 6 | 1.5 |" in said
     assert "| in all 7 | fitted as a whole | none recorded |" in said
+
+
+def test_rivals_are_all_other_ways_of_naming(table: pd.DataFrame) -> None:
+    renamed = table.replace(
+        {"name": {ALONE: "logistic_dct", f"{ALONE} - {MODULES}": f"logistic_dct - {MODULES}"}}
+    )
+    said = texts.competitive(renamed, [MODULES, "logistic_dct"])
+    assert "against logistic regression (spectra)" in said and "The claim is **mixed**" in said
+    assert "Not asked in this build" in texts.competitive(table, [MODULES, ALONE])
+
+
+def test_scores_of_sources_are_a_table_with_intervals_and_what_never_was_is_said() -> None:
+    rows = [
+        {"name": name, "measure": measure, "value": value, "low": value - 0.1, "high": value + 0.1,
+         "seeds": 3, "covers": "seeds and pictures", "n": 60, "n_others": 300}
+        for name in ("detection", "stargan")
+        for measure, value in zip(
+            ("ap", "auc", "precision", "recall", "f1", "calibration"),
+            (0.5, 0.6, float("nan") if name == "stargan" else 0.5, 0.2, 0.3, 0.4), strict=True,
+        )
+    ]  # fmt: skip
+    said = texts.scores(pd.DataFrame(rows))
+    assert "| StarGAN | 50.0 % [40.0, 60.0] | 60.0 % [50.0, 70.0] | none |" in said
+    assert "3 trainings" in said and "n = 60 pictures of each source among 360" in said
+
+
+def test_contradictions_are_told_of_each_training() -> None:
+    share = {"share": 0.1, "low": 0.05, "high": 0.2, "n": 50}
+    none = {"share": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
+    said = texts.agreed([{"contradictions": share, "unclaimed": none, "known": share}] * 2)
+    assert "a secondary claims: in each training 10.0 % [5.0, 20.0] of 50, 10.0 % [5.0, 20.0] of 50" in said
+    assert "no secondary claims: it calls none fake." in said and "nan" not in said

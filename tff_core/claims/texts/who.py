@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -131,3 +132,61 @@ def values(table: pd.DataFrame, networks: Sequence[str]) -> str:
         random = percent(chance(int(own[0].n_real), int(own[0].n_fake)))
         lines.append([base.names([source]), *(percent(r.ap, r.ap_low, r.ap_high) for r in own), random])
     return base.table(["source", *map(spoken, networks), "random order"], lines)
+
+
+def competitive(table: pd.DataFrame, networks: Sequence[str]) -> str:
+    """G-C2: networks with modules are as good as other ways of naming sources."""
+    pairs = [
+        (one, rival)
+        for one in having(networks, MODULES)
+        for rival in networks
+        if rival.rpartition("_")[0] not in (MODULES, ALONE)
+    ]
+    if not pairs:
+        return "**Not asked in this build:** there is no other network beside those with modules."
+    lines = [_as_good(table, *pair) for pair in pairs]
+    return base.admonition(
+        "Verdict: competitive with other ways of naming sources", "\n\n".join([*lines, _numbers(table)])
+    )
+
+
+_MEASURES = {
+    "ap": "AP", "auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1",
+    "calibration": "calibration error",
+}  # fmt: skip
+
+
+def scores(table: pd.DataFrame) -> str:
+    """Scores of detection and each source: rows of `tff_core.attribution.summary.by_source`."""
+    cells = {(r.name_, r.measure): r for r in base.tuples(table.rename(columns={"name": "name_"}))}
+    lines = []
+    for name in dict.fromkeys(table["name"]):
+        row = [cells[name, measure] for measure in _MEASURES]
+        told = ["none" if math.isnan(r.value) else percent(r.value, r.low, r.high) for r in row]
+        lines.append([base.names([name]), *told])
+    first = table[table["name"] != "detection"]
+    return (
+        f"{base.table(['', *_MEASURES.values()], lines)}\n\nMeans over "
+        f"{base.counted(int(table['seeds'].max()), 'training')} with 95 % intervals over "
+        f"{table['covers'].iloc[0]}; n = {base.span(first['n'])} pictures of each source among "
+        f"{base.span(first['n'] + first['n_others'])}. *None*: a training that never gives the name has no "
+        "precision."
+    )
+
+
+def agreed(facts: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+    """How often the two kinds of module contradict each other: ``facts`` of each training's evaluation."""
+
+    def told(key: str, none: str) -> str:
+        known = [one[key] for one in facts if one[key]["n"]]
+        each = "in each training " if len(known) > 1 else ""
+        text = ", ".join(f"{percent(f['share'], f['low'], f['high'])} of {int(f['n'])}" for f in known)
+        return f"{each}{text}" if known else none
+
+    return (
+        "- Pictures that the primary calls real and a secondary claims: "
+        f"{told('contradictions', 'it calls none real')}.\n"
+        "- Pictures that the primary calls fake and no secondary claims: "
+        f"{told('unclaimed', 'it calls none fake')}.\n"
+        f"- Answers that are right, *real* for reals included: {told('known', 'none')}."
+    )
