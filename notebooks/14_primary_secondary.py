@@ -188,6 +188,8 @@ say(texts.suffices(table, networks))
 # - The two were not trained alike. The primary's first layers learn at the learning rate of detection, ten
 #   times that of attribution, and in a short training this is a head start for the secondaries. With the
 #   published hundred epochs it matters less.
+# - Where the best epoch is the last one, a network was still learning: the comparison is one of equal recipes, not
+#   of what either could learn in the end.
 # - Not to be worse than a network that knows nothing is no merit. So the AP of a random order stands beside
 #   every number, and sources on which the rival does not beat it are left open.
 # - One way of seeing, one size of pictures, four generators whose pictures are prepared alike.
