@@ -73,9 +73,9 @@ say(texts.networks(rows))
 #
 # The recipe is the published one: Adam, pairs of reals and fakes, cells that all learn their picture's
 # label, the epoch chosen by the share of validation's cells that are right. Two things differ. The networks
-# see what this book's detectors see (fine differences of luma and chroma, brought to one contrast; on plain
-# pixels they are still guessing after twice the steps), and they are trained for two epochs of the
-# miniature, not for hundreds of a large data set.
+# see fine differences of luma and chroma, brought to one contrast, which networks learn from much sooner
+# than from plain pixels ({doc}`the design log </book/design_log>`), and they are trained for two epochs of
+# the miniature, not for hundreds of a large data set.
 
 # %% tags=["remove-input"]
 best = {

@@ -223,3 +223,25 @@ def test_the_command_draws_panels(tmp_path: Path, capsys: pytest.CaptureFixture[
     weights.save(attribution.baseline("notl", size=64, names=["a"]), tmp_path / "net.safetensors")
     assert main([*given, "--panels", str(folder)]) == 2
     assert "found notl, which has none" in capsys.readouterr().err
+
+
+def test_spectra_are_gray_on_one_scale() -> None:
+    logs = torch.tensor([-9.0, -2.0, 3.0, 8.0]).view(1, 1, 2, 2)
+    drawn = panels.gray(logs)
+    assert drawn.dtype == np.uint8 and drawn.shape == (1, 2, 2, 3)
+    assert drawn[0, ..., 0].tolist() == [[0, 0], [128, 255]]
+    assert (drawn == drawn[..., :1]).all()
+
+
+@pytest.mark.parametrize("kind", ["pixel", "dct"])
+def test_evidence_for_a_page_is_red_where_it_speaks_for_the_source_and_on_one_scale(kind: str) -> None:
+    net = network(kind).eval()
+    x = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    statistics = inputs.measure([x]) if kind == "dct" else None
+    shown = panels.drawn(net, x, statistics, 1)
+    assert shown.shape == (3, 64, 64, 3) and shown.dtype == np.uint8
+    maps = panels.in_place(evidence.evidence(net, inputs.seen(x, statistics), 1), 64).numpy()
+    n, row, column = np.unravel_index(np.abs(maps).argmax(), maps.shape)
+    red, _, blue = shown[n, row, column].astype(int)
+    assert (red > blue) == (maps[n, row, column] > 0)
+    assert not np.array_equal(shown, panels.drawn(net, x, statistics))

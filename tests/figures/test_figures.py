@@ -492,3 +492,10 @@ def test_statistics_of_a_training_stand_at_their_steps_and_in_their_family() -> 
     assert "ProGAN, luma: detail 0.70" in figures.alt(figure)
     with pytest.raises(ValueError, match="no statistic to draw"):
         figures.training_statistics(table[table["statistic"] == "pair down Y"])
+
+
+@pytest.mark.parametrize(("ap", "left"), [(0.9, 38.0), (0.1, 6.0)])
+def test_no_score_is_left_of_the_axis(ap: float, left: float) -> None:
+    table = compared().rename(columns={"sees": "name"}).assign(ap=ap)
+    figure = figures.compared(table, {"luma": "luma alone"}, "AP of one score.")
+    assert figure.layout.xaxis.range[0] == pytest.approx(left)

@@ -303,3 +303,14 @@ def test_the_command_sorts_both_classes(tmp_path: Path, capsys: pytest.CaptureFi
     ):
         assert main([*base, *more]) == 2
         assert complaint in capsys.readouterr().err
+
+
+def test_clusters_of_an_earlier_run_do_not_stay(painted: data.ImageSet, tmp_path: Path) -> None:
+    for name in ("cluster_0.png", "cluster_7.png", "cluster_7.npz", "cluster_notes.txt"):
+        (tmp_path / name).write_bytes(b"earlier")
+    found = clusters.sort(at_cells(painted, [(0, 0)] * 40), Painted())
+    found.write(tmp_path)
+    groups = len(set(found.category.tolist()))
+    expected = {f"cluster_{i}.{kind}" for i in range(groups) for kind in ("png", "npz")}
+    assert {path.name for path in tmp_path.glob("cluster_*")} == expected | {"cluster_notes.txt"}
+    assert (tmp_path / "cluster_0.png").read_bytes() != b"earlier"

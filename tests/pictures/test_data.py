@@ -341,3 +341,11 @@ def test_pictures_of_several_sizes_are_cut_to_their_common_middle_to_be_looked_a
 def test_preprocessing_that_makes_no_sense_is_refused(settings: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         data.Preprocessing.of(settings)
+
+
+def test_the_luma_of_every_colour_is_pillows() -> None:
+    levels = torch.cartesian_prod(*[torch.arange(0, 256, 5)] * 3).to(torch.uint8)
+    some = torch.randint(0, 256, (60_000, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([levels, some]).T[:, None, :]
+    theirs = Image.fromarray(x.permute(1, 2, 0).contiguous().numpy()).convert("L")
+    assert data.luma(x)[0].to(torch.uint8).numpy().tolist() == np.asarray(theirs).tolist()

@@ -19,8 +19,8 @@ from tff_core.pictures import data
 
 KILLS = 8
 DETECTOR = "resnet18-miniature"
-# chapters that take long and write in no other way than the rest
-LEFT_OUT = ("02", "04", "05", "06", "07", "09", "at", "ap", "da", "wh")
+# one chapter of each kind; the others take long and write in no other way
+KEPT = ("00", "01", "03", "08", "10", "11", "generator_page")
 # its own group: it builds two books beside the one of the other tests
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill")]
 
@@ -30,24 +30,24 @@ def small_project(root: Path) -> Path:
     copy_project(root)
     config = yaml.safe_load((root / "workflow" / "config.yaml").read_text(encoding="utf-8"))
     for path in (root / "notebooks").glob("*.py"):
-        if path.name.startswith(LEFT_OUT):
+        if not path.name.startswith(KEPT):
             path.write_text(f"# %% [markdown]\n# # {path.stem}\n", encoding="utf-8")
             for kind in ("needs", "tables_of"):
                 config[kind].pop(path.stem, None)
-    config["by_generator"] = [name for name in config["by_generator"] if not name.startswith(LEFT_OUT)]
+    config["by_generator"] = [name for name in config["by_generator"] if name.startswith(KEPT)]
     (root / "workflow" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     tiny = yaml.safe_load((root / "workflow" / "config.tiny.yaml").read_text(encoding="utf-8"))
-    tiny |= {"detectors": [DETECTOR], "generators": ["progan"], "n_test": 8}
+    tiny |= {"detectors": [DETECTOR], "generators": ["progan"], "n_test": 8, "experiments": []}
     tiny["pictures"] = {"train": 32, "val": 16, "test": 8}
     tiny["training"] |= {"n": 32}
     (root / "workflow" / "config.tiny.yaml").write_text(yaml.safe_dump(tiny), encoding="utf-8")
     return root
 
 
-def _start(root: Path) -> subprocess.Popen[bytes]:
+def _start(root: Path, *options: str) -> subprocess.Popen[bytes]:
     # without a buffer: what was said and not read yet is seen by select
     return subprocess.Popen(
-        command(root), cwd=root, env=environment(), start_new_session=True,
+        [*command(root), *options], cwd=root, env=environment(), start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
     )  # fmt: skip
 
@@ -69,9 +69,9 @@ def _kill(running: subprocess.Popen[bytes], finished: int, seconds: float) -> No
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The build folder of a book that was made in one go."""
+    """The build folder of a book whose tables were made in one go: the page that reads them all."""
     root = small_project(tmp_path_factory.mktemp("undisturbed"))
-    running = _start(root)
+    running = _start(root, "--page", "notebooks/10_verdicts")
     said, _ = running.communicate()
     assert running.returncode == 0, said.decode()[-3000:]
     return root / "build"
@@ -99,8 +99,8 @@ def test_a_build_survives_kills_at_any_moment(killed: Path) -> None:
 
 def test_no_result_differs_from_that_of_a_build_in_one_go(killed: Path, undisturbed: Path) -> None:
     mine, other = tables(killed), tables(undisturbed)
-    assert {"sensitivity.csv", "color_robust.csv", "verdicts.csv"} <= set(mine)
-    assert mine == other
+    assert {"sensitivity.csv", "color_robust.csv", "verdicts.csv"} <= set(other)
+    assert other.items() <= mine.items()
 
 
 def test_every_file_is_whole(killed: Path) -> None:

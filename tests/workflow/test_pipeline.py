@@ -28,6 +28,7 @@ import imports  # noqa: E402
 import pairs  # noqa: E402
 import setup_env  # noqa: E402
 import stage  # noqa: E402
+from tff_core.attribution import baselines  # noqa: E402
 from tff_core.claims import verdicts  # noqa: E402
 
 in_the_book = [pytest.mark.slow, pytest.mark.book, pytest.mark.xdist_group("book")]
@@ -126,6 +127,24 @@ def test_one_more_generator_changes_what_speaks_of_all_and_adds_the_quick_chapte
           for name in ("mine", "gaugan")}  # fmt: skip
     assert of["mine"] == list(apart)
     assert of["gaugan"] == [f"notebooks/{name}" for name in config["by_generator"]]
+
+
+def test_a_network_that_names_sources_is_trained_once_a_seed_and_a_plain_one_once() -> None:
+    config = _config(source_networks=["modules_dct", "logistic_dct"], source_seeds=[4, 5])
+    assert grid.attributors(config) == [("modules_dct", 4), ("modules_dct", 5), ("logistic_dct", 4)]
+    assert grid.PLAIN == baselines.PLAIN
+
+
+def test_sources_are_learnt_from_what_ships_for_them_alone() -> None:
+    config = _config(sources_known=["progan", "stylegan"], sources_unknown=["gaugan"])
+    assert grid.learnt(config) == {"progan": "miniature", "stylegan": "miniature-sources"}
+    assert [Path(name).name.split(".")[0] for name in grid.models(ROOT, "stylegan")] == ["stylegan"]
+    everyone = {*_config()["sources_known"], *_config()["sources_unknown"]}
+    assert all((ROOT / name).is_file() for source in everyone for name in grid.models(ROOT, source))
+    there = grid.pages(config, ROOT)["notebooks/14_primary_secondary"]
+    assert not there.lacks and there.parameters["sources_known"] == ["progan", "stylegan"]
+    for without in (_config(source_networks=[]), _config(dataset="forensynths")):
+        assert "networks that name" in grid.pages(without, ROOT)["notebooks/14_primary_secondary"].lacks
 
 
 def test_a_detector_trained_elsewhere_has_one_seed_and_may_have_no_twin() -> None:
@@ -611,11 +630,16 @@ class TestTinyBook:
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
-                 "book", "train_patches", "law", "parity", "adaptive"},  # these have its kernels
+                 # these compute with its kernels
+                 "book", "train_patches", "law", "parity", "adaptive", "train_sources"},
             ),
             (
                 "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
                 {"train_patches", "law", "parity", "adaptive", "page", "book"},
+            ),
+            (
+                "tff_core/attribution/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
+                {"train_sources", "page", "book"},
             ),
             ("tff_core/localization/clusters.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
         ],

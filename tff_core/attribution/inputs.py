@@ -55,9 +55,9 @@ def spectrum(x: Tensor) -> Tensor:
     float64.
     """
     check(x)
-    luma = data.grayscale(x)[:, :1].double()
     down, across = (_basis(side).to(x.device) for side in x.shape[-2:])
-    return torch.log((down @ luma @ across.T).abs() + FLOOR)
+    found = down @ data.luma(x).double() @ across.T
+    return found.abs_().add_(FLOOR).log_()
 
 
 class Moments:
@@ -117,7 +117,7 @@ class Statistics:
                 f"{self.mean.shape[0]}: expected one size; resize or crop the pictures, or take others"
             )
         mean, std = (torch.from_numpy(values).to(spectra.device) for values in (self.mean, self.std))
-        return ((spectra - mean) / std).to(torch.float32)
+        return (spectra - mean).div_(std).to(torch.float32)
 
     def save(self, path: str | Path) -> None:
         """Write an npz with ``mean``, ``std`` and ``count``, completely or not at all."""

@@ -102,6 +102,33 @@ def in_place(maps: Tensor, size: int) -> Tensor:
     return nn.functional.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
 
 
+def gray(spectra: Tensor, low: float = -2.0, high: float = 8.0) -> Pixels:
+    """Log spectra (N, 1, H, W) of `inputs.spectrum` from ``low``, black, to ``high``: uint8 (N, H, W, 3)."""
+    level = ((spectra - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.asarray(level.expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
+
+
+@torch.inference_mode()
+def drawn(
+    net: Attributor,
+    pictures: Tensor,
+    statistics: Statistics | None = None,
+    source: int | None = None,
+    device: str | torch.device = "cpu",
+) -> Pixels:
+    """What speaks for a source (None: for being fake) in pictures uint8 (N, 3, S, S): uint8 (N, S, S, 3).
+
+    Signed evidence (see `signed`), all pictures on one scale; over the picture, or over its spectrum for a
+    network that sees spectra.
+    """
+    seen = inputs.seen(pictures, statistics).to(device)
+    maps = in_place(evidence(net, seen, source), net.size).double().cpu().numpy()
+    limit = float(np.abs(maps).max()) or 1.0
+    under = _spectra(pictures, statistics)
+    below = [one for one, _ in under] if under else list(pictures.permute(0, 2, 3, 1).numpy())
+    return np.stack([signed(one, values, limit) for one, values in zip(below, maps, strict=True)])
+
+
 # -------------------------------------------------------------------------------------------------- panels
 
 

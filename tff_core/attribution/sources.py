@@ -66,6 +66,27 @@ def collect(reals: Sequence[str | Path], fakes: Mapping[str, str | Path], part: 
     return Pictures(tuple(paths), tuple(sources), names)
 
 
+def of_sets(sets: Mapping[str, data.ImageSet]) -> Pictures:
+    """The fakes of each set as pictures of the source that it is named after, and the reals of all sets.
+
+    ValueError where there is no set, a name is none, a set has no fakes, or there are no reals at all.
+    """
+    names = networks.name_sources(tuple(sets))
+    if not names:
+        raise ValueError("no source was named: expected a set of pictures for one or more")
+    paths = [p for one in sets.values() for p in one.where(label=0).paths]
+    if not paths:
+        raise ValueError(f"the sets of {', '.join(names)} have no reals: expected some in one of them")
+    sources = [REAL] * len(paths)
+    for number, (name, one) in enumerate(sets.items()):
+        fakes = one.where(label=1).paths
+        if not fakes:
+            raise ValueError(f"{one.root} has no fakes: expected those of {name}")
+        paths += fakes
+        sources += [number] * len(fakes)
+    return Pictures(tuple(paths), tuple(sources), names)
+
+
 def levels(sources: Iterable[str], level: Mapping[str, str] | None = None) -> dict[str, str]:
     """The level of each source, itself by default; that of reals is "real".
 

@@ -86,7 +86,7 @@ class Config:
 
 
 # EfficientNet learns more slowly
-_BY_NETWORK: dict[str, dict[str, Any]] = {"efb0": {"epochs": 4}}
+_BY_NETWORK: dict[str, dict[str, Any]] = {"efb0": {"epochs": 8}}
 
 
 def config(spec: detectors.Spec, **changes: Any) -> Config:

@@ -67,7 +67,9 @@ def compared(
     if len(conditions) > 1:
         add_menu(figure, {one: [o == one for o in owner] for one in conditions}, dropdown=True)
     figure.add_vline(x=100 * chance_of(table), line={"color": LINE, "dash": "dot", "width": 1})
-    figure.update_xaxes(title="average precision (AP), %", range=[38, 101.5])
+    figure.update_xaxes(
+        title="average precision (AP), %", range=[min(38.0, 100 * float(table["ap"].min()) - 4), 101.5]
+    )
     generator_axis(figure, generators)
     caption = (
         f"{text} {counts_text(table)} Bars: 95 % intervals over pictures"

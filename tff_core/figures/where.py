@@ -123,7 +123,8 @@ def patch_categories(table: pd.DataFrame) -> go.Figure:
     if len(generators) > 1:
         menu = {generator_name(g): [o == g for o in owner] for g in generators}
         add_menu(figure, menu, dropdown=True)
-    figure.update_xaxes(title="patches", rangemode="tozero")
+    most = float(table[["patches", "high"]].max().max())
+    figure.update_xaxes(title="patches", range=[-0.03 * most, 1.03 * most])
     row_axis(figure, names)
     first = table[table["generator"] == generators[0]]
     told = "; ".join(f"{r.category}: {r.patches}, by chance {r.expected:.1f}" for r in records(first))

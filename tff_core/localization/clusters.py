@@ -57,7 +57,8 @@ class Clusters:
 
     def write(self, folder: str | Path) -> None:
         """``histogram.csv``, ``patches.csv``, and for each category with patches, by size,
-        ``cluster_<i>.png`` (its best 225) and ``.npz`` (all); ``counts.txt`` says which is which."""
+        ``cluster_<i>.png`` (its best 225) and ``.npz`` (all); ``counts.txt`` says which is which. Clusters
+        that an earlier run had beyond these are removed."""
         folder = Path(folder)
         write_text(folder / "histogram.csv", self.table.to_csv(index=False))
         names = [self.names[i] if i != NOTHING else "" for i in self.category]
@@ -75,6 +76,10 @@ class Clusters:
                 Image.fromarray(mine.take(range(min(len(mine), _SHOWN))).grid()).save(part, "PNG")
         lines = [f"{rank}: {self.names[i]}, {counts[i]} patches\n" for rank, i in enumerate(order)]
         write_text(folder / "counts.txt", "".join(lines))
+        for path in folder.glob("cluster_*"):
+            number = path.stem.removeprefix("cluster_")
+            if path.suffix in (".png", ".npz") and number.isdecimal() and int(number) >= len(order):
+                path.unlink()
 
 
 def categories(segments: Labels, boxes: NDArray[np.integer], count: int) -> NDArray[np.int64]:

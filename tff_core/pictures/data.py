@@ -522,9 +522,18 @@ def grayscale(x: torch.Tensor) -> torch.Tensor:
     """
     if x.dtype != torch.uint8 or x.ndim < 3 or x.shape[-3] != 3:
         raise ValueError(f"{x.dtype} of shape {tuple(x.shape)}: expected uint8 pictures (..., 3, H, W)")
-    red, green, blue = x.to(torch.int32).unbind(-3)
-    luma = ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(torch.uint8)
-    return luma.unsqueeze(-3).expand(x.shape).contiguous()
+    return luma(x).to(torch.uint8).expand(x.shape).contiguous()
+
+
+def luma(x: torch.Tensor) -> torch.Tensor:
+    """The luma of uint8 pictures (..., 3, H, W) as whole numbers from 0 to 255, float32 (..., 1, H, W).
+
+    Pillow's formula, (19595 R + 38470 G + 7471 B + 32768) >> 16: all sums are below 2^24, so that float32,
+    which is faster than whole numbers, has them exactly.
+    """
+    red, green, blue = x.unbind(-3)
+    sums = red.to(torch.float32).mul_(19595.0).add_(green, alpha=38470.0).add_(blue, alpha=7471.0)
+    return sums.add_(32768.0).mul_(2.0**-16).floor_().unsqueeze(-3)
 
 
 def cut_at_random(pixels: torch.Tensor, generator: torch.Generator, share: float) -> torch.Tensor:

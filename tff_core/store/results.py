@@ -190,6 +190,10 @@ class Store:
         """Weights of one patch classifier of this build; its description is beside it as ``.json``."""
         return self.root / "patches" / f"{network}.s{seed}.safetensors"
 
+    def attributor(self, network: str, seed: int) -> Path:
+        """Weights of one network that names sources; its description is beside it as ``.json``."""
+        return self.root / "attribution" / f"{network}.s{seed}.safetensors"
+
     def localized(self, part: str, generator: str) -> Path:
         """Folder of spliced pictures and their masks: ``localized/<part>/<generator>``."""
         return self.root / "localized" / part / generator

@@ -42,6 +42,7 @@ _RESULTS = (
     "data/*/*/*/manifest.json",
     "detectors/*",
     "patches/*",
+    "attribution/*",
     "localized/*/*/manifest.json",
     "results/**/*",
     "executed/**/*",
@@ -88,6 +89,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
     if everything:
         config["detectors"], config["left_to_all"] = config["all_detectors"], []
         config["patch_networks"] = config["all_patch_networks"]
+        config["source_networks"] = config["all_source_networks"]
         config["experiments"] = config["all_experiments"]
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []

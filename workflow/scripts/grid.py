@@ -22,6 +22,9 @@ from tff_core.pictures import places
 
 TEMPLATE = "notebooks/generator_page"
 ATLAS = "atlas"
+TRAINED_ON = "progan"  # by all detectors
+PLAIN = ("logistic", "nearest-mean")  # that name sources without randomness, see tff_core.attribution.plain
+WEIGHTS = Path("tff_core") / "miniature" / "weights"
 COMPARING = "what_carries_over"
 PATCHES = "11_patches"
 ALL_NEEDS = ("data", "detectors", "omega", "tables")
@@ -41,6 +44,11 @@ _NO_PATCHES = (
 _NO_MASKS = (
     "This page needs pictures that are fake in a known part, which only the miniature has. Below is the "
     "page's text, without results."
+)
+_NO_SOURCES = (
+    "This page is about networks that name the generator of a picture, which are trained on pictures of "
+    "several generators: only a build of the miniature has these, with networks under `source_networks`. "
+    "Below is the page's text, without results."
 )
 _LEFT = "`make all` executes this page, `make` does not. Below is its text, without results."
 
@@ -149,6 +157,8 @@ def page(
         "patch_seeds": config["patch_seeds"], "spliced": config["spliced"],
         "experiments": experiments(config), "law_networks": config["law"]["networks"],
         "adapted": config["adaptive"]["generators"],
+        "source_networks": config["source_networks"], "source_seeds": config["source_seeds"],
+        "sources_known": config["sources_known"], "sources_unknown": config["sources_unknown"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
     lacks = ""
@@ -156,6 +166,8 @@ def page(
         lacks = _LEFT
     elif "compared" in needs and not carries_over({**config, "left_to_all": []}):
         lacks = _NOT_COMPARED
+    elif "attributed" in needs and not has_sources(config):
+        lacks = _NO_SOURCES
     elif "localized" in needs and config["dataset"] != "miniature":
         lacks = _NO_MASKS
     elif "patches" in needs and not has_patches(config):
@@ -186,6 +198,42 @@ def experiments(config: dict[str, Any]) -> list[str]:
     """The experiments with patch classifiers that the build makes: all need the miniature's generators."""
     there = has_patches(config) and config["dataset"] == "miniature"
     return list(config["experiments"]) if there else []
+
+
+def has_sources(config: dict[str, Any]) -> bool:
+    """Whether the build trains networks that name sources."""
+    return bool(config["source_networks"]) and config["dataset"] == "miniature"
+
+
+def named(config: dict[str, Any]) -> str:
+    """The name of the data set of pictures that networks learn to name, beside what detectors learn from."""
+    return f"{config['dataset']}-sources"
+
+
+def learnt(config: dict[str, Any]) -> dict[str, str]:
+    """From each source that networks learn to name to the data set of its pictures."""
+    return {one: config["dataset"] if one == TRAINED_ON else named(config) for one in config["sources_known"]}
+
+
+def sources(config: dict[str, Any]) -> list[str]:
+    """All sources whose pictures such networks are tested on."""
+    return [*config["sources_known"], *config["sources_unknown"]]
+
+
+def attributors(config: dict[str, Any]) -> list[tuple[str, int]]:
+    """Networks that name sources, with their training seeds; a plain one is fitted once, as the first."""
+    return [
+        (network, seed)
+        for network in config["source_networks"]
+        for seed in config["source_seeds"][: 1 if network.rpartition("_")[0] in PLAIN else None]
+    ]
+
+
+def models(root: Path, generator: str) -> list[str]:
+    """Weights of a family that ships for tests alone, below ``root``: they also make what is learnt from."""
+    return [
+        str(path.relative_to(root)) for path in sorted((root / WEIGHTS).glob(f"{generator}.s*.safetensors"))
+    ]
 
 
 def assigned(cell: str) -> set[str]:

@@ -36,7 +36,10 @@ from tff_core.store.results import atomic_write, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 _EARLIEST = 315532800  # 1980: the first date that a zip file can hold
-_KEPT = ("config.json", "data", "detectors", "executed", "results", ".snakemake/metadata")
+_KEPT = (
+    "config.json", "attribution", "data", "detectors", "executed", "localized", "patches", "planted",
+    "results", ".snakemake/metadata",
+)  # fmt: skip
 _PARTS = re.compile(r"^\.[^/]*$|^\.ipynb_checkpoints$")  # unfinished files, editors' droppings
 
 

@@ -131,14 +131,14 @@ def ranges(told: Mapping[str, Sequence[str]]) -> str:
 
 
 METHODS = {
-    "lrp": "relevance of the whole detector",
-    "guided_gradcam": "Guided Grad-CAM of it",
-    "gradcam": "Grad-CAM of it",
-    "gradient": "gradient of it",
+    "lrp": "relevance",
+    "guided_gradcam": "Guided Grad-CAM",
+    "gradcam": "Grad-CAM",
+    "gradient": "gradient",
     "edges": "edges",
-    "high_pass": "energy of fine structure",
+    "high_pass": "fine structure",
 }
-"""Maps that are not those of patch classifiers, in words."""
+"""Maps that are not those of patch classifiers, in words: the first four are of the whole detector."""
 
 
 def found(table: pd.DataFrame, titles: Mapping[str, str], reference: str) -> str:

@@ -1,0 +1,205 @@
+# %% [markdown]
+# # Names
+#
+# Who made it? Here the network with modules from {doc}`the last chapter </notebooks/14_primary_secondary>` is
+# asked about pictures of the generators that it knows: whom it confuses with whom, how good it is at each, how
+# far its probabilities can be trusted, and where it looks. Then the question that every network has to stand:
+# would something far simpler have done?
+
+# %% tags=["parameters", "remove-input"]
+source_networks = [
+    "modules_dct", "notl_dct", "logistic_dct", "nearest-mean_dct",
+]  # fmt: skip
+source_seeds = [0, 1, 2]
+sources_known = ["progan", "stylegan2", "cyclegan", "stargan"]
+dataset = "miniature"
+n = None  # pictures per label and generator; None: all
+device = "auto"
+build = ""  # where the results are; "": the project's build folder
+
+# %% tags=["remove-input"]
+from tff_core import detectors, figures
+from tff_core.attribution import (
+    comparison,
+    panels,
+    sources,
+    spectra,
+    summary,
+    weights,
+)
+from tff_core.book.chapter import save, say
+from tff_core.claims.texts import who as texts
+from tff_core.pictures import data
+from tff_core.store.results import Store
+
+store = Store(build or None)
+device = detectors.default_device() if device == "auto" else device
+network = texts.having(source_networks, texts.MODULES)[0]
+sets = {
+    name: data.scan(store.data(dataset, "test", name)).where(first=n)
+    for name in sources_known
+}
+images = sources.of_sets(sets)
+
+# %% [markdown]
+# ## Who is taken for whom
+#
+# **Idea.** Every module answers for itself, so there are more answers than sources: *real*, if the primary says
+# so; the source that claims the picture most, if any does; and *none of these* for a fake that nobody claims.
+# The **confusion matrix** counts what was answered to pictures of each source.
+#
+# **Equation.** With the probabilities $P_0$ of being fake and $P_i$ of source $i$, the answer is
+#
+# $$
+# a = \begin{cases} \text{real} & P_0 < 1/2 \\ \arg\max_i P_i & P_0 \ge 1/2,\ \max_i P_i \ge 1/2 \\
+# \text{none of these} & \text{otherwise.} \end{cases}
+# $$
+#
+# **Code.** `attribution.evaluation` asks; the menu of the figure takes away the primary's last word.
+
+# %%
+files = comparison.files(store, source_networks, source_seeds)
+asked = comparison.ask(files, images, device=device)
+first = asked[network][0]
+
+# %% tags=["remove-input"]
+figures.show(figures.confusion(first.confusion, sources_known))
+say(texts.agreed([one.facts for one in asked[network]]))
+
+# %% [markdown]
+# ## Source by source
+#
+# The confusion matrix depends on the threshold of one half; the average precision (AP) and the area under the
+# ROC curve (AUC) do not: they ask how well a module's probability *ranks* its own pictures above all others.
+# A **calibration error** of 5 % says that the share of pictures that are the source's differs from the
+# probability by 5 % on average.
+
+# %%
+scores = summary.by_source(asked[network], sources_known)
+
+# %% tags=["remove-input"]
+say(texts.scores(scores))
+save(store, "source_scores", scores)
+
+# %% [markdown]
+# ## Would something simpler do?
+#
+# **Claim.** Modules on a shared primary are competitive with other ways of naming sources {cite}`khoo2022`.
+#
+# **Rivals.** The plainest ones first: *logistic regression* on the coefficients of the log spectrum
+# {cite}`frank2020`, whose penalty validation pictures choose, and the *nearest mean*: the source whose mean
+# spectrum is closest. They have no layers at all. `make all` adds a convolutional network from the literature,
+# and the networks that see pixels.
+
+# %%
+table = comparison.attribution(asked)
+
+# %% tags=["remove-input"]
+titles = {name: texts.spoken(name) for name in source_networks}
+figures.show(
+    figures.compared(
+        table,
+        titles,
+        "Average precision of naming each source, its fakes against all "
+        "other pictures.",
+    )
+)
+save(store, "source_networks", table)
+say(texts.competitive(table, source_networks))
+
+# %% [markdown]
+# ## What there is to see
+#
+# **Idea.** The mean log spectrum of a family averages away what single pictures show and keeps what the
+# generator adds to all of them. Its difference from the reals, coefficient by coefficient, is tested with the
+# false discovery rate held at 5 %: of thousands of coefficients, one in twenty would differ by chance.
+
+# %%
+reals = [p for one in sets.values() for p in one.where(label=0).paths]
+families = {"real": spectra.measure(x for _, x in data.stream(reals, 64))}
+for name, one in sets.items():
+    fakes = one.where(label=1).paths
+    families[name] = spectra.measure(x for _, x in data.stream(fakes, 64))
+apart = {
+    name: spectra.difference(one, families["real"])
+    for name, one in families.items()
+    if name != "real"
+}
+
+# %% tags=["remove-input"]
+figures.show(
+    figures.spectrum_differences(
+        {name: one.value for name, one in apart.items()},
+        {name: one.q for name, one in apart.items()},
+    )
+)
+figures.show(
+    figures.spectrum_profiles(
+        spectra.profile_differences(families),
+        "ln |c|, less the reals'",
+        "How far the mean log spectrum of each family is from the reals'.",
+        zero=True,
+    )
+)
+
+# %% [markdown]
+# ## Where the modules look
+#
+# The last layer of a module is linear, so its logit is a sum over places: red places speak for the source, blue
+# ones against it. For a network that sees spectra a place is a band of frequencies. `tff attribute --panels`
+# draws the same for pictures of your own.
+
+# %%
+net, statistics = weights.load(files[network][:1])
+net = net.to(device)
+shown = {}
+for number, name in enumerate(net.names):
+    x = data.load(sets[name].where(label=1, first=6))
+    shown[figures.generator_name(name)] = x.permute(0, 2, 3, 1).numpy()
+    shown[f"{figures.generator_name(name)}, evidence"] = panels.drawn(
+        net, x, statistics, number, device
+    )
+
+# %% tags=["remove-input"]
+figures.show(
+    figures.pictures(
+        shown,
+        None,
+        "Fakes of each source, and what in them speaks for that source "
+        "(red) and against it (blue), by its own module; one scale a row.",
+    )
+)
+
+# %% [markdown]
+# ## What it means, and what it does not
+#
+# - A generator's name is found in a trace that all of its pictures share. A regression on the spectrum that
+#   does well shows that the trace is *there*, at fixed frequencies; a network has to do better to be needed.
+# - All generators here are of one benchmark, and their pictures are prepared alike. Where sources also differ
+#   in size, format or content, a network may name these, and nobody would notice from the scores.
+# - All pictures but ProGAN's come from the very weights that the networks have learnt from. Another training of
+#   the same architecture may leave another trace, and an architecture that was never seen is a question of its
+#   own.
+#
+# ```{exercise} Scores and names
+# A module ranks its source perfectly: AP is 100 %. Can its recall be 0 all the same? What would you change, and
+# on which pictures?
+# ```
+#
+# ```{admonition} Solution
+# :class: dropdown
+# Yes: if all of its probabilities lie below one half, the order is right and no picture is claimed. A module of
+# one source among many sees few pictures of its own and learns to be modest. The threshold has to be chosen
+# on validation pictures, not on those that it is tested on.
+# ```
+#
+# ```{exercise} Guessing well
+# Half of the pictures are real, each of four sources has an eighth. What AP does a random order have for one
+# source, and what accuracy does the answer *real* to everything have?
+# ```
+#
+# ```{admonition} Solution
+# :class: dropdown
+# About one eighth, the share of the source; and one half. Both look different from *half right*, so every
+# score needs its own chance beside it.
+# ```

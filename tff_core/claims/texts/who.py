@@ -1,0 +1,192 @@
+"""What the chapters on networks that name sources say about their numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from tff_core.claims import verdicts
+from tff_core.claims.texts import base
+from tff_core.claims.texts.where import apart
+from tff_core.claims.verdicts import MARGIN, named, percent, points
+from tff_core.metrics import chance
+
+_NAMES = {
+    "modules": "primary and secondaries",
+    "notl": "one network, no transfer",
+    "gandct-conv": "GANDCT",
+    "ganfp-postpool": "GAN fingerprints",
+    "logistic": "logistic regression",
+    "nearest-mean": "nearest mean",
+}
+_SEES = {"pixel": "pixels", "dct": "spectra"}
+MODULES, ALONE = "modules", "notl"
+
+
+def spoken(network: str) -> str:
+    """A network's name in words, with what it sees: ``primary and secondaries (pixels)``."""
+    name, _, kind = network.rpartition("_")
+    return f"{_NAMES.get(name, name)} ({_SEES.get(kind, kind)})"
+
+
+def having(networks: Sequence[str], name: str) -> list[str]:
+    """Those of ``networks`` that are of this name, whatever they see."""
+    return [one for one in networks if one.rpartition("_")[0] == name]
+
+
+def facts(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """A table of networks: ``parts`` (parameters by part) and ``infos``, what was recorded with each seed."""
+    lines = []
+    for network, row in rows.items():
+        told = "; ".join(f"{part} {n:,}" for part, n in row["parts"].items())
+        best = [epoch for info in row["infos"] for epoch in info["best"].values()]
+        minutes = [info["cpu_seconds"] / 60 for info in row["infos"] if "cpu_seconds" in info]
+        lines.append(
+            [
+                spoken(network), told, base.span(best) if best else "fitted as a whole",
+                f"{sum(minutes) / len(minutes):.1f}" if minutes else "none recorded",
+            ]
+        )  # fmt: skip
+    heads = ["network", "parameters", "best epochs", "minutes of one core, mean over seeds"]
+    return base.table(heads, lines)
+
+
+def close(table: pd.DataFrame, network: str, rival: str, margin: float = MARGIN) -> pd.DataFrame:
+    """On which sources ``network`` is at most ``margin`` worse than ``rival``: a row for each source.
+
+    ``table``: rows of `tff_core.attribution.comparison.attribution`. Columns generator, value, low, high (of
+    the difference of AP), seeds, says ("for", "against", "open"). A source speaks for it if the whole
+    interval lies above -margin, against it if below, and leaves it open where intervals cover one training,
+    or the rival itself is not better than a random order: not to be worse than that is nothing.
+    """
+    rows = apart(table, network, rival, unseen=False)
+    own = table[table["name"] == rival].set_index("generator").loc[rows["generator"]]
+    luck = [chance(int(r), int(f)) for r, f in zip(own["n_real"], own["n_fake"], strict=True)]
+    says = verdicts.side(rows["low"], rows["high"], -margin, seeds=rows["seeds"])
+    knows = (own["ap_low"].to_numpy() > luck) | (says.to_numpy() == verdicts.AGAINST)
+    return rows.assign(says=says.where(knows, verdicts.OPEN))
+
+
+def _judged(rows: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
+    """The word, and the sources on each side."""
+    sides = {
+        side: rows.loc[rows["says"] == side, "generator"].tolist()
+        for side in (verdicts.FOR, verdicts.AGAINST, verdicts.OPEN)
+    }
+    speak, against, left = (len(some) for some in sides.values())
+    return verdicts.word(speak, against=against, open_=left), sides
+
+
+def _as_good(table: pd.DataFrame, network: str, rival: str) -> str:
+    rows = close(table, network, rival)
+    word, sides = _judged(rows)
+    told = "; ".join(
+        f"{base.names([r.generator])} {points(r.value, r.low, r.high)}" for r in base.tuples(rows)
+    )
+    return (
+        f"**{spoken(network).capitalize()} against {spoken(rival)}.** AP of the first minus that of the "
+        f"second: {told}. For the claim: {len(sides[verdicts.FOR])} of {len(rows)} sources"
+        f"{named(sides[verdicts.FOR])}; against it: {len(sides[verdicts.AGAINST])}"
+        f"{named(sides[verdicts.AGAINST])}; open: {len(sides[verdicts.OPEN])}{named(sides[verdicts.OPEN])}. "
+        f"The claim {verdicts.claim_is(word)}."
+    )
+
+
+def _numbers(table: pd.DataFrame) -> str:
+    return (
+        f"n = {base.span(table['n_fake'])} pictures of each source and {base.span(table['n_real'])} others, "
+        f"{base.counted(int(table['seeds'].max()), 'training')} of each network. A source speaks for it if "
+        f"the whole interval of the difference lies above {points(-MARGIN)}, against it if below. It leaves "
+        "it open otherwise, where there is one training alone, and where the second network is not better "
+        "than a random order: not to be worse than that is nothing."
+    )
+
+
+def suffices(table: pd.DataFrame, networks: Sequence[str]) -> str:
+    """G-C1: secondary modules on a frozen primary are as good as the same layers trained without transfer."""
+    pairs = [
+        (one, rival)
+        for one in having(networks, MODULES)
+        for rival in having(networks, ALONE)
+        if one.endswith(rival.removeprefix(ALONE))
+    ]
+    if not pairs:
+        return "**Not asked in this build:** no network without transfer sees what one with modules sees."
+    lines = [_as_good(table, *pair) for pair in pairs]
+    return base.admonition(
+        "Verdict: a frozen primary suffices for attribution", "\n\n".join([*lines, _numbers(table)])
+    )
+
+
+def values(table: pd.DataFrame, networks: Sequence[str]) -> str:
+    """AP of each network by source, with intervals and what a random order has, as a table."""
+    rows = table[table["name"].isin(networks)]
+    cells = {(r.generator, r.name_): r for r in base.tuples(rows.rename(columns={"name": "name_"}))}
+    sources = list(dict.fromkeys(rows["generator"]))
+    lines = []
+    for source in sources:
+        own = [cells[source, network] for network in networks]
+        random = percent(chance(int(own[0].n_real), int(own[0].n_fake)))
+        lines.append([base.names([source]), *(percent(r.ap, r.ap_low, r.ap_high) for r in own), random])
+    return base.table(["source", *map(spoken, networks), "random order"], lines)
+
+
+def competitive(table: pd.DataFrame, networks: Sequence[str]) -> str:
+    """G-C2: networks with modules are as good as other ways of naming sources."""
+    pairs = [
+        (one, rival)
+        for one in having(networks, MODULES)
+        for rival in networks
+        if rival.rpartition("_")[0] not in (MODULES, ALONE)
+    ]
+    if not pairs:
+        return "**Not asked in this build:** there is no other network beside those with modules."
+    lines = [_as_good(table, *pair) for pair in pairs]
+    return base.admonition(
+        "Verdict: competitive with other ways of naming sources", "\n\n".join([*lines, _numbers(table)])
+    )
+
+
+_MEASURES = {
+    "ap": "AP", "auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1",
+    "calibration": "calibration error",
+}  # fmt: skip
+
+
+def scores(table: pd.DataFrame) -> str:
+    """Scores of detection and each source: rows of `tff_core.attribution.summary.by_source`."""
+    cells = {(r.name_, r.measure): r for r in base.tuples(table.rename(columns={"name": "name_"}))}
+    lines = []
+    for name in dict.fromkeys(table["name"]):
+        row = [cells[name, measure] for measure in _MEASURES]
+        told = ["none" if math.isnan(r.value) else percent(r.value, r.low, r.high) for r in row]
+        lines.append([base.names([name]), *told])
+    first = table[table["name"] != "detection"]
+    return (
+        f"{base.table(['', *_MEASURES.values()], lines)}\n\nMeans over "
+        f"{base.counted(int(table['seeds'].max()), 'training')} with 95 % intervals over "
+        f"{table['covers'].iloc[0]}; n = {base.span(first['n'])} pictures of each source among "
+        f"{base.span(first['n'] + first['n_others'])}. *None*: a training that never gives the name has no "
+        "precision."
+    )
+
+
+def agreed(facts: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+    """How often the two kinds of module contradict each other: ``facts`` of each training's evaluation."""
+
+    def told(key: str, none: str) -> str:
+        known = [one[key] for one in facts if one[key]["n"]]
+        each = "in each training " if len(known) > 1 else ""
+        text = ", ".join(f"{percent(f['share'], f['low'], f['high'])} of {int(f['n'])}" for f in known)
+        return f"{each}{text}" if known else none
+
+    return (
+        "- Pictures that the primary calls real and a secondary claims: "
+        f"{told('contradictions', 'it calls none real')}.\n"
+        "- Pictures that the primary calls fake and no secondary claims: "
+        f"{told('unclaimed', 'it calls none fake')}.\n"
+        f"- Answers that are right, *real* for reals included: {told('known', 'none')}."
+    )
