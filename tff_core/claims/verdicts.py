@@ -652,6 +652,12 @@ def patch_classifiers(store: Store) -> pd.DataFrame | None:
     return pd.read_csv(path) if path.is_file() else None
 
 
+def source_transfer(store: Store) -> pd.DataFrame | None:
+    """The table of networks that name sources, with and without transfer; None where it has not been made."""
+    path = store.table("source_transfer")
+    return pd.read_csv(path) if path.is_file() else None
+
+
 def _parts(own: pd.DataFrame) -> list[dict[str, float | str]]:
     there = own[own["says"] != MISSING]
     return [
