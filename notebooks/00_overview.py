@@ -24,6 +24,7 @@ carried = (
     False  # whether this build asks what carries over to other generators
 )
 networks = []  # patch classifiers that this build has trained
+source_networks = []  # and networks that name sources
 build = ""  # where the results are; "": the project's build folder
 
 # %% tags=["remove-input"]
@@ -31,7 +32,7 @@ from tff_core import detectors, figures
 from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
 from tff_core.claims.texts import overview as texts
-from tff_core.claims.texts import planes, where
+from tff_core.claims.texts import planes, where, who
 
 chapter = Chapter(detector, generators, seeds, k=k, build=build)
 store, spec = chapter.store, chapter.spec
@@ -103,12 +104,18 @@ say(texts.claims(judged, titles))
 # ## And beyond the paper
 #
 # Detectors that see only the light of a picture, or only its colours, tell which of the two carries over to
-# generators that they have never seen. And networks that are cut short tell how little of a picture is enough.
+# generators that they have never seen. Networks that are cut short tell how little of a picture is enough. And
+# modules on a frozen detector tell whether what detects a fake also knows who made it.
 
 # %% tags=["remove-input"]
 found = verdicts.carried(store) if carried else None
 patches = verdicts.patch_classifiers(store) if networks else None
-say(planes.front(found), where.front(patches, networks, detector))
+named = verdicts.source_transfer(store) if source_networks else None
+say(
+    planes.front(found),
+    where.front(patches, networks, detector),
+    who.front(named, source_networks),
+)
 
 # %% [markdown]
 # ## Omega in three sentences

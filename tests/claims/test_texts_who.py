@@ -104,3 +104,10 @@ def test_contradictions_are_told_of_each_training() -> None:
     said = texts.agreed([{"contradictions": share, "unclaimed": none, "known": share}] * 2)
     assert "a secondary claims: in each training 10.0 % [5.0, 20.0] of 50, 10.0 % [5.0, 20.0] of 50" in said
     assert "no secondary claims: it calls none fake." in said and "nan" not in said
+
+
+def test_the_first_page_has_the_verdict_or_says_that_it_has_none(table: pd.DataFrame) -> None:
+    said = texts.front(table, [MODULES, ALONE])
+    assert "name the source is **mixed** here, on 2 of 4 sources (a, b)" in said
+    for networks, known in (([], table), ([MODULES, ALONE], None), ([MODULES, "notl_pixel"], table)):
+        assert "Not asked in this build" in texts.front(known, networks)

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import stats
 
 from tff_core import localization
-from tff_core.localization import comparison, evaluation, law, masks, training
+from tff_core.localization import comparison, evaluation, law, masks, training, waves
 from tff_core.localization.training import Config
 from tff_core.miniature.planted import Trace, measure
 from tff_core.pictures import data
@@ -70,13 +70,13 @@ def test_what_only_a_wider_field_can_decide_a_smaller_one_does_not_find(tmp_path
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> law.Planted:
-    return law.plant(
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> waves.Planted:
+    return waves.plant(
         tmp_path_factory.mktemp("planted"), Trace("Y", 4, 20.0), (2, 8), n=(16, 6, 8), size=32, progress=False
     )
 
 
-def test_pictures_of_all_periods_to_train_on_and_of_each_to_test(pictures: law.Planted) -> None:
+def test_pictures_of_all_periods_to_train_on_and_of_each_to_test(pictures: waves.Planted) -> None:
     assert pictures.train.counts == (32, 32) and pictures.val.counts == (12, 12)
     assert Counter(pictures.train.groups) == {"2": 32, "8": 32}
     read = [data.read(path).permute(1, 2, 0).numpy() for path in pictures.train.paths]
@@ -98,7 +98,7 @@ def test_pictures_of_all_periods_to_train_on_and_of_each_to_test(pictures: law.P
     assert all(np.array_equal(a[1], b[1]) for a, b in same)  # the same regions
 
 
-def test_rows_are_those_of_the_evaluation_and_of_the_masks(pictures: law.Planted) -> None:
+def test_rows_are_those_of_the_evaluation_and_of_the_masks(pictures: waves.Planted) -> None:
     net = where.knowing()
     table = law.measure(net, pictures.test).set_index(["measure", "period"])
     assert (table["network"] == "xception_block1").all() and (table["field"] == 19).all()
@@ -117,7 +117,7 @@ def test_rows_are_those_of_the_evaluation_and_of_the_masks(pictures: law.Planted
 
 
 @pytest.mark.slow
-def test_the_smallest_field_finds_the_finest_trace(pictures: law.Planted, tmp_path: Path) -> None:
+def test_the_smallest_field_finds_the_finest_trace(pictures: waves.Planted, tmp_path: Path) -> None:
     settings = Config(init="kaiming", max_epochs=25, batch_size=16)
     how = {"settings": settings, "device": "cpu", "progress": False}
     table = law.run([SMALL, WIDE], pictures, tmp_path, **how)  # type: ignore[arg-type]
@@ -191,14 +191,14 @@ def test_several_seeds_are_averaged_and_ties_have_no_order() -> None:
     assert law.summary(rows([0.5, 0.7], [43, 43])).iloc[0][["rho", "p"]].isna().all()
 
 
-def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, pictures: law.Planted) -> None:
+def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, pictures: waves.Planted) -> None:
     with pytest.raises(ValueError, match="1 networks: expected two at least"):
         law.summary(rows([0.5], [7]))
     for periods in ((), (2, 2)):
         with pytest.raises(ValueError, match="expected one at least, each once"):
-            law.plant(tmp_path, Trace("Y", 2, 5), periods)
+            waves.plant(tmp_path, Trace("Y", 2, 5), periods)
     with pytest.raises(ValueError, match=r"a trace's period is 1\.0: expected 2 pixels at least"):
-        law.plant(tmp_path / "x", Trace("Y", 2, 5), (1, 2))
+        waves.plant(tmp_path / "x", Trace("Y", 2, 5), (1, 2))
     with pytest.raises(ValueError, match="resnet18 is a whole network"):
         law.run([SMALL, "resnet18"], pictures, tmp_path, device="cpu", progress=False)
     with pytest.raises(ValueError, match="resnet18 is a whole network"):

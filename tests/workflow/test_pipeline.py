@@ -635,11 +635,11 @@ class TestTinyBook:
             ),
             (
                 "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
-                {"train_patches", "law", "parity", "adaptive", "page", "book"},
+                {"train_patches", "law", "parity", "adaptive", "page", "chapter", "book"},
             ),
             (
                 "tff_core/attribution/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
-                {"train_sources", "page", "book"},
+                {"train_sources", "page", "chapter", "book"},
             ),
             ("tff_core/localization/clusters.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
         ],

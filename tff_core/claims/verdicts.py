@@ -204,6 +204,20 @@ def parted(rows: pd.DataFrame, wants: str = "above") -> tuple[list[str], list[st
     return yes, no, [g for g in rows["generator"] if g not in yes + no]
 
 
+def lies(
+    rows: pd.DataFrame, what: str, generators: str = "generators", contains: str = "contains zero on"
+) -> str:
+    """On how many generators the interval of ``what`` lies above zero, in words; ``rows`` as in `parted`."""
+    yes, no, left = parted(rows)
+    told = [f"above zero on {len(yes)} of {len(rows)} {generators}{named(yes)}"]
+    if left:
+        told.append(f"{contains} {len(left)}{named(left)}")
+    if no:
+        told.append(f"lies below zero on {len(no)}{named(no)}")
+    mean = points(rows["value"].mean())
+    return f"The interval of {what} lies {', '.join(told)}; the mean difference is {mean}"
+
+
 def word(speak_for: int, *, against: int, open_: int) -> str:
     """The verdict from the numbers of generators that speak for a claim, against it, or leave it open.
 
@@ -649,6 +663,12 @@ def carried(store: Store) -> pd.DataFrame | None:
 def patch_classifiers(store: Store) -> pd.DataFrame | None:
     """The table that compares patch classifiers with whole networks; None where it has not been made."""
     path = store.table("patch_classifiers")
+    return pd.read_csv(path) if path.is_file() else None
+
+
+def source_transfer(store: Store) -> pd.DataFrame | None:
+    """The table of networks that name sources, with and without transfer; None where it has not been made."""
+    path = store.table("source_transfer")
     return pd.read_csv(path) if path.is_file() else None
 
 

@@ -27,6 +27,7 @@ PLAIN = ("logistic", "nearest-mean")  # that name sources without randomness, se
 WEIGHTS = Path("tff_core") / "miniature" / "weights"
 COMPARING = "what_carries_over"
 PATCHES = "11_patches"
+SOURCES = "14_primary_secondary"
 ALL_NEEDS = ("data", "detectors", "omega", "tables")
 _NO_TWIN = (
     "This detector has no colour-robust twin: the workflow's settings name none under `robust`. "
@@ -157,7 +158,8 @@ def page(
         "patch_seeds": config["patch_seeds"], "spliced": config["spliced"],
         "experiments": experiments(config), "law_networks": config["law"]["networks"],
         "adapted": config["adaptive"]["generators"],
-        "source_networks": config["source_networks"], "source_seeds": config["source_seeds"],
+        "source_networks": config["source_networks"] if has_sources(config) else [],
+        "source_seeds": config["source_seeds"],
         "sources_known": config["sources_known"], "sources_unknown": config["sources_unknown"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tff_core.claims import verdicts
 from tff_core.claims.texts import base
-from tff_core.claims.verdicts import named, percent, points
+from tff_core.claims.verdicts import percent
 
 TITLES = {"rgb": "all colours", "luma": "luma alone", "chroma": "chroma alone"}
 SAME, OFFSET, CAMERA = "as trained", "cut at random", "another camera"
@@ -52,16 +52,8 @@ def sentence(table: pd.DataFrame, condition: str = SAME) -> str:
     rows = apart(table, condition)
     if rows.empty:
         return "Every generator here is one that the detectors were trained on"
-    yes, no, left = verdicts.parted(rows)
-    told = [f"above zero on {len(yes)} of {len(rows)} unseen generators{named(yes)}"]
-    if left:
-        told.append(f"contains zero on {len(left)}{named(left)}")
-    if no:
-        told.append(f"lies below zero on {len(no)}{named(no)}")
-    return (
-        f"The interval of the AP of chroma alone minus that of luma alone lies {', '.join(told)}; the mean "
-        f"difference is {points(rows['value'].mean())}"
-    )
+    what = "the AP of chroma alone minus that of luma alone"
+    return verdicts.lies(rows, what, "unseen generators")
 
 
 def verdict(table: pd.DataFrame, cameras: pd.DataFrame) -> str:

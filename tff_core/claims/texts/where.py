@@ -62,16 +62,7 @@ def apart(table: pd.DataFrame, later: str, earlier: str, unseen: bool) -> pd.Dat
 
 def sentence(rows: pd.DataFrame, what: str) -> str:
     """On how many generators ``what`` lies above zero, and by how much."""
-    yes, no, left = verdicts.parted(rows)
-    told = [f"above zero on {len(yes)} of {len(rows)} generators{named(yes)}"]
-    if left:
-        told.append(f"contains zero, or covers pictures only, on {len(left)}{named(left)}")
-    if no:
-        told.append(f"lies below zero on {len(no)}{named(no)}")
-    return (
-        f"The interval of {what} lies {', '.join(told)}; the mean difference is "
-        f"{points(rows['value'].mean())}"
-    )
+    return verdicts.lies(rows, what, contains="contains zero, or covers pictures only, on")
 
 
 def _said(rows: pd.DataFrame) -> str:

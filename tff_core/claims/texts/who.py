@@ -105,14 +105,35 @@ def _numbers(table: pd.DataFrame) -> str:
     )
 
 
-def suffices(table: pd.DataFrame, networks: Sequence[str]) -> str:
-    """G-C1: secondary modules on a frozen primary are as good as the same layers trained without transfer."""
-    pairs = [
+def _pairs(networks: Sequence[str]) -> list[tuple[str, str]]:
+    """Networks with modules beside those without transfer that see the same."""
+    return [
         (one, rival)
         for one in having(networks, MODULES)
         for rival in having(networks, ALONE)
         if one.endswith(rival.removeprefix(ALONE))
     ]
+
+
+def front(table: pd.DataFrame | None, networks: Sequence[str]) -> str:
+    """What the first page says of networks that name sources, or that it is not there yet."""
+    where = "{doc}`Who made it </notebooks/14_primary_secondary>`"
+    pairs = _pairs(networks)
+    if table is None or not pairs:
+        return f"**Not asked in this build:** {where}, with modules that share what a detector has learnt."
+    rows = close(table, *pairs[0])
+    word, sides = _judged(rows)
+    return (
+        f"**{where}:** that what a frozen detector computes halfway is enough to name the source "
+        f"{verdicts.claim_is(word)} here, on {len(sides[verdicts.FOR])} of {len(rows)} sources"
+        f"{named(sides[verdicts.FOR])}; the mean difference to a network trained for it is "
+        f"{points(rows['value'].mean())}."
+    )
+
+
+def suffices(table: pd.DataFrame, networks: Sequence[str]) -> str:
+    """G-C1: secondary modules on a frozen primary are as good as the same layers trained without transfer."""
+    pairs = _pairs(networks)
     if not pairs:
         return "**Not asked in this build:** no network without transfer sees what one with modules sees."
     lines = [_as_good(table, *pair) for pair in pairs]
