@@ -115,20 +115,25 @@ say(texts.ranges(ranges))
 # %%
 methods = {}
 for name in networks:
-    cut = localization.load(store.patches(name, patch_seeds[0])).to(device)
-    methods[name] = comparison.classifier(cut, seen, device)
+    path = store.patches(name, patch_seeds[0])
+    cut = localization.load(path).to(device)
+    sees = weights.preparation(path)
+    methods[name] = comparison.classifier(cut, sees, device)
 methods |= locating.methods(
     chapter.trained().model, chapter.net(), chapter.spec.preprocessing, device
 )
 methods |= {"edges": comparison.edges, "high_pass": comparison.high_pass}
 
 tuned = masks.find(store.localized("val", spliced[0]))
-table = pd.concat(
-    comparison.compare(
-        methods, tuned, masks.find(store.localized("test", one)), networks[0]
-    ).assign(generator=one)
-    for one in spliced
-)
+tables, thresholds = [], None
+for one in spliced:
+    spotted = masks.find(store.localized("test", one))
+    rows = comparison.compare(
+        methods, tuned, spotted, networks[0], thresholds=thresholds
+    )
+    thresholds = rows.set_index("method")["threshold"].to_dict()
+    tables.append(rows.assign(generator=one))
+table = pd.concat(tables)
 
 # %% tags=["remove-input"]
 named = {

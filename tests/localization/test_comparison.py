@@ -191,6 +191,23 @@ def test_methods_may_be_measured_one_at_a_time(sets: Pair, tmp_path: Path) -> No
             comparison.Measured.read(tmp_path / f"{name}.npz")
 
 
+def test_a_threshold_is_chosen_once_for_several_tests(sets: Pair) -> None:
+    validation, test = sets
+    asked: list[int] = []
+
+    def method(pictures: torch.Tensor) -> np.ndarray:
+        asked.append(len(pictures))
+        return comparison.edges(pictures)
+
+    first = comparison.compare({"edges": method}, validation, test, "edges")
+    assert sum(asked) == len(validation) + len(test)
+    asked.clear()
+    known = first.set_index("method")["threshold"].to_dict()
+    again = comparison.compare({"edges": method}, validation, test, "edges", thresholds=known)
+    assert sum(asked) == len(test)
+    pd.testing.assert_frame_equal(again, first)
+
+
 def test_pictures_of_several_sizes_and_how_they_form_batches(sets: Pair, tmp_path: Path) -> None:
     mixed = where.spliced(tmp_path / "a", 5, 2, seed=5)
     for place in (1, 4):

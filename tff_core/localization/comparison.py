@@ -135,6 +135,7 @@ def measure(
     validation: masks.Masked,
     test: masks.Masked,
     *,
+    threshold: float | None = None,
     batch_size: int = 16,
     pixels: int = PIXELS,
     seed: int = 0,
@@ -143,8 +144,9 @@ def measure(
 ) -> Measured:
     """Choose a method's threshold on ``validation`` and measure it on ``test``; see `compare` for a table.
 
-    Every picture is asked about once. No map is kept: for the threshold and for the AP of all pixels at most
-    ``pixels`` of them, in equal numbers from each picture, drawn at random where there are more.
+    ``threshold``, where it has been chosen on ``validation`` already. Every picture is asked about once. No
+    map is kept: for the threshold and for the AP of all pixels at most ``pixels`` of them, in equal numbers
+    from each picture, drawn at random where there are more.
 
     Raises ValueError where scores have the wrong shape, where no validation or no test picture is spliced,
     or where the two share pictures; PictureError where a file is broken.
@@ -156,8 +158,9 @@ def measure(
             "threshold to be chosen on other pictures"
         )
     how: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
-    told = f"{name}, validation"
-    threshold = masks.calibrate(*sampled(method, validation, pixels=pixels, seed=seed, name=told, **how))
+    if threshold is None:
+        told = f"{name}, validation"
+        threshold = masks.calibrate(*sampled(method, validation, pixels=pixels, seed=seed, name=told, **how))
     kept = _Sample(len(test), pixels, seed)
     own, overlap, outside, share = [], [], [], []
     missing = total = 0
@@ -191,16 +194,20 @@ def compare(
     test: masks.Masked,
     reference: str,
     *,
+    thresholds: Mapping[str, float] | None = None,
     batch_size: int = 16,
     pixels: int = PIXELS,
     seed: int = 0,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """A table of methods by their names, each measured as by `measure`; the columns are those of `table`."""
+    """A table of methods by their names, each measured as by `measure`; the columns are those of `table`.
+
+    ``thresholds`` by method, where they have been chosen on ``validation`` for other tests already.
+    """
     _known(methods, reference)
     found = {
         name: measure(
-            method, validation, test,
+            method, validation, test, threshold=thresholds[name] if thresholds else None,
             batch_size=batch_size, pixels=pixels, seed=seed, progress=progress, name=name,
         )
         for name, method in methods.items()
