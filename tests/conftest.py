@@ -1,6 +1,6 @@
 """The tiny book: everything once, made by the project's own command in a copy of the project.
 
-It is built with `CONFIG=tiny`, killed on the way and continued, so that what the tests look at has been
+It is built with `CONFIG=tiny`, killed twice on the way and continued, so that what the tests look at has been
 through what it must survive. One worker builds it and runs every test that needs it (xdist group "book").
 """
 
@@ -43,7 +43,7 @@ class TinyBook:
 
     root: Path  # the copy of the project
     second: subprocess.CompletedProcess[str]  # another build, started while the first was at work
-    before_kill: dict[str, int]  # finished files when the build was killed, with their time
+    before_kill: dict[str, int]  # finished files when the build was killed first, with their time
     finish: subprocess.CompletedProcess[str]  # the build that went on to the end
     tables: dict[str, str]  # its result tables, as they were when it had ended
 
@@ -132,22 +132,35 @@ def tiny_book(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> TinyB
 
 def _make_tiny_book(root: Path) -> TinyBook:
     copy_project(root)
-    first = subprocess.Popen(
-        command(root), cwd=root, env=environment(), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+    first = _start(root)
     try:
         _wait_for(first, root / "build" / "data", "*/*/*/manifest.json", 1)
         second = _run(root)
         _wait_for(first, root / "build" / "results" / "omega", "[!.]*.csv", 1)
     finally:
-        if first.poll() is None:
-            os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
+        _kill(first)
     before = _finished(root / "build")
+    again = _start(root)  # and once more among the pages
+    try:
+        _wait_for(again, root / "build" / "executed" / "notebooks", "0*.ipynb", 1)
+    finally:
+        _kill(again)
     finish = _run(root)
     assert finish.returncode == 0, finish.stdout[-3000:] + finish.stderr[-3000:]
     return TinyBook(root, second, before, finish, tables(root / "build"))
+
+
+def _start(root: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(root), cwd=root, env=environment(), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def _kill(build: subprocess.Popen[str]) -> None:
+    if build.poll() is None:
+        os.killpg(build.pid, signal.SIGKILL)
+    build.wait()
 
 
 def _wait_for(process: subprocess.Popen[str], folder: Path, pattern: str, count: int) -> None:

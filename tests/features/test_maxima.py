@@ -106,7 +106,7 @@ def test_crops_lose_nothing_in_resnet50_and_efficientnet() -> None:
     from efficientnet_pytorch import EfficientNet
 
     resnet = randomise(torchvision.models.resnet50(num_classes=1), 0, 64)
-    check_crops(lrp.canonize(resnet), pictures(2, 160)[..., :150, :131], top=1)
+    check_crops(lrp.canonize(resnet), pictures(2, 104)[..., :100, :87], top=1)
     efficient = randomise(EfficientNet.from_name("efficientnet-b0", num_classes=1), 0, 64)
     check_crops(lrp.canonize(efficient), pictures(2, 96)[..., :90, :75], top=1)
 
