@@ -625,17 +625,17 @@ class TestTinyBook:
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
                 {"sample", "sample_shifted", "scores", "evaluate", "tables", "chapter", "gather", "verdicts",
-                 "parity", "page", "book"},
+                 "parity", "variants", "page", "book"},
             ),
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
                  # these compute with its kernels
-                 "book", "train_patches", "law", "parity", "adaptive", "train_sources"},
+                 "book", "train_patches", "law", "parity", "variants", "adaptive", "train_sources"},
             ),
             (
                 "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
-                {"train_patches", "law", "parity", "adaptive", "page", "chapter", "book"},
+                {"train_patches", "law", "parity", "variants", "adaptive", "page", "chapter", "book"},
             ),
             (
                 "tff_core/attribution/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
