@@ -227,14 +227,13 @@ else:
 # %% [markdown]
 # ## Which fakes to learn from?
 #
-# A sample of a generator shows something that no photograph shows, so a classifier might go by what it shows.
+# A sample of a generator shows something that no photograph shows, and a classifier might go by that.
 # {cite:t}`chai2020` also train on **inversions**: of each real, the picture that a generator can make most like
-# it. Real and fake then show the same, and traces are all that is left to go by.
+# it. Real and fake then show the same.
 #
-# **Idea.** The miniature's autoencoder makes such pairs, by encoding and decoding every real. One network is
-# trained three times: on samples of ProGAN, on inversions of the reals, and on half of each. Reals, numbers of
-# pictures, steps and random numbers are the same. All three are tested on held-out samples, on inversions of
-# held-out reals, and on families that none of them has seen.
+# **Idea.** The miniature's autoencoder encodes and decodes every real. One network is trained three times: on
+# samples of ProGAN, on inversions, and on half of each, with the same reals and as many pictures and steps. It
+# is tested on held-out samples, on inversions of held-out reals, and on families that it has never seen.
 
 # %%
 if "variants" in experiments:
@@ -262,11 +261,9 @@ else:
 # - The comparison is not one of receptive fields alone. Whole networks have other layers, other training and
 #   another start. What the field itself does is asked where the trace is known:
 #   {doc}`What patches see </notebooks/13_what_patches>`.
-# - The contrast that a network sees is that of the whole picture, so one number of a cell's input comes from
-#   beyond its field.
-# - Samples and inversions come from different networks here, ProGAN and an autoencoder: a difference between
-#   what they teach is one of traces, not of pairs alone. The inversions of the test come from the weights that
-#   made those of the training, held-out samples from a ProGAN of another seed.
+# - A cell's input is scaled by the contrast of the whole picture: one number comes from beyond its field.
+# - Samples come from ProGAN and inversions from an autoencoder, so they differ in their traces, too. And the
+#   held-out inversions come from the very weights of the training, the held-out samples from another ProGAN.
 #
 # ```{exercise} How far a cell sees
 # A convolution of 3 x 3 pixels with stride 2, then one of 3 x 3 with stride 1, then a pooling of 3 x 3 with
@@ -292,14 +289,12 @@ else:
 # ```
 #
 # ```{exercise} What a pair still gives away
-# A real and its inversion show the same. Name something other than traces of the decoder by which a classifier
-# can tell them apart, and say which of this chapter's experiments would notice.
+# A real and its inversion show the same. By what can they be told apart without any trace of upsampling, and
+# which experiment of this chapter would notice?
 # ```
 #
 # ```{admonition} Solution
 # :class: dropdown
-# What a small latent cannot hold: fine detail is lost, so that an inversion is smoother than its real, as it
-# would be after a resize. Reals that went through a resize, or another codec, are told apart in the same way.
-# *Prepared alike?* compares single statistics of the pixels before any training; its measure of detail would
-# refuse such a set.
+# By what a small latent cannot hold. Fine detail is lost, as in a resize, so an inversion is smoother than its
+# real. *Prepared alike?* asks single statistics of the pixels before any training, detail among them.
 # ```
