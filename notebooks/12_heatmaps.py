@@ -100,8 +100,10 @@ say(texts.ranges(ranges))
 #
 # **Idea.** Take a photograph, choose a region of 4 to 40 percent of it at a random place, and put there what
 # a generator has made. If the family keeps the layout of its source, the region shows *the same things*, and
-# nothing but the generator's traces tells it apart; otherwise it comes from another scene. Beside them stand
-# as many authentic pictures, of which nothing should be marked.
+# nothing but the generator's traces tells it apart; otherwise it comes from another scene. `make all` adds
+# the smallest change of all: regions that an autoencoder has encoded and decoded, as a diffusion model does
+# with whatever it changes in a picture. Beside them stand as many authentic pictures, of which nothing should
+# be marked.
 #
 # **Measures.** The average precision of all pixels (how well the map *ranks* them; a map that knows nothing
 # has the share of fake pixels), its mean over pictures, the intersection over union of what is marked and

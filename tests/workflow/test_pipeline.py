@@ -172,6 +172,15 @@ def test_what_is_left_to_make_all_is_text_in_make_and_executed_in_make_all() -> 
     assert not any(page.lacks for page in grid.pages(whole, ROOT).values())
 
 
+def test_make_all_takes_what_it_is_to_take_and_leaves_out_nothing_that_make_has() -> None:
+    part, whole = (build.load_config("", everything) for everything in (False, True))
+    longer = [name for name in whole if name.startswith("all_")]
+    assert {"all_detectors", "all_experiments", "all_spliced"} <= set(longer)
+    for name in longer:
+        short = name.removeprefix("all_")
+        assert whole[short] == whole[name] and set(part[short]) <= set(whole[short]), name
+
+
 def test_no_chapter_that_a_verdict_or_a_page_of_a_generator_reads_is_left_to_make_all() -> None:
     config = build.load_config("", False)
     read = {claim.chapter for claim in verdicts.CLAIMS} | set(config["by_generator"])
