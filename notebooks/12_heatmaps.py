@@ -169,8 +169,8 @@ say(texts.found(table, named, networks[0]))
 #   be compared with: that it is bright in one place does not mean that the rest is real.
 # - Relevance explains *one decision of a whole network*, which was never asked where. That it is worse at
 #   finding a region is no fault of the method; that it is used for this purpose would be.
-# - The borders of these splices are hard. Who blends them makes the task more difficult for every method,
-#   and gives edge detectors less to find.
+# - The borders of these splices are hard. Blending them would make the task more difficult for every method,
+#   and give edge detectors less to find.
 #
 # ```{exercise} A map of nothing
 # A map has the same value everywhere. What are its average precision, its intersection over union at the best
