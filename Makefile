@@ -15,7 +15,7 @@ BUILD := $(VENV)/python workflow/scripts/build.py --config "$(CONFIG)" --profile
 SYNCED := .venv/.synced
 # an environment whose Python has gone is made anew
 IGNORED := $(shell test -x $(VENV)/python || rm -f $(SYNCED))
-BUILT := book data detectors executed localized patches attribution planted treated adapted html html.new html.old logs results config.json .snakemake .ipython .jupyter .state .gpus .links
+BUILT := book data detectors executed localized patches attribution planted treated variants adapted html html.new html.old logs results config.json .snakemake .ipython .jupyter .state .gpus .links
 NOTEBOOKS := $(wildcard notebooks/*.py)
 
 .PHONY: book all env test test-fast release lab notebooks lint lock clean help

@@ -16,7 +16,7 @@ generators = [
     "gaugan",
 ]  # fmt: skip
 detectors_shown = ["resnet50-miniature"]
-experiments = []  # what the build has asked besides, such as "parity"
+experiments = []  # what the build has asked besides: "parity", "variants"
 dataset = "miniature"
 n = None  # pictures per label and generator; None: all
 device = "auto"
@@ -29,7 +29,7 @@ import pandas as pd
 from tff_core import detectors, figures, intervals, localization
 from tff_core.book.chapter import save, say
 from tff_core.claims.texts import where as texts
-from tff_core.localization import evaluation, receptive, weights
+from tff_core.localization import evaluation, receptive, variants, weights
 from tff_core.pictures import data
 from tff_core.store.results import Store, read_json
 
@@ -225,6 +225,32 @@ else:
     say(texts.NOT_ASKED)
 
 # %% [markdown]
+# ## Which fakes to learn from?
+#
+# A sample of a generator shows something that no photograph shows, and a classifier might go by that.
+# {cite:t}`chai2020` also train on **inversions**: of each real, the picture that a generator can make most like
+# it. Real and fake then show the same.
+#
+# **Idea.** The miniature's autoencoder encodes and decodes every real. One network is trained three times: on
+# samples of ProGAN, on inversions, and on half of each, with the same reals and as many pictures and steps. It
+# is tested on held-out samples, on inversions of held-out reals, and on families that it has never seen.
+
+# %%
+if "variants" in experiments:
+    scored = pd.concat(
+        pd.read_csv(store.part("variants", "scores", f"s{seed}"))
+        for seed in patch_seeds
+    )
+    learnt = variants.compare(scored)
+
+# %% tags=["remove-input"]
+if "variants" in experiments:
+    say(texts.variants(learnt, scored["network"].iloc[0]))
+    save(store, "variants", learnt)
+else:
+    say(texts.NOT_ASKED)
+
+# %% [markdown]
 # A generator speaks for a claim if the whole interval of the difference lies above zero, against it if
 # below; {doc}`the verdicts </notebooks/10_verdicts>` explain how the word follows.
 #
@@ -235,8 +261,9 @@ else:
 # - The comparison is not one of receptive fields alone. Whole networks have other layers, other training and
 #   another start. What the field itself does is asked where the trace is known:
 #   {doc}`What patches see </notebooks/13_what_patches>`.
-# - The contrast that a network sees is that of the whole picture, so one number of a cell's input comes from
-#   beyond its field.
+# - A cell's input is scaled by the contrast of the whole picture: one number comes from beyond its field.
+# - Samples come from ProGAN and inversions from an autoencoder, so they differ in their traces, too. And the
+#   held-out inversions come from the very weights of the training, the held-out samples from another ProGAN.
 #
 # ```{exercise} How far a cell sees
 # A convolution of 3 x 3 pixels with stride 2, then one of 3 x 3 with stride 1, then a pooling of 3 x 3 with
@@ -259,4 +286,15 @@ else:
 # Logits of being fake $(9, -5)$ and $(1, 1)$: the means of the logits are 2 and 1, those of the probabilities
 # about 0.50 and 0.73. Before the softmax one very sure cell outweighs the others; after it, it counts as one
 # of two.
+# ```
+#
+# ```{exercise} What a pair still gives away
+# A real and its inversion show the same. By what can they be told apart without any trace of upsampling, and
+# which experiment of this chapter would notice?
+# ```
+#
+# ```{admonition} Solution
+# :class: dropdown
+# By what a small latent cannot hold. Fine detail is lost, as in a resize, so an inversion is smoother than its
+# real. *Prepared alike?* asks single statistics of the pixels before any training, detail among them.
 # ```

@@ -100,8 +100,10 @@ say(texts.ranges(ranges))
 #
 # **Idea.** Take a photograph, choose a region of 4 to 40 percent of it at a random place, and put there what
 # a generator has made. If the family keeps the layout of its source, the region shows *the same things*, and
-# nothing but the generator's traces tells it apart; otherwise it comes from another scene. Beside them stand
-# as many authentic pictures, of which nothing should be marked.
+# nothing but the generator's traces tells it apart; otherwise it comes from another scene. `make all` adds
+# the smallest change of all: regions that an autoencoder has encoded and decoded, as a diffusion model does
+# with whatever it changes in a picture. Beside them stand as many authentic pictures, of which nothing should
+# be marked.
 #
 # **Measures.** The average precision of all pixels (how well the map *ranks* them; a map that knows nothing
 # has the share of fake pixels), its mean over pictures, the intersection over union of what is marked and
@@ -167,8 +169,8 @@ say(texts.found(table, named, networks[0]))
 #   be compared with: that it is bright in one place does not mean that the rest is real.
 # - Relevance explains *one decision of a whole network*, which was never asked where. That it is worse at
 #   finding a region is no fault of the method; that it is used for this purpose would be.
-# - The borders of these splices are hard. Who blends them makes the task more difficult for every method,
-#   and gives edge detectors less to find.
+# - The borders of these splices are hard. Blending them would make the task more difficult for every method,
+#   and give edge detectors less to find.
 #
 # ```{exercise} A map of nothing
 # A map has the same value everywhere. What are its average precision, its intersection over union at the best

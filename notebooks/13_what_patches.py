@@ -94,8 +94,8 @@ figures.show(
 # ## Sorted, and compared with chance
 #
 # **Idea.** A program has drawn the scenes of the miniature, so it is known what each pixel shows. A patch
-# belongs to the category of which it holds the largest share of all that the picture has; small things are
-# so not lost in large ones. Are the most predictive patches on walls, or sky, or window frames?
+# belongs to the category of which it holds the largest share of all that the picture has, so that small
+# things are not lost in large ones. Are the most predictive patches on walls, or sky, or window frames?
 #
 # **Control.** {cite:t}`chai2020` compare with one random patch of each picture. Here the random cells of the
 # same pictures are drawn ten thousand times, which gives every category a p-value, corrected for the number
@@ -160,10 +160,10 @@ else:
 # %% [markdown]
 # ## A generator that fights back
 #
-# **Idea.** Who knows the classifier can train the generator against it. So a trained generator is trained on,
-# against its critics as before and against a patch classifier that stays as it is: its fakes are to look real
-# to every cell. Then the same classifier judges fakes of the same scenes from before and after, and a new one
-# is trained on the fakes from after.
+# **Idea.** Whoever knows the classifier can train a generator against it. So a trained generator is trained
+# on, against its critics as before and against a patch classifier that stays as it is: its fakes are to look
+# real to every cell. Then the same classifier judges fakes of the same scenes from before and after, and a
+# new one is trained on the fakes from after.
 #
 # **Control.** Training on changes fakes anyway. A second copy of the generator is trained on as long, without
 # the classifier; only what is beyond that is due to the attack.

@@ -93,6 +93,38 @@ def test_what_would_have_refused_a_set_is_said_once() -> None:
     assert "| none | 50.0 % | 0 of 3 | slope Y (0.55) | nothing |" in said
 
 
+def test_kinds_of_fakes_are_compared_on_what_none_has_seen() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 60)
+    noise = rng.normal(size=(3, 3, 120))
+    sees = {  # samples, inversions, both
+        "progan": (3.0, 0.2, 3.0), "stylegan": (0.2, 2.0, 2.0), "stylegan2": (0.2, 2.0, 2.0),
+        "biggan": (2.0, 0.0, 2.0), "autoencoder": (0.0, 4.0, 4.0),
+    }  # fmt: skip
+    kinds = ("samples", "inversions", "both")
+    parts = []
+    for generator, strengths in sees.items():
+        scores = {k: one + s * y for k, one, s in zip(kinds, noise, strengths, strict=True)}
+        parts.append(intervals.compare_ap(y, scores, n=300).assign(generator=generator))
+    table = pd.concat(parts)
+    said = texts.variants(table, "xception_block1")
+    lines = said.splitlines()
+    assert lines[0] == "| AP on | trained on samples | trained on inversions | trained on both |"
+    first = [line.split(" | ")[0] for line in lines[2:7]]
+    assert first == ["| ProGAN, held-out samples", "| inversions of held-out reals", "| StyleGAN",
+                     "| StyleGAN2", "| BigGAN"]  # fmt: skip
+    ap = table[(table["generator"] == "stylegan") & (table["name"] == "both")]["ap"].item()
+    assert lines[4].split(" | ")[3].startswith(f"{100 * ap:.1f} % [")
+    # the two that were learnt from do not count
+    assert "after samples lies above zero on 2 of 3 generators (StyleGAN, StyleGAN2)" in said
+    assert "below zero on 1 (BigGAN)" in said and "the claim is **mixed**" in said
+    assert "n = 60 reals and 60 fakes per generator, 3 detector seeds" in said
+    gap = table[(table["generator"] == "progan") & (table["name"] == "both - samples")]["ap"].item()
+    assert f"minus that after samples alone is {100 * gap:+.1f} points [" in said
+    seen = table[table["generator"].isin(["progan", "autoencoder"])]
+    assert texts.variants(seen, "xception_block1").count("No generator here is unseen") == 2
+
+
 def test_traces_outlive_where_the_new_classifier_is_above_chance_every_time() -> None:
     numbers = {"generator": "progan", "n": 120, "chance": 0.51}
     rows = [

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from tff_core.miniature import camera, generators, splices
+from tff_core.miniature.inversions import invert
 from tff_core.miniature.sample import digest, fakes, scene_of, weights
 from tff_core.pictures.data import MANIFEST
 
@@ -70,6 +72,26 @@ def test_a_family_that_blends_scenes_gives_a_region_of_another_one(tmp_path: Pat
     image, mask = read(tmp_path / "p", "image")[0], read(tmp_path / "p", "mask")[0] == 255
     scene = camera.take("val", *scene_of(0), 0, 64, "progan-splices", camera.EDITION_2).pixels
     assert np.array_equal(image[~mask], scene[~mask]) and not np.array_equal(image[mask], scene[mask])
+
+
+def test_an_autoencoder_makes_a_region_of_the_photograph_anew(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = tmp_path / "autoencoder.s1.safetensors"
+    generators.save(generators.build("autoencoder"), model, {"family": "autoencoder"})
+    splices.splice("test", "autoencoder", tmp_path / "a", 3, 1, progress=False, models=[model])
+    images, masks = read(tmp_path / "a", "image"), read(tmp_path / "a", "mask") == 255
+    assert masks[:3].any((1, 2)).all() and not masks[3].any()
+    scenes = [
+        camera.take("test-source", *scene_of(i), 0, 64, "autoencoder-splices", camera.EDITION_2)
+        for i in range(3)
+    ]
+    for i, scene in enumerate(scenes):
+        Image.fromarray(scene.pixels).save(tmp_path / f"{i}.png")
+    again = invert([tmp_path / f"{i}.png" for i in range(3)], tmp_path / "whole", model, progress=False)
+    for scene, path, image, mask in zip(scenes, again, images[:3], masks[:3], strict=True):
+        whole = np.asarray(Image.open(path))
+        assert np.array_equal(image[mask], whole[mask]) and np.array_equal(image[~mask], scene.pixels[~mask])
+        assert (whole[mask] != scene.pixels[mask]).any(1).mean() > 0.9
 
 
 def test_regions_are_of_all_sizes_and_everywhere() -> None:

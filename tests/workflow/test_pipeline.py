@@ -172,6 +172,15 @@ def test_what_is_left_to_make_all_is_text_in_make_and_executed_in_make_all() -> 
     assert not any(page.lacks for page in grid.pages(whole, ROOT).values())
 
 
+def test_make_all_takes_what_it_is_to_take_and_leaves_out_nothing_that_make_has() -> None:
+    part, whole = (build.load_config("", everything) for everything in (False, True))
+    longer = [name for name in whole if name.startswith("all_")]
+    assert {"all_detectors", "all_experiments", "all_spliced"} <= set(longer)
+    for name in longer:
+        short = name.removeprefix("all_")
+        assert whole[short] == whole[name] and set(part[short]) <= set(whole[short]), name
+
+
 def test_no_chapter_that_a_verdict_or_a_page_of_a_generator_reads_is_left_to_make_all() -> None:
     config = build.load_config("", False)
     read = {claim.chapter for claim in verdicts.CLAIMS} | set(config["by_generator"])
@@ -621,17 +630,17 @@ class TestTinyBook:
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
                 {"sample", "sample_shifted", "scores", "evaluate", "tables", "chapter", "gather", "verdicts",
-                 "parity", "page", "book"},
+                 "parity", "variants", "page", "book"},
             ),
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
                  # these compute with its kernels
-                 "book", "train_patches", "law", "parity", "adaptive", "train_sources"},
+                 "book", "train_patches", "law", "parity", "variants", "adaptive", "train_sources"},
             ),
             (
                 "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
-                {"train_patches", "law", "parity", "adaptive", "page", "chapter", "book"},
+                {"train_patches", "law", "parity", "variants", "adaptive", "page", "chapter", "book"},
             ),
             (
                 "tff_core/attribution/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from tff_core.localization import inputs, receptive
+from tff_core.localization.files import write_png
 from tff_core.localization.inputs import Preparation
 from tff_core.localization.predictive import Patches
 from tff_core.localization.segmenters import NOTHING, Labels, Segmenter
 from tff_core.pictures import data
-from tff_core.store.results import atomic_write, write_text
+from tff_core.store.results import write_text
 
 DRAWS = 9999
 _SHOWN = 225  # patches of a category in its picture
@@ -72,8 +72,7 @@ class Clusters:
         for rank, i in enumerate(order):
             mine = self.patches.take(np.flatnonzero(self.category == i).tolist())
             mine.save(folder / f"cluster_{rank}.npz")
-            with atomic_write(folder / f"cluster_{rank}.png") as part:
-                Image.fromarray(mine.take(range(min(len(mine), _SHOWN))).grid()).save(part, "PNG")
+            write_png(folder / f"cluster_{rank}.png", mine.take(range(min(len(mine), _SHOWN))).grid())
         lines = [f"{rank}: {self.names[i]}, {counts[i]} patches\n" for rank, i in enumerate(order)]
         write_text(folder / "counts.txt", "".join(lines))
         for path in folder.glob("cluster_*"):

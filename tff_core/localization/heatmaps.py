@@ -25,12 +25,13 @@ from tqdm import tqdm
 
 from tff_core.localization import inputs, lightbox, maps
 from tff_core.localization.evaluation import ENSEMBLES, Evaluation
+from tff_core.localization.files import write_png
 from tff_core.localization.inputs import Degrade, Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.pictures import data
 from tff_core.store import memory
 from tff_core.store.checkpoint import write_arrays
-from tff_core.store.results import atomic_write, write_text
+from tff_core.store.results import write_text
 
 SCALES = ("absolute", "picture")
 KINDS = ("fakes", "reals")
@@ -231,7 +232,7 @@ def _draw(
                 line, _ = contour(picture, net.name, values, fake)
                 stem = f"{rank + 1:03d}"
                 for what, image in (("orig", picture), ("map", drawn), ("contour", line)):
-                    _write(place / f"{stem}_{what}.png", image)
+                    write_png(place / f"{stem}_{what}.png", image)
                 write_arrays(place / f"{stem}_heatmap.npz", {"heatmap": values})
                 name = images.paths[row].name
                 entries[rank] = lightbox.Entry(
@@ -259,9 +260,4 @@ def _average(path: Path, name: str, mean: Floats) -> None:
     write_arrays(path.with_suffix(".npz"), {"heatmap": mean})
     shown, low, high = scaled(mean, "picture")
     zoom = max(1, 256 // max(mean.shape))
-    _write(path.with_suffix(".png"), with_bar(coloured(shown.repeat(zoom, 0).repeat(zoom, 1)), low, high))
-
-
-def _write(path: Path, pixels: Pixels) -> None:
-    with atomic_write(path) as part:
-        Image.fromarray(pixels).save(part, "PNG")
+    write_png(path.with_suffix(".png"), with_bar(coloured(shown.repeat(zoom, 0).repeat(zoom, 1)), low, high))

@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from tff_core.localization import heatmaps, inputs, maps, receptive
 from tff_core.localization.evaluation import ENSEMBLES, ensembles, too_small
+from tff_core.localization.files import write_png
 from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.localization.predictive import best_cells
 from tff_core.pictures import data
 from tff_core.store import memory
 from tff_core.store.checkpoint import write_arrays
-from tff_core.store.results import atomic_write
 
 COLUMNS = (
     "path", *ENSEMBLES, "highest", "top", "left", "bottom", "right", "cells", "width", "height", "map",
@@ -79,8 +78,7 @@ def locate(
                 fine = maps.to_pixels(net.name, cells[None], size)[0]
                 _, low, high = heatmaps.scaled(fine, scale)
                 drawn = heatmaps.overlay(pixels[n].permute(1, 2, 0).numpy(), fine, scale)
-                with atomic_write(folder / f"{stem}.png") as part:
-                    Image.fromarray(heatmaps.with_bar(drawn, low, high)).save(part, "PNG")
+                write_png(folder / f"{stem}.png", heatmaps.with_bar(drawn, low, high))
                 peak = tuple(best_cells(margins[n].numpy(), 1, 0)[0])
                 corners = dict(zip(("top", "left", "bottom", "right"), boxes[peak].tolist(), strict=True))
                 rows[place] |= {

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.special import expit
 from tqdm import tqdm
 
 from tff_core.localization import inputs, maps, receptive
+from tff_core.localization.files import write_png
 from tff_core.localization.inputs import Preparation
 from tff_core.localization.networks import PatchClassifier
 from tff_core.localization.receptive import Box
 from tff_core.pictures import data
 from tff_core.store import memory
 from tff_core.store.checkpoint import write_arrays
-from tff_core.store.results import atomic_write, write_text
+from tff_core.store.results import write_text
 
 Floats = NDArray[np.float64]
 
@@ -93,8 +93,7 @@ class Patches:
         self.save(folder / f"{stem}.npz")
         write_text(folder / f"{stem}_files.txt", "".join(f"{path}\n" for path in reversed(self.paths)))
         if len(self):
-            with atomic_write(folder / f"{stem}_grid.png") as part:
-                Image.fromarray(self.grid()).save(part, "PNG")
+            write_png(folder / f"{stem}_grid.png", self.grid())
 
     def save(self, path: str | Path) -> None:
         """The npz alone; see `write`."""

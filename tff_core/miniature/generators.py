@@ -43,8 +43,9 @@ from tff_core.pictures.data import GENERATORS
 from tff_core.store.results import atomic_write
 
 FAMILIES = GENERATORS
-# Nothing is trained on these two or chosen by them, and they are not in the book's grid: they stand for what
-# comes after a detector was made. Sample them by name, and add them like a generator of one's own.
+# No detector is trained on these two, nothing is chosen by them, and they are not in the book's grid: they
+# stand for what comes after a detector was made. Sample them by name, and add them like a generator of one's
+# own. The autoencoder also makes inversions, for an experiment with patch classifiers of its own.
 NEW = ("diffusion", "autoencoder")
 WEIGHTS = Path(__file__).parent / "weights"
 

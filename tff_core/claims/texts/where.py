@@ -288,6 +288,48 @@ def parity(table: pd.DataFrame) -> str:
     return base.admonition("Verdict: preparation decides scores", text)
 
 
+_INVERTED_BY = "autoencoder"
+
+
+def variants(table: pd.DataFrame, network: str) -> str:
+    """What each kind of fakes teaches ``network``: rows of `tff_core.localization.variants.compare`.
+
+    A table of all tests, and by the rule whether inversions, or half of each, carry over better than samples.
+    """
+    titles = {
+        TRAINED_ON: f"{base.names([TRAINED_ON])}, held-out samples",
+        _INVERTED_BY: "inversions of held-out reals",
+    }
+    known = [name for name in titles if name in set(table["generator"])]
+    order = [*known, *(name for name in dict.fromkeys(table["generator"]) if name not in titles)]
+    kinds = ("samples", "inversions", "both")
+    lines = []
+    for generator in order:
+        own = table[(table["generator"] == generator) & table["name"].isin(kinds)]
+        cells = [percent(r.ap, r.ap_low, r.ap_high) for r in base.tuples(own)]
+        lines.append([titles.get(generator) or base.names([generator]), *cells])
+    heads = ["AP on", *(f"trained on {kind}" for kind in kinds)]
+    said = []
+    for later, title in (("inversions", "Inversions"), ("both", "Half of each")):
+        rows = apart(table[table["generator"] != _INVERTED_BY], later, "samples", unseen=True)
+        if rows.empty:
+            said.append(f"**{title} instead of samples.** No generator here is unseen.")
+            continue
+        told = sentence(rows, f"the AP after training on {later} minus that after samples")
+        said.append(f"**{title} instead of samples.** {told}: the claim {verdicts.claim_is(_said(rows))}.")
+    for generator, kind in zip(titles, kinds, strict=False):
+        rows = apart(table[table["generator"] == generator], "both", kind, unseen=False)
+        said += [
+            f"On {titles[generator]}, the AP after half of each minus that after {kind} alone is "
+            f"{points(r.value, r.low, r.high)}."
+            for r in base.tuples(rows)
+        ]
+    box = base.admonition(
+        "Verdict: inversions carry over better than samples", "\n\n".join([*said, counts(table)])
+    )
+    return f"{base.table(heads, lines)}\n\nNetwork: {spoken(network)}.\n\n{box}"
+
+
 _WHEN = {
     "before": "before", "control": "after as many steps without the classifier",
     "adapted": "after steps against the classifier",
