@@ -137,8 +137,9 @@ def universal(rows: pd.DataFrame, dataset: str = "miniature") -> str:
     met = low.iloc[0] >= LEAST and low.iloc[1] >= GOOD
     ends = "; ".join(f"{base.names([str(name)])} {verdicts.percent(value)}" for name, value in low.items())
     return (
-        "**Universal enough?** These pictures were chosen so that there is a detector to ask about: by transfer "
-        "alone, on development generators, before any of these had been trained. The criterion was that the "
+        "**Universal enough?** These pictures were chosen so that there is a detector to ask about: by "
+        "transfer alone, on development generators, before any of these had been trained. The criterion was "
+        "that the "
         f"lower end of the interval reaches {100 * GOOD:.0f} % on all unseen families but one, and "
         f"{100 * LEAST:.0f} % on that one. This detector {'**meets** it' if met else '**misses** it'}. Lower "
         f"ends: {ends}."
