@@ -211,3 +211,40 @@ def agreed(facts: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
         f"{told('unclaimed', 'it calls none fake')}.\n"
         f"- Answers that are right, *real* for reals included: {told('known', 'none')}."
     )
+
+
+def added(about: Mapping[str, Any], scores: pd.DataFrame, confusion: pd.DataFrame) -> str:
+    """How well a generator that was added can be told from the known sources, or why nobody can say.
+
+    ``about``: what was recorded with it (``generator``, ``lacks``, ``pictures`` by part and label);
+    ``scores``: rows of `tff_core.attribution.summary.by_source`; ``confusion``: of
+    `tff_core.attribution.evaluation.Evaluation`, of every training, with a column ``seed``.
+    """
+    name = base.names([about["generator"]])
+    if about["lacks"]:
+        return f"**Not asked of {name}:** {about['lacks']}."
+    n = about["pictures"]
+    gated = confusion[confusion["way"] == "gated"]
+    own = gated[gated["truth"] == about["generator"]].groupby("answer")["n"].sum()
+    told = {answer: int(own.get(answer, 0)) for answer in (about["generator"], "real", "none of these")}
+    others = gated[gated["truth"] != about["generator"]]
+    taken = int(others.loc[others["answer"] == about["generator"], "n"].sum())
+    ap = scores[(scores["name"] == about["generator"]) & (scores["measure"] == "ap")].iloc[0]
+    random = percent(chance(int(ap["n_others"]), int(ap["n"])))
+    trainings = base.counted(int(ap["seeds"]), "training")
+    return (
+        f"Its own module ranks its {int(ap['n'])} test pictures above {int(ap['n_others'])} others with AP "
+        f"{percent(ap['value'], ap['low'], ap['high'])} ({trainings}; a random order has {random}). Of its "
+        f"{own.sum()} answers about them in all trainings, {told[about['generator']]} give its name, "
+        f"{told['real']} are *real*, as the primary has it, which has not learnt from this generator, "
+        f"{told['none of these']} *none of these*, and {own.sum() - sum(told.values())} another's name. Of "
+        f"{others['n'].sum()} answers about pictures of known sources and reals, {taken} give its name: the "
+        "addition changes nothing else about them.\n\n"
+        f"Its pictures were divided by a hash of their pixels: {_of_each(n['train'])} to learn from, "
+        f"{_of_each(n['val'])} to choose the epoch, {_of_each(n['test'])} for this test. The primary and the "
+        "modules of the known sources are those of the chapters, to the last bit."
+    )
+
+
+def _of_each(counts: Mapping[str, int]) -> str:
+    return f"{counts['real']} reals and {counts['fake']} fakes"
