@@ -10,8 +10,7 @@ generator = "progan"
 k = None  # how many maps are dropped; None: the paper's number
 seeds = [0, 1, 2]
 n = None  # pictures per label; here always all that were scored
-named_by = ""  # the network that got a module for it; "": none did
-sources_known = ["progan", "stylegan2", "cyclegan", "stargan"]
+named_by = "none"  # the network that got a module for it, where one did
 device = "auto"  # not used here: the scores were computed beforehand
 build = ""  # where the results are; "": the project's build folder
 
@@ -154,13 +153,13 @@ of_detector = attribution[attribution["model"] == "detector"]
 if of_detector["low"].notna().any():
     figures.show(figures.object_shares(attribution))
 
-# %% [markdown] tags=["only-if:named_by!="]
+# %% [markdown] tags=["only-if:named_by!=none"]
 # ## Can it be named?
 #
 # The {doc}`networks that name sources </notebooks/15_attribution>` do not know this generator. Here they get
 # a module for it, beside a primary and modules that stay as they are: what `tff attribute-train --start` does.
 
-# %% tags=["remove-input", "only-if:named_by!="]
+# %% tags=["remove-input", "only-if:named_by!=none"]
 from tff_core.attribution import panels, weights
 from tff_core.claims.texts import who
 from tff_core.store.results import read_json
@@ -172,10 +171,11 @@ answers = pd.read_csv(place_of.with_suffix(".confusion.csv"))
 say(who.added(about, named, answers))
 if not about["lacks"]:
     one = answers[answers["seed"] == answers["seed"].iloc[0]]
-    figures.show(figures.confusion(one, [*sources_known, generator]))
+    all_named = named["name"].drop_duplicates().iloc[1:]  # not detection
+    figures.show(figures.confusion(one, list(all_named)))
     say(who.scores(named))
 
-# %% tags=["remove-input", "only-if:named_by!="]
+# %% tags=["remove-input", "only-if:named_by!=none"]
 if not about["lacks"]:
     net, statistics = weights.load([store.root / about["weights"][0]])
     fakes = data.scan(store.data(about["dataset"], "test", generator))

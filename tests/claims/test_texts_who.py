@@ -94,6 +94,17 @@ def test_what_is_said_of_an_added_source_counts_its_own_and_the_others_answers()
     assert said == "**Not asked of mine:** mine has 3 reals."
 
 
+def test_where_a_task_looks_most_leaves_brightness_out() -> None:
+    rings = pd.DataFrame(
+        {"family": ["detection"] * 3, "frequency": [0, 0.25, 0.5], "value": [9.0, 2.0, 1.0],
+         "low": [8.0, 1.5, 0.5], "high": [10.0, 2.5, 1.5], "n": 30, "left_out": 10}
+    )  # fmt: skip
+    said = texts.looked(rings, {"a": "it has learnt nothing"})
+    assert "| detection | 30 | 10 | 0.25 | 2.00 [1.50, 2.50] |" in said
+    assert said.endswith("**Not to be asked of a:** it has learnt nothing.")
+    assert texts.looked(pd.DataFrame(), {"a": "b"}) == "**Not to be asked of a:** b."
+
+
 def test_rivals_are_all_other_ways_of_naming(table: pd.DataFrame) -> None:
     renamed = table.replace(
         {"name": {ALONE: "logistic_dct", f"{ALONE} - {MODULES}": f"logistic_dct - {MODULES}"}}

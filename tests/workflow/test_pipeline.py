@@ -143,9 +143,9 @@ def test_an_added_generator_is_named_on_its_own_page_by_the_first_network_with_m
         if "named_by" in page.parameters
     }
     assert named.pop("generators/resnet50-miniature.mine") == "modules_pixel"
-    assert len(named) == len(config["generators"]) and set(named.values()) == {""}
-    assert grid.naming(_config(source_networks=["notl_dct"])) == ""
-    assert grid.naming(_config(dataset="forensynths")) == ""
+    assert len(named) == len(config["generators"]) and set(named.values()) == {"none"}
+    assert grid.naming(_config(source_networks=["notl_dct"])) == "none"
+    assert grid.naming(_config(dataset="forensynths")) == "none"
     assert grid.source_pictures(_config(n_test=0)) == {"train": 400, "val": 100, "test": 60}
 
 

@@ -195,6 +195,31 @@ def scores(table: pd.DataFrame) -> str:
     )
 
 
+def looked(rings: pd.DataFrame, unseen: Mapping[str, str]) -> str:
+    """At which frequency each task finds most relevance, a table, and why some cannot be asked.
+
+    ``rings``: rows of `tff_core.attribution.spectra.profiles` of relevance, with a column ``left_out``;
+    ``unseen``: from tasks to the reason. The mean of the picture is no frequency.
+    """
+    lines = []
+    for task in dict.fromkeys(rings["family"]) if len(rings) else ():
+        own = rings[(rings["family"] == task) & (rings["frequency"] > 0)]
+        most: Any = own.loc[own["value"].idxmax()]
+        told = base.interval(most["value"], most["low"], most["high"])
+        lines.append(
+            [base.names([task]), int(most["n"]), int(most["left_out"]), f"{most['frequency']:.2f}", told]
+        )
+    heads = ["task", "pictures", "left out", "most relevance at, cycles per pixel", "there, 1 if all alike"]
+    blocks = [base.table(heads, lines)] if lines else []
+    if lines:
+        blocks.append(
+            "One training; intervals are over pictures. The ring was chosen for its value, so that of other "
+            "pictures will be somewhat lower there."
+        )
+    blocks += [f"**Not to be asked of {base.names([task])}:** {why}." for task, why in unseen.items()]
+    return "\n\n".join(blocks)
+
+
 def agreed(facts: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
     """How often the two kinds of module contradict each other: ``facts`` of each training's evaluation."""
 
