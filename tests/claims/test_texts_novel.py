@@ -123,7 +123,9 @@ def test_what_tasks_lose_without_each_others_maps_is_counted_by_whole_intervals(
     ]  # fmt: skip
     said = texts.crossed(pd.DataFrame(rows))
     lines = said.splitlines()
-    assert lines[0] == "| measured | maps of detection | maps of a | maps of b |" and len(lines) == 7
+    assert lines[0] == "| measured | maps of detection | maps of a | maps of b |" and len(lines) == 9
     assert "without the first 5 maps minus AP without 4 others" in said
     assert "Without maps that detect, 1 of 2 sources are named worse" in said
     assert "detection is worse for 1 of 2 sources. " in said
+    assert "it is too mild there" in said
+    assert "too mild" not in texts.crossed(pd.DataFrame(rows).assign(control=5.0))

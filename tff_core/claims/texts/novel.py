@@ -192,13 +192,18 @@ def crossed(table: pd.DataFrame) -> str:
     apart = rows[rows["measured"] != rows["ranked"]]
     naming = apart[apart["ranked"] == DETECTION]
     detecting = apart[apart["measured"] == DETECTION]
+    mild = rows["control"].min() < rows["k"].max()
+    caution = (
+        f"\n\n**{verdicts.CAUTION}** Where a layer has too few other maps, fewer are dropped in the control "
+        "than in the comparison: it is too mild there, and a fall may be due to the number alone."
+    )
     return (
         f"{base.table(heads, lines)}\n\nAP without the first {int(rows['k'].max())} maps minus AP without "
         f"{base.span(rows['control'])} others of the same layers; n = {base.span(rows['n_fake'])} pictures "
         f"of a task's own and {base.span(rows['n_real'])} others, one training. Without maps that detect, "
         f"{_fallen(naming, 'source is', 'sources are')} named worse than without others; without a source's "
         f"maps, detection is worse for {_fallen(detecting, 'source', 'sources')}. Intervals are over "
-        "pictures and draws of the control."
+        f"pictures and draws of the control.{caution if mild else ''}"
     )
 
 
