@@ -14,13 +14,19 @@ source_seeds = [0, 1, 2]
 sources_known = ["progan", "stylegan2", "cyclegan", "stargan"]
 dataset = "miniature"
 n = None  # pictures per label and generator; None: all
+looked = 40  # fakes of each source whose relevance is averaged
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
 # %% tags=["remove-input"]
+import pandas as pd
+import torch
+
 from tff_core import detectors, figures
 from tff_core.attribution import (
     comparison,
+    inputs,
+    networks,
     panels,
     sources,
     spectra,
@@ -143,6 +149,80 @@ figures.show(
 )
 
 # %% [markdown]
+# ## Where in the spectrum the modules look
+#
+# **Idea.** That a family differs somewhere does not say that a network makes use of it. The relevance of every
+# coefficient does: how much of a module's logit rests on it, by the same rules as in
+# {doc}`the chapter on relevance </notebooks/02_ff_rs>`. It is averaged over pictures of a module's own source,
+# and for detection over fakes of all sources.
+#
+# **Equation.** With the relevance $R_{uv}$ of coefficient $(u, v)$ of one picture and $m$ coefficients, its
+# share is
+#
+# $$
+# r_{uv} = m\, \frac{R_{uv}}{\sum_{u'v'} |R_{u'v'}|},
+# $$
+#
+# which is 1 everywhere if all counted alike, and negative where a coefficient speaks against the class. A
+# picture counts if its module claims it; of a module that claims less than half, the half that it claims most.
+
+# %%
+net, statistics = weights.load(files[network][:1])
+net = net.to(device)
+
+
+def relevance(source):
+    """Mean shares for detection (None), or for the source of a number."""
+    own = net.names if source is None else [net.names[source]]
+    some = [sets[one].where(label=1, first=looked) for one in own]
+    paths = [path for one in some for path in one.paths]
+    batches = [x for _, x in data.stream(paths, 32)]
+    x = inputs.seen(torch.cat(batches), statistics).to(device)
+    at = min(0.0, float(networks.folded(net, source)(x)[:, 0].median()))
+    return spectra.relevance(net, batches, statistics, source, 0.5, at)
+
+
+seen, unseen = {}, {}
+for number, name in enumerate(["detection", *net.names]):
+    try:
+        seen[name] = relevance(number - 1 if number else None)
+    except ValueError as error:  # of pixels, or it has learnt nothing
+        unseen[name] = str(error)
+
+# %% tags=["remove-input"]
+if seen:
+    share = "relevance, 1 if all alike"
+    figures.show(
+        figures.spectrum_planes(
+            {name: one.mean for name, one in seen.items()},
+            share,
+            "Mean relevance of each coefficient for detection and for each "
+            "source, by its own module: red for, blue against.",
+            diverging=True,
+        )
+    )
+    rings = spectra.profiles(seen)
+    rings["left_out"] = rings["family"].map(lambda one: seen[one].left_out)
+    figures.show(
+        figures.spectrum_profiles(
+            rings,
+            share,
+            "Mean relevance of the coefficients of a frequency.",
+            base="detection",
+        )
+    )
+    save(store, "source_relevance", rings.rename(columns={"family": "task"}))
+say(texts.looked(rings if seen else pd.DataFrame(), unseen))
+
+# %% [markdown]
+# Beside the differences above, three cases can be told apart: a family differs and the module looks there; it
+# differs and the module does not need it, as other coefficients say the same; or the module looks where the
+# *means* are equal, since coefficients may also vary together, or more, in a source's pictures. None of them says
+# that the answer would change without a coefficient: relevance shares out one answer among the inputs that it
+# was computed from. And these rules let relevance flow where weights and activations are large; what an
+# untrained module shares with a trained one is asked in {doc}`the next chapter </notebooks/16_open_set>`.
+
+# %% [markdown]
 # ## Where the modules look
 #
 # The last layer of a module is linear, so its logit is a sum over places: red places speak for the source, blue
@@ -150,8 +230,6 @@ figures.show(
 # draws the same for pictures of your own.
 
 # %%
-net, statistics = weights.load(files[network][:1])
-net = net.to(device)
 shown = {}
 for number, name in enumerate(net.names):
     x = data.load(sets[name].where(label=1, first=6))

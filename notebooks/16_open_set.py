@@ -16,10 +16,12 @@ n = None  # pictures per label and generator; None: all
 damaged = 20  # pictures per label and source that are damaged
 looked = 60  # pictures of each task that the bridge looks at
 draws = 8  # of the bridge's control
+crossed = 20  # pictures per label and source that maps are dropped for
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
 # %% tags=["remove-input"]
+import numpy as np
 import pandas as pd
 import torch
 
@@ -205,6 +207,7 @@ try:
         controls[name] = bridge.untrained(one, own[name], layers, draws)
     first = min(5, bridge.depth(heads))
     shared = bridge.specific(heads, controls, [first])
+    overlap = bridge.overlap(heads, [first])
 except ValueError as error:  # tasks that have learnt nothing
     shared, why = None, str(error)
 
@@ -212,9 +215,51 @@ except ValueError as error:  # tasks that have learnt nothing
 if shared is None:
     say(texts.no_bridge(why))
 else:
+    figures.show(figures.bridge_overlap(overlap))
     figures.show(figures.bridge_specific(shared))
+    save(store, "source_overlap", overlap)
     save(store, "source_bridge", shared)
     say(texts.bridged(shared))
+
+# %% [markdown]
+# ## What is lost without the other's maps?
+#
+# **Idea.** A ranking says where a task looks, not what it needs. So the first maps of every task are dropped,
+# held constant as in {doc}`the chapter on sensitivity </notebooks/03_sensitivity>`, and every task is measured
+# without them: detection without the maps that name, names without those that detect.
+#
+# **Control.** As many other maps of the same layers, drawn at random. A fall below that control says that these
+# maps matter more to the task than their neighbours do.
+
+
+# %%
+def crossing():
+    """AP of every task without the first maps of each, and without others."""
+    pictures = sources.of_sets(
+        {name: sets[name].where(first=crossed) for name in sources_known}
+    )
+    who_made = np.array(pictures.sources)
+    labels = {"detection": who_made != sources.REAL}
+    labels |= {name: who_made == i for i, name in enumerate(net.names)}
+    x = torch.stack([data.read(path) for path in pictures.paths])
+    scores = bridge.scores(
+        nets,
+        heads,
+        inputs.seen(x, statistics).to(device).split(64),
+        {name: own.astype(int) for name, own in labels.items()},
+        first,
+        draws // 2,
+    )
+    return bridge.breakage(scores, resamples=300)
+
+
+# %% tags=["remove-input"]
+if shared is not None:
+    lost = crossing()
+    figures.show(figures.bridge_breakage(lost))
+    say(texts.crossed(lost))
+    names = {"control": "k_control", "n_fake": "n_own", "n_real": "n_not_own"}
+    save(store, "source_crossing", lost.rename(columns=names))
 
 # %% [markdown]
 # ## What it means, and what it does not
@@ -228,6 +273,8 @@ else:
 # - Groups that do not follow the sources may follow what the pictures show, or anything else that differs.
 # - The bridge is measured on one training, over a few dozen maps. Where a single control does as well, it does
 #   not show that the tasks share what they have learnt.
+# - A map that is dropped is gone for everything computed after it. That two tasks fall together says that both
+#   use the map; it does not say that they read the same from it.
 #
 # ```{exercise} Nothing but strangers
 # All pictures of a test come from unknown generators. What does the conformal threshold promise about the share

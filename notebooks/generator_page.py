@@ -10,6 +10,7 @@ generator = "progan"
 k = None  # how many maps are dropped; None: the paper's number
 seeds = [0, 1, 2]
 n = None  # pictures per label; here always all that were scored
+named_by = "none"  # the network that got a module for it, where one did
 device = "auto"  # not used here: the scores were computed beforehand
 build = ""  # where the results are; "": the project's build folder
 
@@ -151,6 +152,42 @@ if patches["value"].notna().any():
 of_detector = attribution[attribution["model"] == "detector"]
 if of_detector["low"].notna().any():
     figures.show(figures.object_shares(attribution))
+
+# %% [markdown] tags=["only-if:named_by!=none"]
+# ## Can it be named?
+#
+# The {doc}`networks that name sources </notebooks/15_attribution>` do not know this generator. Here they get
+# a module for it, beside a primary and modules that stay as they are: what `tff attribute-train --start` does.
+
+# %% tags=["remove-input", "only-if:named_by!=none"]
+from tff_core.attribution import panels, weights
+from tff_core.claims.texts import who
+from tff_core.store.results import read_json
+
+place_of = store.part("source_added", named_by, generator)
+about = read_json(place_of.with_suffix(".json"))
+named = pd.read_csv(place_of)
+answers = pd.read_csv(place_of.with_suffix(".confusion.csv"))
+say(who.added(about, named, answers))
+if not about["lacks"]:
+    one = answers[answers["seed"] == answers["seed"].iloc[0]]
+    all_named = named["name"].drop_duplicates().iloc[1:]  # not detection
+    figures.show(figures.confusion(one, list(all_named)))
+    say(who.scores(named))
+
+# %% tags=["remove-input", "only-if:named_by!=none"]
+if not about["lacks"]:
+    net, statistics = weights.load([store.root / about["weights"][0]])
+    fakes = data.scan(store.data(about["dataset"], "test", generator))
+    x = data.load(fakes.where(label=1, first=4))
+    own = net.names.index(generator)
+    drawn = {
+        name: x.permute(0, 2, 3, 1).numpy(),
+        f"{name}, evidence": panels.drawn(net, x, statistics, own),
+    }
+    text = "Fakes, and what in them speaks for this source (red) and "
+    text += "against it (blue), by its own module."
+    figures.show(figures.pictures(drawn, text=text, columns=4))
 
 # %% [markdown]
 # ## Most and least fake-looking

@@ -201,6 +201,7 @@ def test_relevance_of_a_source_is_conserved(kind: str) -> None:
         ({"size": "128"}, "size is '128'"),
         ({"sources": -1}, "sources is -1"),
         ({"sources": ["progan", "sngan", "progan"]}, "2 sources are called 'progan'"),
+        ({"sources": ["progan", "real"]}, "'real' is no name of a source: tables use it for another answer"),
         ({"sources": [""]}, "no name of a source"),
     ],
 )

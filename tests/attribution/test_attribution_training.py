@@ -215,7 +215,14 @@ def test_three_commands_lead_from_folders_to_names(
     code = main(["attribute", str(root / "columns" / "test"), "--weights", str(net), "--out", str(rows)])
     assert code == 0 and list(pd.read_csv(rows)["p columns"].between(0, 1)) == [True] * 8
     capsys.readouterr()
+    more = ["--source", f"rows={root / 'rows'}", "--start", str(net), "--json"]
+    assert main(["attribute-train", *given, *more, "--out", str(tmp_path / "more.safetensors"), *short]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["sources"] == ["columns", "rows"] and list(facts["best"]) == ["rows"]
+    before, after = (weights.load([path]).net.state_dict() for path in (net, facts["weights"]))
+    assert all(torch.equal(after[name], value) for name, value in before.items()) and len(after) > len(before)
     for wrong, told in (
+        ([*given, *more, "--kind", "pixel"], "is of kind 'dct': expected no other, found 'pixel'"),
         ([*given, "--source", "x"], "x: expected NAME=DIR"),
         ([*given, *given[2:]], "expected a name of its own for each"),
         ([*given, "--size", "63"], "size is 63: expected the side"),

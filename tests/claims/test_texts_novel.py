@@ -105,3 +105,27 @@ def test_what_tasks_share_stands_beside_their_untrained_control() -> None:
     assert "| ProGAN | first 5 | 0.40 | 0.30 | none | 0.25 |" in said
     assert "GauGAN" not in said and "n = 11 to 13 pictures a task, 16 controls" in said
     assert "Not to be asked of this network:** nothing speaks." in texts.no_bridge("nothing speaks")
+
+
+def test_what_tasks_lose_without_each_others_maps_is_counted_by_whole_intervals() -> None:
+    deltas = {
+        ("detection", "detection"): (-0.2, -0.1), ("detection", "a"): (-0.1, 0.1),
+        ("detection", "b"): (-0.3, -0.2),
+        ("a", "detection"): (-0.2, -0.1), ("a", "a"): (-0.4, -0.3), ("a", "b"): (-0.1, 0.2),
+        ("b", "detection"): (-0.1, 0.0), ("b", "a"): (0.1, 0.2), ("b", "b"): (-0.4, -0.3),
+    }  # fmt: skip
+    rows = [
+        {"measured": m, "ranked": r, "seed": seed, "contrast": contrast, "delta_ap": (low + high) / 2,
+         "low": low, "high": high, "k": 5, "control": 4.5, "n_fake": 20, "n_real": 60}
+        for (m, r), (low, high) in deltas.items()
+        for seed in ("0", "all")
+        for contrast in ("top-k - matched-k", "top-k - baseline")
+    ]  # fmt: skip
+    said = texts.crossed(pd.DataFrame(rows))
+    lines = said.splitlines()
+    assert lines[0] == "| measured | maps of detection | maps of a | maps of b |" and len(lines) == 9
+    assert "without the first 5 maps minus AP without 4 others" in said
+    assert "Without maps that detect, 1 of 2 sources are named worse" in said
+    assert "detection is worse for 1 of 2 sources. " in said
+    assert "it is too mild there" in said
+    assert "too mild" not in texts.crossed(pd.DataFrame(rows).assign(control=5.0))

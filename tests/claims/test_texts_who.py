@@ -74,6 +74,37 @@ def test_facts_of_networks_come_from_what_was_recorded_with_them() -> None:
     assert "| in all 7 | fitted as a whole | none recorded |" in said
 
 
+def test_what_is_said_of_an_added_source_counts_its_own_and_the_others_answers() -> None:
+    rows = [
+        ("mine", "mine", 3), ("mine", "real", 4), ("mine", "none of these", 2), ("mine", "a", 1),
+        ("a", "a", 8), ("a", "mine", 2), ("real", "real", 19), ("real", "mine", 1),
+    ]  # fmt: skip
+    confusion = pd.DataFrame(rows, columns=["truth", "answer", "n"]).assign(way="gated", seed=0)
+    confusion = pd.concat([confusion, confusion.assign(way="raw", n=99)])
+    score = {"name": "mine", "measure": "ap", "value": 0.5, "low": 0.4, "high": 0.6, "seeds": 1}
+    scores = pd.DataFrame([score | {"covers": "pictures", "n": 10, "n_others": 30}])
+    n = {"train": {"real": 7, "fake": 5}, "val": {"real": 1, "fake": 1}, "test": {"real": 20, "fake": 10}}
+    said = texts.added({"generator": "mine", "lacks": "", "pictures": n}, scores, confusion)
+    assert "its 10 test pictures above 30 others with AP 50.0 % [40.0, 60.0] (1 training" in said
+    assert "Of its 10 answers about them in all trainings, 3 give its name, 4 are *real*" in said
+    assert "2 *none of these*, and 1 another's name. Of 30 answers" in said and "reals, 3 give its" in said
+    assert "7 reals and 5 fakes to learn from, 1 reals and 1 fakes to choose" in said
+    empty = confusion.iloc[:0]
+    said = texts.added({"generator": "mine", "lacks": "mine has 3 reals"}, scores.iloc[:0], empty)
+    assert said == "**Not asked of mine:** mine has 3 reals."
+
+
+def test_where_a_task_looks_most_leaves_brightness_out() -> None:
+    rings = pd.DataFrame(
+        {"family": ["detection"] * 3, "frequency": [0, 0.25, 0.5], "value": [9.0, 2.0, 1.0],
+         "low": [8.0, 1.5, 0.5], "high": [10.0, 2.5, 1.5], "n": 30, "left_out": 10}
+    )  # fmt: skip
+    said = texts.looked(rings, {"a": "it has learnt nothing"})
+    assert "| detection | 30 | 10 | 0.25 | 2.00 [1.50, 2.50] |" in said
+    assert said.endswith("**Not to be asked of a:** it has learnt nothing.")
+    assert texts.looked(pd.DataFrame(), {"a": "b"}) == "**Not to be asked of a:** b."
+
+
 def test_rivals_are_all_other_ways_of_naming(table: pd.DataFrame) -> None:
     renamed = table.replace(
         {"name": {ALONE: "logistic_dct", f"{ALONE} - {MODULES}": f"logistic_dct - {MODULES}"}}

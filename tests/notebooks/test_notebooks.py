@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 CHAPTERS = [path for path in SOURCES if re.match(r"0[1-9]_", path.name)]
 REQUIRED = {"detector", "seeds", "n", "device", "build"}
-POSSIBLE = {"k", "classifier", "robust", "robust_seeds"}
+POSSIBLE = {"k", "classifier", "robust", "robust_seeds", "named_by"}
 COLUMNS, LINES = 79, 300
 KNOWN = sys.stdlib_module_names | {"IPython", "numpy", "pandas", "torch", "plotly", "tff_core"}
 

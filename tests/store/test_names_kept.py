@@ -18,7 +18,7 @@ READ_BACK = (
     "2024-01", "2024-01-01T10", "20240101",
 )  # fmt: skip
 RESERVED = (
-    "all", "All", "ALL", "mean", "Mean", "none", "imagenet",
+    "all", "All", "ALL", "mean", "Mean", "none", "imagenet", "real", "Fake", "detection", "unreadable",
 )  # fmt: skip
 DEVICES = (
     "con", "NUL", "aux", "prn", "com1", "LPT9",

@@ -135,6 +135,20 @@ def test_a_network_that_names_sources_is_trained_once_a_seed_and_a_plain_one_onc
     assert grid.PLAIN == baselines.PLAIN
 
 
+def test_an_added_generator_is_named_on_its_own_page_by_the_first_network_with_modules() -> None:
+    config = _config(added=["mine"], source_networks=["notl_dct", "modules_pixel", "modules_dct"])
+    named = {
+        name: page.parameters["named_by"]
+        for name, page in grid.pages(config, ROOT).items()
+        if "named_by" in page.parameters
+    }
+    assert named.pop("generators/resnet50-miniature.mine") == "modules_pixel"
+    assert len(named) == len(config["generators"]) and set(named.values()) == {"none"}
+    assert grid.naming(_config(source_networks=["notl_dct"])) == "none"
+    assert grid.naming(_config(dataset="forensynths")) == "none"
+    assert grid.source_pictures(_config(n_test=0)) == {"train": 400, "val": 100, "test": 60}
+
+
 def test_sources_are_learnt_from_what_ships_for_them_alone() -> None:
     config = _config(sources_known=["progan", "stylegan"], sources_unknown=["gaugan"])
     assert grid.learnt(config) == {"progan": "miniature", "stylegan": "miniature-sources"}
@@ -225,6 +239,15 @@ def test_detectors_and_pictures_from_elsewhere_are_neither_trained_nor_sampled(t
     done = _dry_run(tmp_path, config)
     assert done.returncode != 0
     assert "data/forensynths/test/gaugan/manifest.json" in done.stdout + done.stderr
+
+
+def test_one_more_source_trains_its_own_module_and_no_network_again(tmp_path: Path) -> None:
+    config = _config(added=["mine"], sources={"mine": {"test": str(tmp_path)}})
+    done = _dry_run(tmp_path, config)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
+    assert planned["add_source"] == "1"
+    assert planned["train_sources"] == str(len(grid.attributors(config)))
 
 
 def _parts(root: Path, table: str, rows: dict[str, str]) -> None:

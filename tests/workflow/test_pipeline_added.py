@@ -60,6 +60,7 @@ class Added:
 
     executed: dict[str, int]  # notebooks, with their time
     tables: dict[str, str]
+    networks: dict[str, int]  # that name sources, with their time
     checked: dict[str, Any]
 
 
@@ -68,7 +69,7 @@ def added(tiny_book: TinyBook, tmp_path_factory: pytest.TempPathFactory) -> Adde
     """The tiny book with one more generator, by two commands and `make`."""
     pictures = tmp_path_factory.mktemp("my & pictures") / "own gan"
     pictures_of_ones_own(pictures, 12)
-    before = executed(tiny_book), tables(tiny_book.build)
+    before = executed(tiny_book), tables(tiny_book.build), networks(tiny_book)
     checked = tff(tiny_book, "check", str(pictures), "--json")
     tff(tiny_book, "add", "mine", str(pictures), "--title", "Mine & <i>yours</i>")
     done = tiny_book.make()
@@ -85,6 +86,10 @@ def executed(book: TinyBook) -> dict[str, int]:
     root = book.build / "executed"
     found = sorted(root.rglob("*.ipynb"))
     return {path.relative_to(root).with_suffix("").as_posix(): path.stat().st_mtime_ns for path in found}
+
+
+def networks(book: TinyBook) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (book.build / "attribution").iterdir()}
 
 
 def tff(book: TinyBook, *arguments: str) -> str:
@@ -151,6 +156,29 @@ def test_nothing_that_computes_for_the_others_is_run_again(tiny_book: TinyBook, 
     new = set(now) - set(added.executed)
     assert {name.split("/")[0] for name in new} == {"added", "generators"}
     assert all("mine" in name for name in new)
+
+
+def test_it_has_a_row_as_a_source_and_no_other_network_is_trained(tiny_book: TinyBook, added: Added) -> None:
+    now = networks(tiny_book)
+    new = {name.split(".")[0] for name in set(now) - set(added.networks)}
+    assert new == {"modules_dct+mine"}
+    assert {name: now[name] for name in added.networks} == added.networks
+    about, scores = (
+        tiny_book.build / "results" / "parts" / "source_added" / f"modules_dct.mine.{kind}"
+        for kind in ("json", "csv")
+    )
+    counts = json.loads(about.read_text(encoding="utf-8"))["pictures"]
+    assert {part: n["fake"] for part, n in counts.items()} == {"train": 6, "val": 1, "test": 5}
+    assert list(dict.fromkeys(pd.read_csv(scores)["name"])) == ["detection", "progan", "cyclegan", "mine"]
+    for detector in configured(tiny_book)["detectors"]:
+        mine, other = (
+            (tiny_book.site / "generators" / f"{detector}.{name}.html").read_text(encoding="utf-8")
+            for name in ("mine", "cyclegan")
+        )
+        assert "Can it be named?" in mine and "6 reals and 6 fakes to learn from" in mine
+        assert "Can it be named?" not in other
+    alone = {name for name in added.tables if name.startswith("source_")}
+    assert alone and all(tables(tiny_book.build)[name] == added.tables[name] for name in alone)
 
 
 def test_a_hostile_name_does_nothing(tiny_book: TinyBook, added: Added) -> None:

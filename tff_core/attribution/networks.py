@@ -23,6 +23,8 @@ Kind = Literal["pixel", "dct"]
 KINDS: dict[str, int] = {"pixel": 3, "dct": 1}
 """Channels of the input by its kind."""
 SMALLEST, LARGEST = 64, 256  # sides of pictures
+ANSWERS = ("real", "fake", "none of these", "unreadable", "detection")
+"""What stands beside names of sources in tables of answers and scores, so no source is called so."""
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01  # Keras' defaults, which differ from torch's
 _LAYERS = ((3, 8, 4, 2), (8, 16, 3, 1), (16, 16, 4, 2), (16, 32, 3, 1), (32, 32, 4, 2))
 """Channels in and out, kernel and stride of the convolutions that a batch normalisation follows."""
@@ -206,7 +208,8 @@ def check_kind(kind: str, size: int) -> None:
 def name_sources(sources: int | Sequence[str]) -> tuple[str, ...]:
     """Names of sources: those given, or source1 and so on for a number of them.
 
-    Raises ValueError where the number is negative, a name is empty, or two names are equal.
+    Raises ValueError where the number is negative, a name is empty or that of another answer (`ANSWERS`), or
+    two names are equal.
     """
     if isinstance(sources, int):
         if sources < 0 or isinstance(sources, bool):
@@ -216,6 +219,10 @@ def name_sources(sources: int | Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"{name!r} is no name of a source: expected text")
+        if name in ANSWERS:
+            raise ValueError(
+                f"{name!r} is no name of a source: tables use it for another answer; choose another"
+            )
         if names.count(name) > 1:
             raise ValueError(
                 f"{names.count(name)} sources are called {name!r}: expected a name of its own for each; "

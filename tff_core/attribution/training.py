@@ -73,7 +73,8 @@ def train(
         mode: "one-vs-rest" of a network with modules, "multiclass" (the default) or "detection" of a
             baseline. By sources as they are named; `sources.at_level` makes them coarser before.
         start: weights of a network with modules that knows some of the sources: it keeps its primary and
-            their modules, and only the modules of new sources are trained.
+            their modules, and only the modules of new sources are trained. Pictures of the known ones are
+            what a new module learns to tell its own from; kind and size are the network's.
 
     Raises ValueError where sources differ between the two sets, pictures have another size, nothing is
     new, or arguments do not fit together; FloatingPointError where the loss diverges, OSError where the disk
@@ -85,10 +86,11 @@ def train(
     device = torch.device(device) if device is not None else detectors.default_device()
     same_sources(images, held_out)
     mode = _mode(network, mode, start, settings)
-    kind = kind or ("dct" if network in PLAIN else "pixel")
     begun = weights.load([start]) if start is not None else None
     if begun is not None:
         known = weights.modules(begun, str(start))
+        if kind not in (None, known.kind):
+            raise ValueError(f"{start} is of kind {known.kind!r}: expected no other, found {kind!r}")
         kind, size = known.kind, known.size
         lost = sorted(set(known.names) - set(images.names))
         if lost or set(known.names) == set(images.names):
@@ -96,6 +98,7 @@ def train(
                 f"{start} knows {', '.join(known.names)}: expected pictures of all of these and of a new "
                 + (f"source; {lost[0]} has none" if lost else "source")
             )
+    kind = kind or ("dct" if network in PLAIN else "pixel")
     if network == MODULES:
         net: Network = networks.build(kind, size, images.names, seed)
     else:

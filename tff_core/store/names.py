@@ -18,6 +18,10 @@ RESERVED = {
     "mean": "the mean over generators",
     "none": "nothing at all",
     "imagenet": "weights of torchvision",
+    "real": "real pictures",
+    "fake": "all fakes together",
+    "detection": "telling fakes from reals, beside naming them",
+    "unreadable": "pictures that cannot be read",
 }
 # readers of CSV and YAML take these for missing, for truth values or for numbers, in any case of letters
 _WORDS = {

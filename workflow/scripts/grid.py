@@ -160,6 +160,7 @@ def page(
         "adapted": config["adaptive"]["generators"],
         "source_networks": config["source_networks"] if has_sources(config) else [],
         "source_seeds": config["source_seeds"],
+        "named_by": naming(config) if chosen[0] in config["added"] else "none",
         "sources_known": config["sources_known"], "sources_unknown": config["sources_unknown"],
     }  # fmt: skip
     own = {key: value for key, value in values.items() if key in _declared(root / f"{source}.py")}
@@ -220,6 +221,17 @@ def learnt(config: dict[str, Any]) -> dict[str, str]:
 def sources(config: dict[str, Any]) -> list[str]:
     """All sources whose pictures such networks are tested on."""
     return [*config["sources_known"], *config["sources_unknown"]]
+
+
+def naming(config: dict[str, Any]) -> str:
+    """The network that gets a module for each added generator: the first with modules; "none" without any."""
+    networks = config["source_networks"] if has_sources(config) else []
+    return next((one for one in networks if one.rpartition("_")[0] == "modules"), "none")
+
+
+def source_pictures(config: dict[str, Any]) -> dict[str, int]:
+    """Of each label and source, by part, the pictures that networks learn names from and are tested on."""
+    return {**config["source_pictures"], "test": config["n_test"] or config["pictures"]["test"]}
 
 
 def attributors(config: dict[str, Any]) -> list[tuple[str, int]]:

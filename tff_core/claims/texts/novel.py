@@ -14,6 +14,7 @@ from tff_core.claims.verdicts import named, percent
 
 EVERY = "all unknown"
 UNTOUCHED = "untouched"
+DETECTION = "detection"
 
 
 def _share(fact: Mapping[str, float]) -> str:
@@ -158,7 +159,7 @@ def bridged(table: pd.DataFrame) -> str:
     """
     lines = []
     for r in base.tuples(table):
-        if r.a != "detection":
+        if r.a != DETECTION:
             continue
         value = "none" if math.isnan(r.value) else base.interval(r.value, r.low, r.high, sign=True)
         lines.append(
@@ -170,6 +171,46 @@ def bridged(table: pd.DataFrame) -> str:
         f"{base.span(table['draws'])} controls, one training: intervals are over pictures and controls. "
         "Where p is large, a task that has learnt nothing shares as much."
     )
+
+
+def crossed(table: pd.DataFrame) -> str:
+    """What every task loses without the first maps of another, beyond other maps of the same layers.
+
+    ``table``: rows of `tff_core.features.bridge.breakage`, of one training.
+    """
+    rows = table[(table["contrast"] == "top-k - matched-k") & (table["seed"].astype(str) == "all")]
+    ranked = list(dict.fromkeys(rows["ranked"]))
+    cells = {(r.measured, r.ranked): r for r in base.tuples(rows)}
+    lines = [
+        [
+            base.names([measured]),
+            *(verdicts.points(r.delta_ap, r.low, r.high) for r in (cells[measured, one] for one in ranked)),
+        ]
+        for measured in dict.fromkeys(rows["measured"])
+    ]
+    heads = ["measured", *(f"maps of {base.names([one])}" for one in ranked)]
+    apart = rows[rows["measured"] != rows["ranked"]]
+    naming = apart[apart["ranked"] == DETECTION]
+    detecting = apart[apart["measured"] == DETECTION]
+    mild = rows["control"].min() < rows["k"].max()
+    caution = (
+        f"\n\n**{verdicts.CAUTION}** Where a layer has too few other maps, fewer are dropped in the control "
+        "than in the comparison: it is too mild there, and a fall may be due to the number alone."
+    )
+    return (
+        f"{base.table(heads, lines)}\n\nAP without the first {int(rows['k'].max())} maps minus AP without "
+        f"{base.span(rows['control'])} others of the same layers; n = {base.span(rows['n_fake'])} pictures "
+        f"of a task's own and {base.span(rows['n_real'])} others, one training. Without maps that detect, "
+        f"{_fallen(naming, 'source is', 'sources are')} named worse than without others; without a source's "
+        f"maps, detection is worse for {_fallen(detecting, 'source', 'sources')}. Intervals are over "
+        f"pictures and draws of the control.{caution if mild else ''}"
+    )
+
+
+def _fallen(rows: pd.DataFrame, one: str, many: str) -> str:
+    """``2 of 4 sources``: those whose whole interval lies below zero."""
+    n = int((rows["high"] < 0).sum())
+    return f"{n} of {len(rows)} {one if len(rows) == 1 else many}"
 
 
 def no_bridge(why: str) -> str:

@@ -195,6 +195,31 @@ def scores(table: pd.DataFrame) -> str:
     )
 
 
+def looked(rings: pd.DataFrame, unseen: Mapping[str, str]) -> str:
+    """At which frequency each task finds most relevance, a table, and why some cannot be asked.
+
+    ``rings``: rows of `tff_core.attribution.spectra.profiles` of relevance, with a column ``left_out``;
+    ``unseen``: from tasks to the reason. The mean of the picture is no frequency.
+    """
+    lines = []
+    for task in dict.fromkeys(rings["family"]) if len(rings) else ():
+        own = rings[(rings["family"] == task) & (rings["frequency"] > 0)]
+        most: Any = own.loc[own["value"].idxmax()]
+        told = base.interval(most["value"], most["low"], most["high"])
+        lines.append(
+            [base.names([task]), int(most["n"]), int(most["left_out"]), f"{most['frequency']:.2f}", told]
+        )
+    heads = ["task", "pictures", "left out", "most relevance at, cycles per pixel", "there, 1 if all alike"]
+    blocks = [base.table(heads, lines)] if lines else []
+    if lines:
+        blocks.append(
+            "One training; intervals are over pictures. The ring was chosen for its value, so that of other "
+            "pictures will be somewhat lower there."
+        )
+    blocks += [f"**Not to be asked of {base.names([task])}:** {why}." for task, why in unseen.items()]
+    return "\n\n".join(blocks)
+
+
 def agreed(facts: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
     """How often the two kinds of module contradict each other: ``facts`` of each training's evaluation."""
 
@@ -211,3 +236,40 @@ def agreed(facts: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
         f"{told('unclaimed', 'it calls none fake')}.\n"
         f"- Answers that are right, *real* for reals included: {told('known', 'none')}."
     )
+
+
+def added(about: Mapping[str, Any], scores: pd.DataFrame, confusion: pd.DataFrame) -> str:
+    """How well a generator that was added can be told from the known sources, or why nobody can say.
+
+    ``about``: what was recorded with it (``generator``, ``lacks``, ``pictures`` by part and label);
+    ``scores``: rows of `tff_core.attribution.summary.by_source`; ``confusion``: of
+    `tff_core.attribution.evaluation.Evaluation`, of every training, with a column ``seed``.
+    """
+    name = base.names([about["generator"]])
+    if about["lacks"]:
+        return f"**Not asked of {name}:** {about['lacks']}."
+    n = about["pictures"]
+    gated = confusion[confusion["way"] == "gated"]
+    own = gated[gated["truth"] == about["generator"]].groupby("answer")["n"].sum()
+    told = {answer: int(own.get(answer, 0)) for answer in (about["generator"], "real", "none of these")}
+    others = gated[gated["truth"] != about["generator"]]
+    taken = int(others.loc[others["answer"] == about["generator"], "n"].sum())
+    ap = scores[(scores["name"] == about["generator"]) & (scores["measure"] == "ap")].iloc[0]
+    random = percent(chance(int(ap["n_others"]), int(ap["n"])))
+    trainings = base.counted(int(ap["seeds"]), "training")
+    return (
+        f"Its own module ranks its {int(ap['n'])} test pictures above {int(ap['n_others'])} others with AP "
+        f"{percent(ap['value'], ap['low'], ap['high'])} ({trainings}; a random order has {random}). Of its "
+        f"{own.sum()} answers about them in all trainings, {told[about['generator']]} give its name, "
+        f"{told['real']} are *real*, as the primary has it, which has not learnt from this generator, "
+        f"{told['none of these']} *none of these*, and {own.sum() - sum(told.values())} another's name. Of "
+        f"{others['n'].sum()} answers about pictures of known sources and reals, {taken} give its name: the "
+        "addition changes nothing else about them.\n\n"
+        f"Its pictures were divided by a hash of their pixels: {_of_each(n['train'])} to learn from, "
+        f"{_of_each(n['val'])} to choose the epoch, {_of_each(n['test'])} for this test. The primary and the "
+        "modules of the known sources are those of the chapters, to the last bit."
+    )
+
+
+def _of_each(counts: Mapping[str, int]) -> str:
+    return f"{counts['real']} reals and {counts['fake']} fakes"
