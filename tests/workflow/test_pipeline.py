@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -77,6 +78,18 @@ def test_code_is_stale_when_it_does_something_else(tmp_path: Path, file: str, te
     (after / "tff_core" / file).write_text(text)
     old, new = (imports.fingerprint([root / "tff_core" / "a.py"], root) for root in (before, after))
     assert (new != old) is stale
+
+
+def test_weights_of_another_family_make_no_pictures_stale(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tff_core", tmp_path / "tff_core", ignore=shutil.ignore_patterns("__pycache__"))
+    weights = tmp_path / imports.WEIGHTS
+    shutil.copyfile(next(weights.glob("stargan.s*.safetensors")), weights / "stargan.s0.safetensors")
+    start = Path("tff_core") / "miniature" / "__main__.py"
+    different = {
+        families: len({imports.fingerprint([root / start], root, families) for root in (ROOT, tmp_path)})
+        for families in (None, ("progan",), ("stargan",))
+    }
+    assert different == {None: 2, ("progan",): 1, ("stargan",): 2}
 
 
 # ---- the pages of the grid

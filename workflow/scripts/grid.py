@@ -18,13 +18,13 @@ from typing import Any
 
 import yaml
 
+from imports import WEIGHTS
 from tff_core.pictures import places
 
 TEMPLATE = "notebooks/generator_page"
 ATLAS = "atlas"
 TRAINED_ON = "progan"  # by all detectors
 PLAIN = ("logistic", "nearest-mean")  # that name sources without randomness, see tff_core.attribution.plain
-WEIGHTS = Path("tff_core") / "miniature" / "weights"
 COMPARING = "what_carries_over"
 PATCHES = "11_patches"
 SOURCES = "14_primary_secondary"
