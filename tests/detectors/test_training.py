@@ -161,7 +161,7 @@ def test_a_detector_is_trained_on_the_planes_that_it_declares(
 
 def test_crops_are_parts_of_the_pictures_at_places_of_their_own() -> None:
     pixels = torch.arange(40 * 24).reshape(1, 1, 40, 24).expand(64, 3, -1, -1).to(torch.int32)
-    plain = replace(SETTINGS, blur=0, jpeg=0, flip=0, grayscale=0)
+    plain = replace(SETTINGS, crop=0.875, blur=0, jpeg=0, flip=0, grayscale=0)
     out = training.augment(pixels, torch.Generator().manual_seed(0), plain)
     assert out.shape == (64, 3, 35, 21)
     places = set()
