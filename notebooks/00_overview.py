@@ -64,8 +64,8 @@ say(texts.finding(contrast, verdicts.unfair(store, detector, generators)))
 
 # %% [markdown]
 # The rule behind these sentences: the difference of AP, top-k minus control, is pooled over the detectors
-# trained from different seeds (where there are several), with a 95 % bootstrap interval over pictures and
-# over draws of the control. A generator speaks for the claim if that whole interval lies below zero; how a
+# trained from different seeds (where there are several), with a 95 % interval over pictures, draws of the
+# control and seeds. A generator speaks for the claim if that whole interval lies below zero; how a
 # verdict follows from all of them is explained in {doc}`the verdicts </notebooks/10_verdicts>`. {doc}`The
 # third chapter </notebooks/03_sensitivity>` shows the intervals.
 

@@ -108,8 +108,9 @@ say(texts.training(spec, info))
 #
 # **Intervals.** Other pictures of the same kind would give another AP. The *bootstrap* shows how different it
 # might be: resample the pictures with replacement, as many as there are, compute AP again, and repeat this a
-# few thousand times; the middle 95 % of the results are the interval. For the mean over several detector
-# seeds, the seeds are resampled too.
+# few thousand times; the middle 95 % of the results are the interval. Three detector seeds are too few to
+# resample: the interval of their mean adds how far they differ, by Student's $t$
+# ({doc}`does it cover? </book/coverage>`).
 
 # %% tags=["remove-input"]
 figures.show(figures.transfer(transfer, paper))

@@ -50,7 +50,8 @@ N_FEW = min(n or 24, 24)  # per label that are altered, some many times
 #
 # With $p(x)$ the probability of being fake, the quantity of interest is the **drop of the median**,
 # $\operatorname{med}_x\, p(x) - \operatorname{med}_x\, p(\operatorname{gray}(x))$. Its interval comes from a
-# bootstrap that draws pictures, each with both of its values, and detector seeds where there are several.
+# bootstrap that draws pictures, each with both of its values, and from how far detector seeds differ, where
+# there are several.
 #
 # **Code.** One more transform before the detector.
 
