@@ -8,8 +8,8 @@
 # an equal number of others constant and nothing happens. They call what these maps respond to *transferable
 # forensic features*.
 #
-# This book repeats the experiment from scratch, step by step, adds a stricter control, and says of every claim
-# whether it holds here.
+# This book repeats the experiment from scratch, step by step, adds a stricter control, and says of every
+# claim whether it holds here.
 
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"

@@ -137,8 +137,8 @@ say(texts.losses(summary, k, len(seeds)))
 # $$
 #
 # The interval comes from a paired bootstrap: the pictures are resampled, the *same* ones for both terms, and
-# so are the $D$ draws; the pooled row adds how far detector seeds differ, where there are several, by Student's
-# $t$ ({doc}`does it cover? </book/coverage>`).
+# so are the $D$ draws; the pooled row adds how far detector seeds differ, where there are several, by
+# Student's $t$ ({doc}`does it cover? </book/coverage>`).
 
 # %% tags=["remove-input"]
 shown = contrast["seed"].astype(str).isin(["all", *map(str, seeds)])
