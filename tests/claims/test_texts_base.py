@@ -41,6 +41,7 @@ def test_nouns_agree_with_their_number() -> None:
 
 def test_a_span_names_both_ends_only_where_they_differ() -> None:
     assert base.span([24, 24]) == "24" and base.span([24, 20, 22]) == "20 to 24"
+    assert base.span([]) == "no"  # pictures, where none has what is counted
 
 
 def test_an_interval_keeps_quiet_about_what_is_not_there() -> None:

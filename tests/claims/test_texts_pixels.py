@@ -65,6 +65,13 @@ def test_means_leave_the_difference_out_and_name_who_has_no_number() -> None:
     assert "4 of the detectors." in texts.means(table(False, progan=(0, 0), gaugan=(0, 0)), 3, absent=True)
 
 
+def test_a_detector_without_a_heatmap_has_no_pictures() -> None:
+    found = table(False, progan=(0, 0))
+    found.loc[found["model"] == "detector", ["value", "low", "high"]] = np.nan
+    text = texts.means(found, seeds=1, absent=True)
+    assert "no pictures per generator, one detector." in text and "2 of the detector." in text
+
+
 def test_means_of_nothing_are_not_written() -> None:
     text = texts.means(without_number("mine"), seeds=1, absent=True)
     assert text == "**No number** for mine: the segmentation of these pictures is not known."

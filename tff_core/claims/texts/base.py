@@ -57,8 +57,10 @@ def seeds(count: int) -> str:
 
 
 def span(values: Iterable[float]) -> str:
-    """Whole numbers from the smallest to the largest: ``24`` or ``20 to 24``."""
+    """Whole numbers from the smallest to the largest: ``24`` or ``20 to 24``; "no" where there is none."""
     found = list(values)
+    if not found:
+        return "no"
     low, high = int(min(found)), int(max(found))
     return str(low) if low == high else f"{low} to {high}"
 
