@@ -51,7 +51,6 @@ sets = {
     name: data.scan(store.data(dataset, "test", name)).where(first=n)
     for name in [*sources_known, *sources_unknown]
 }
-files = comparison.files(store, [network], source_seeds)
 
 # %% [markdown]
 # ## What strangers are called
@@ -61,6 +60,7 @@ files = comparison.files(store, [network], source_seeds)
 
 # %%
 images = sources.of_sets(sets)
+files = comparison.files(store, [network], source_seeds)
 asked = comparison.ask(files, images, device=device)[network]
 
 # %% tags=["remove-input"]

@@ -85,7 +85,7 @@ def test_a_folder_of_them_is_like_every_other(family, tmp_path, here):
 def test_a_fake_of_the_autoencoder_is_its_source_scene_rebuilt(tmp_path, here):
     sample("test", "autoencoder", tmp_path, 4, seed=2, size=16, progress=False)
     sources = [
-        camera.take("test-source", c, 0, 2, 16, "autoencoder", camera.EDITION_1) for c in scenes.CLASSES
+        camera.take("test-source", c, 0, 2, 16, "autoencoder", camera.EDITION_2) for c in scenes.CLASSES
     ]
     model, _ = generators.load(weights("test", "autoencoder")[0])
     batch = Batch.of(sources)

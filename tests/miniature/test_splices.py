@@ -12,7 +12,7 @@ from PIL import Image
 
 from tff_core.miniature import camera, generators, splices
 from tff_core.miniature.inversions import invert
-from tff_core.miniature.sample import digest, fakes, scene_of, weights
+from tff_core.miniature.sample import digest, fakes, model_of, scene_of, weights
 from tff_core.pictures.data import MANIFEST
 
 
@@ -33,8 +33,12 @@ def test_a_picture_is_fake_where_its_mask_says_and_real_elsewhere(made: Path) ->
     assert not masks[5:].any()
     areas = (masks[:5] == 255).mean((1, 2))
     assert areas.min() >= splices.AREA[0] and areas.max() <= splices.AREA[1]
-    model = generators.load(weights("test", "gaugan")[0])[0]
-    whole = fakes(model, "test", "gaugan", list(range(5)), 0, 64, camera.EDITION_2, "gaugan-splices")
+    models = [generators.load(path)[0] for path in weights("test", "gaugan")]  # in turn
+    own = [
+        fakes(model, "test", "gaugan", list(range(5)), 0, 64, camera.EDITION_2, "gaugan-splices")
+        for model in models
+    ]
+    whole = [own[model_of(i, len(models))][i] for i in range(5)]
     for i in range(5):
         scene = camera.take("test-source", *scene_of(i), 0, 64, "gaugan-splices", camera.EDITION_2)
         fake = masks[i] == 255
