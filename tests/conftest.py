@@ -132,7 +132,7 @@ def tiny_book(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> TinyB
 
 def _make_tiny_book(root: Path) -> TinyBook:
     copy_project(root)
-    first = _start(root)
+    first = start(root)
     try:
         _wait_for(first, root / "build" / "data", "*/*/*/manifest.json", 1)
         second = _run(root)
@@ -140,7 +140,7 @@ def _make_tiny_book(root: Path) -> TinyBook:
     finally:
         _kill(first)
     before = _finished(root / "build")
-    again = _start(root)  # and once more among the pages
+    again = start(root)  # and once more among the pages
     try:
         _wait_for(again, root / "build" / "executed" / "notebooks", "0*.ipynb", 1)
     finally:
@@ -150,27 +150,28 @@ def _make_tiny_book(root: Path) -> TinyBook:
     return TinyBook(root, second, before, finish, tables(root / "build"))
 
 
-def _start(root: Path) -> subprocess.Popen[str]:
+def start(root: Path, *options: str) -> subprocess.Popen[bytes]:
+    """A build at work, in a group of processes that can be killed together."""
+    # without a buffer: what was said and not read yet is seen by select
     return subprocess.Popen(
-        command(root), cwd=root, env=environment(), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [*command(root), *options], cwd=root, env=environment(), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
     )  # fmt: skip
 
 
-def _kill(build: subprocess.Popen[str]) -> None:
+def _kill(build: subprocess.Popen[bytes]) -> None:
     if build.poll() is None:
         os.killpg(build.pid, signal.SIGKILL)
     build.wait()
 
 
-def _wait_for(process: subprocess.Popen[str], folder: Path, pattern: str, count: int) -> None:
+def _wait_for(process: subprocess.Popen[bytes], folder: Path, pattern: str, count: int) -> None:
     limit = time.monotonic() + 600
     while len(list(folder.glob(pattern))) < count:
         if process.poll() is not None:
             assert process.stdout is not None
-            pytest.fail(
-                f"the build ended before {folder}/{pattern} was there:\n{process.stdout.read()[-3000:]}"
-            )
+            said = process.stdout.read().decode()[-3000:]
+            pytest.fail(f"the build ended before {folder}/{pattern} was there:\n{said}")
         if time.monotonic() > limit:
             pytest.fail(f"no {pattern} in {folder} after ten minutes")
         time.sleep(0.2)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tff_core import localization
 from tff_core.localization import PatchClassifier, masks
+from tff_core.miniature import generators
 from tff_core.pictures import data
 
 
@@ -80,3 +81,11 @@ def knowing(fake_class: int = 0, name: str = "xception_block1") -> PatchClassifi
         head.weight[fake_class, :, 0, 0] = scale * direction
         head.bias[fake_class] = scale * bias
     return net.requires_grad_(False)
+
+
+def untrained_autoencoder(folder: Path) -> Path:
+    """Weights of an autoencoder that has learnt nothing: its inversions are nearly gray."""
+    torch.manual_seed(0)
+    path = folder / "autoencoder.s1.safetensors"
+    generators.save(generators.build("autoencoder"), path, {"family": "autoencoder"})
+    return path

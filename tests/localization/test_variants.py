@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import where
 from PIL import Image
 
@@ -15,7 +14,6 @@ from tff_core import metrics
 from tff_core.localization import variants
 from tff_core.localization.training import Config
 from tff_core.localization.variants import KINDS
-from tff_core.miniature import generators
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -75,11 +73,7 @@ def written(folder: Path, pixels: np.ndarray) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An autoencoder that has learnt nothing: its inversions are nearly gray."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "autoencoder.s1.safetensors"
-    generators.save(generators.build("autoencoder"), path, {"family": "autoencoder"})
-    return path
+    return where.untrained_autoencoder(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.mark.slow

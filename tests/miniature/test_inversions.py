@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+import where
 from PIL import Image
 
 from tff_core.miniature import generators
@@ -19,10 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "autoencoder.s1.safetensors"
-    generators.save(generators.build("autoencoder"), path, {"family": "autoencoder"})
-    return path
+    return where.untrained_autoencoder(tmp_path_factory.mktemp("weights"))
 
 
 def pictures(folder: Path, n: int = 23, size: tuple[int, int] = (16, 24)) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import command, copy_project, environment, tables
+from conftest import copy_project, start, tables
 
 from tff_core import detectors
 from tff_core.pictures import data
@@ -45,14 +45,6 @@ def small_project(root: Path) -> Path:
     return root
 
 
-def _start(root: Path, *options: str) -> subprocess.Popen[bytes]:
-    # without a buffer: what was said and not read yet is seen by select
-    return subprocess.Popen(
-        [*command(root), *options], cwd=root, env=environment(), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
-    )  # fmt: skip
-
-
 def _kill(running: subprocess.Popen[bytes], finished: int, seconds: float) -> None:
     """Kill a build some seconds after a number of its steps, or when it has done one more.
 
@@ -72,7 +64,7 @@ def _kill(running: subprocess.Popen[bytes], finished: int, seconds: float) -> No
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build folder of a book whose tables were made in one go: the page that reads them all."""
     root = small_project(tmp_path_factory.mktemp("undisturbed"))
-    running = _start(root, *PAGE)
+    running = start(root, *PAGE)
     said, _ = running.communicate()
     assert running.returncode == 0, said.decode()[-3000:]
     return root / "build"
@@ -87,8 +79,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished = [0, 1] * (KILLS // 2)
     chance.shuffle(finished)
     for steps in finished:
-        _kill(_start(root, *PAGE), steps, chance.uniform(0, 6))
-    running = _start(root, *PAGE)
+        _kill(start(root, *PAGE), steps, chance.uniform(0, 6))
+    running = start(root, *PAGE)
     said, _ = running.communicate()
     assert running.returncode == 0, said.decode()[-3000:]
     return root / "build"

@@ -26,11 +26,9 @@ def main() -> None:
     options = parser.parse_args()
     steps.one_thread()
     settings, store = options.settings, Store()
-    try:
+    with steps.configured("adaptive"):
         again = training.Config(**settings["training"])
         chosen = adaptive.settings(size=options.size, camera=EDITION_2.name, **settings["settings"])
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"adaptive in the workflow's configuration: {error}") from error
     found = adaptive.experiment(
         weights("test", options.generator)[0],
         options.classifier,

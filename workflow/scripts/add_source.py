@@ -73,10 +73,8 @@ def pictures(options: argparse.Namespace, store: Store, part: str, first: int) -
 
 def learn(options: argparse.Namespace, store: Store, n: int, n_val: int) -> list[str]:
     """Train the module beside each network that is there; the weights, below the build folder."""
-    try:
+    with steps.configured("source_training"):
         settings = training.Config(**options.settings)
-    except TypeError as error:
-        raise ValueError(f"source_training in the workflow's configuration: {error}") from error
     settings = addition.recipe(settings, options.pictures["train"], n)
     images, held_out = (pictures(options, store, *one) for one in (("train", n), ("val", n_val)))
     name, _, kind = options.network.rpartition("_")

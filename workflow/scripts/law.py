@@ -23,10 +23,8 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     options = parser.parse_args()
     steps.one_thread()
-    try:
+    with steps.configured("law"):
         recipe = training.Config(**options.settings["training"])
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"law in the workflow's configuration: {error}") from error
     pictures = plant.pictures(options.settings, options.size)
     found = law.run(
         [options.network], pictures, Store().root / "planted" / "networks", recipe,

@@ -24,11 +24,9 @@ def main() -> None:
     options = parser.parse_args()
     steps.one_thread()
     settings, store = options.settings, Store()
-    try:
+    with steps.configured("parity"):
         recipe = training.Config(**settings["training"])
         misaligned = Treatment(**settings["misaligned"])
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"parity in the workflow's configuration: {error}") from error
     first, *others = options.generators
     known = data.scan(store.data(options.dataset, "train", first))
     reals, fakes = known.where(label=0).paths, {first: known.where(label=1).paths}

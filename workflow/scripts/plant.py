@@ -25,10 +25,8 @@ def main() -> None:
 
 def pictures(settings: dict, size: int) -> waves.Planted:  # type: ignore[type-arg]
     """The pictures, made where they are not there yet. ValueError where a setting makes no sense."""
-    try:
+    with steps.configured("law"):
         trace, periods, n = Trace(**settings["trace"]), settings["periods"], tuple(settings["n"])
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"law in the workflow's configuration: {error}") from error
     return waves.plant(Store().root / "planted", trace, periods, n=n, size=size, progress=False)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,15 @@ def device(name: str) -> torch.device:
             "workflow/config.local.yaml, or install the driver"
         )
     return torch.device(name)
+
+
+@contextlib.contextmanager
+def configured(name: str) -> Iterator[None]:
+    """Where settings are read: ValueError that names this part of the configuration if one is wrong."""
+    try:
+        yield
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{name} in the workflow's configuration: {error}") from error
 
 
 def one_thread() -> None:

@@ -21,10 +21,8 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     options = parser.parse_args()
     store = Store()
-    try:
+    with steps.configured("patch_training"):
         settings = training.Config(**options.settings)
-    except TypeError as error:
-        raise ValueError(f"patch_training in the workflow's configuration: {error}") from error
     steps.one_thread()
     training.train(
         options.network,

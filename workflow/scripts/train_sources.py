@@ -24,10 +24,8 @@ def main() -> None:
     options = parser.parse_args()
     store = Store()
     name, _, kind = options.network.rpartition("_")
-    try:
+    with steps.configured("source_training"):
         settings = training.Config(**options.settings)
-    except TypeError as error:
-        raise ValueError(f"source_training in the workflow's configuration: {error}") from error
     steps.one_thread()
     images, held_out = (
         sources.of_sets(

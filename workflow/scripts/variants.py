@@ -26,11 +26,9 @@ def main() -> None:
     options = parser.parse_args()
     steps.one_thread()
     settings, store = options.settings, Store()
-    try:
+    with steps.configured("variants"):
         recipe = training.Config(**settings["training"])
         network, n = settings["network"], tuple(settings["n"])
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"variants in the workflow's configuration: {error}") from error
     first = options.generators[0]
     found = variants.run(
         {part: data.scan(store.data(options.dataset, part, first)) for part in ("train", "val")},

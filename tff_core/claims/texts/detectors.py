@@ -139,8 +139,7 @@ def universal(rows: pd.DataFrame, dataset: str = "miniature") -> str:
     return (
         "**Universal enough?** These pictures were chosen so that there is a detector to ask about: by "
         "transfer alone, on development generators, before any of these had been trained. The criterion was "
-        "that the "
-        f"lower end of the interval reaches {100 * GOOD:.0f} % on all unseen families but one, and "
+        f"that the lower end of the interval reaches {100 * GOOD:.0f} % on all unseen families but one, and "
         f"{100 * LEAST:.0f} % on that one. This detector {'**meets** it' if met else '**misses** it'}. Lower "
         f"ends: {ends}."
     )
