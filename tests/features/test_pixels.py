@@ -74,6 +74,7 @@ def test_guided_backpropagation_and_gradcam_by_hand(activation, inplace, slope):
     largest = expected.amax((2, 3), keepdim=True)
     expected = torch.where(largest > 0, expected / largest, expected)
     assert torch.allclose(cam, expected, atol=1e-5)
+    assert torch.equal(pixels.gradcam(model, x, layer="second", target=1), cam)
     assert torch.allclose(product, expected * by_hand(model, x, 1, slope), atol=1e-6)
 
 

@@ -49,7 +49,7 @@ def methods(
             pixels.guided_gradcam(model, seen(pictures), target=0)[1]
         ),
         "gradcam": lambda pictures: (
-            pixels.guided_gradcam(model, seen(pictures), target=0)[0][:, 0].double().cpu().numpy()
+            pixels.gradcam(model, seen(pictures), target=0)[:, 0].double().cpu().numpy()
         ),
         "gradient": lambda pictures: smoothed(pixels.gradient(model, seen(pictures))),
     }

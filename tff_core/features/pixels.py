@@ -6,10 +6,11 @@ the share of positive relevance that falls on the object, and the controls are a
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import operator
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -241,10 +242,8 @@ def last_convolution(model: nn.Module, x: Tensor) -> str:
     return found[-1]
 
 
-def guided_gradcam(
-    model: nn.Module, x: Tensor, layer: str | None = None, target: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Guided Grad-CAM: where a class-activation map and guided backpropagation agree.
+def gradcam(model: nn.Module, x: Tensor, layer: str | None = None, target: int | None = None) -> Tensor:
+    """Grad-CAM: which regions of the picture raise a logit through the maps of one layer.
 
     Parameters
     ----------
@@ -256,15 +255,47 @@ def guided_gradcam(
 
     Returns
     -------
-    The class-activation map (N, 1, H, W) in [0, 1], scaled to its maximum (0 where it is empty), and its
-    product with guided backpropagation (N, 3, H, W).
+    The class-activation map (N, 1, H, W) in [0, 1], scaled to its maximum (0 where it is empty).
+
+    Source: Selvaraju et al. 2017; computed by captum.
+    """
+    return _gradcam(model, x, layer, _targets(model, x, target))
+
+
+def guided_gradcam(
+    model: nn.Module, x: Tensor, layer: str | None = None, target: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Guided Grad-CAM: where a class-activation map and guided backpropagation agree.
+
+    Takes what `gradcam` takes.
+
+    Returns
+    -------
+    The class-activation map (N, 1, H, W) in [0, 1], and its product with guided backpropagation (N, 3, H, W).
 
     Source: Selvaraju et al. 2017; computed by captum. Guided backpropagation goes through swish too, which
     the paper's code leaves plain.
     """
-    modules = dict(model.named_modules())
-    if any(m.training for m in modules.values()):
+    chosen = _targets(model, x, target)
+    # the map is weighted by plain gradients, so it belongs to the model itself
+    cam = _gradcam(model, x, layer, chosen)
+    with torch.enable_grad(), _captum_announces_nothing():
+        backward = GuidedBackprop(guided(model)).attribute(x.detach().clone().requires_grad_(True), chosen)
+    return cam, (cam * backward).detach()
+
+
+def _targets(model: nn.Module, x: Tensor, target: int | None) -> Tensor:
+    """The logit to be explained of each picture, (N,)."""
+    if any(m.training for m in model.modules()):
         raise ValueError(f"{type(model).__name__} is in training mode: call model.eval() first")
+    if target is not None:
+        return torch.full((len(x),), target, device=x.device)
+    with torch.no_grad():
+        return model(x).argmax(1)
+
+
+def _gradcam(model: nn.Module, x: Tensor, layer: str | None, chosen: Tensor) -> Tensor:
+    modules = dict(model.named_modules())
     if layer is None:
         known = CAM_LAYERS.get(type(model).__name__)
         layer = known if known in modules else last_convolution(model, x)
@@ -273,20 +304,20 @@ def guided_gradcam(
             f"{type(model).__name__} has no module {layer!r} for the class-activation map: expected the name "
             f"of one of its modules, such as its last convolution (known: {CAM_LAYERS})"
         )
-    twin = guided(model)
-    with torch.no_grad():
-        chosen = model(x).argmax(1) if target is None else torch.full((len(x),), target, device=x.device)
-    with torch.enable_grad(), warnings.catch_warnings():
-        # captum announces its hooks; they are set on our own copy, and removed
-        warnings.filterwarnings("ignore", message="Setting .*hooks")
+    with torch.enable_grad(), _captum_announces_nothing():
         x = x.detach().clone().requires_grad_(True)
-        # the map is weighted by plain gradients, so it belongs to the model itself
         cam = LayerGradCam(model, modules[layer]).attribute(x, chosen, relu_attributions=True)
-        backward = GuidedBackprop(twin).attribute(x, chosen)
     cam = LayerAttribution.interpolate(cam, x.shape[2:], "bilinear").detach()
     largest = cam.amax((2, 3), keepdim=True)
-    cam = torch.where(largest > 0, cam / largest, torch.zeros_like(cam))
-    return cam, (cam * backward).detach()
+    return torch.where(largest > 0, cam / largest, torch.zeros_like(cam))
+
+
+@contextlib.contextmanager
+def _captum_announces_nothing() -> Iterator[None]:
+    """captum announces its hooks; they are set on our own copies, or removed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Setting .*hooks")
+        yield
 
 
 @torch.no_grad()
