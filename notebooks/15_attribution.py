@@ -24,17 +24,11 @@ import torch
 
 from tff_core import detectors, figures
 from tff_core.attribution import (
-    comparison,
-    inputs,
-    networks,
-    panels,
-    sources,
-    spectra,
-    summary,
-    weights,
-)
+    comparison, inputs, networks, panels, sources, spectra, summary, weights,
+)  # fmt: skip
 from tff_core.book.chapter import save, say
 from tff_core.claims.texts import who as texts
+from tff_core.miniature.sample import made_by, makers
 from tff_core.pictures import data
 from tff_core.store.results import Store
 
@@ -86,6 +80,26 @@ scores = summary.by_source(asked[network], sources_known)
 # %% tags=["remove-input"]
 say(texts.scores(scores))
 save(store, "source_scores", scores)
+
+# %% [markdown]
+# ## The generator, or one training of it?
+#
+# **Idea.** The networks have learnt a name from pictures of one training of the generator (of eight, for
+# ProGAN). A second training, on the same photographs, made a part of the test pictures. If the modules know
+# the architecture, these are named as often; if they know the one model, they are not.
+
+# %%
+models, learnt = {}, {}
+for name, one in sets.items():
+    models |= dict(zip(map(str, one.paths), made_by(one), strict=True))
+    for kind in (dataset, f"{dataset}-sources"):
+        folder = store.data(kind, "train", name)
+        learnt[name] = makers(folder) or learnt.get(name, ())
+by_model = summary.by_model(asked[network], models, learnt)
+
+# %% tags=["remove-input"]
+say(texts.models(by_model))
+save(store, "source_models", by_model)
 
 # %% [markdown]
 # ## Would something simpler do?
@@ -255,9 +269,9 @@ figures.show(
 #   does well shows that the trace is *there*, at fixed frequencies; a network has to do better to be needed.
 # - All generators here are of one benchmark, and their pictures are prepared alike. Where sources also differ
 #   in size, format or content, a network may name these, and nobody would notice from the scores.
-# - All pictures but ProGAN's come from the very weights that the networks have learnt from. Another training of
-#   the same architecture may leave another trace, and an architecture that was never seen is a question of its
-#   own.
+# - Two trainings of one architecture on the same photographs differ less than what people would publish. An
+#   architecture that was never seen is a question of its own, which {doc}`the next chapter
+#   </notebooks/16_open_set>` asks.
 #
 # ```{exercise} Scores and names
 # A module ranks its source perfectly: AP is 100 %. Can its recall be 0 all the same? What would you change, and

@@ -131,3 +131,43 @@ def test_unknown_sources_have_the_areas_of_the_open_set_and_those_of_a_hard_one_
     assert certain.loc[("x", "auroc"), "value"] == 1.0 > certain.loc[("x", "auroc"), "low"]
     with pytest.raises(ValueError, match="no training was tested"):
         summary.unknown_sources([])
+
+
+def by_model(learnt: float, another: float, others: float = 0.2, seeds: int = 4) -> pd.DataFrame:
+    """Answers about source a: its fakes of two models have these probabilities, plus noise."""
+    truth = np.array(["a"] * 40 + [REAL] * 60, dtype=object)
+    paths = [f"{i}.png" for i in range(100)]
+    found = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        p = np.concatenate([np.full(20, learnt), np.full(20, another), np.full(60, others)])
+        p = np.clip(p + rng.normal(0, 0.1, 100), 0.01, 0.99)
+        decision = np.where(p >= 0.5, "a", REAL).astype(object)
+        columns = {"path": paths, "truth": truth, "decision": decision, "fake": p, "p a": p}
+        found.append(Evaluation(pd.DataFrame(columns), pd.DataFrame(), pd.DataFrame(), {}))
+    made_by = {path: "one" if i < 20 else "two" if i < 40 else "" for i, path in enumerate(paths)}
+    return summary.by_model(found, made_by, {"a": ["one"]}, 100)
+
+
+def test_a_source_known_by_one_model_alone_is_told_from_one_known_by_its_kind() -> None:
+    known = by_model(0.8, 0.8).set_index(["model", "measure"])
+    apart = known.loc[(summary.APART, "recall")]
+    assert apart["low"] <= 0 <= apart["high"]
+    memorised = by_model(0.8, 0.2).set_index(["model", "measure"])
+    recall = {model: memorised.loc[(model, "recall"), "value"] for model in ("learnt", "another")}
+    assert recall["learnt"] > 0.9 and recall["another"] < 0.1
+    for measure in ("ap", "recall"):
+        apart = memorised.loc[(summary.APART, measure)]
+        both = [memorised.loc[(model, measure), "value"] for model in ("learnt", "another")]
+        assert apart["value"] == pytest.approx(both[1] - both[0]) and apart["high"] < 0
+    assert set(memorised["n_others"]) == {60} and memorised.loc[("learnt", "ap"), "n"] == 20
+    # against all other pictures: a random order has 20 of 80
+    assert memorised.loc[("another", "ap"), "value"] == pytest.approx(0.25, abs=0.12)
+
+
+def test_models_that_nobody_knows_make_no_rows() -> None:
+    found = [training(0)]
+    found[0].pictures["path"] = [str(i) for i in range(len(TRUTH))]
+    assert summary.by_model(found, {}, {"a": ["one"]}).empty
+    with pytest.raises(ValueError, match="no training was asked"):
+        summary.by_model([], {}, {})

@@ -142,3 +142,30 @@ def test_the_first_page_has_the_verdict_or_says_that_it_has_none(table: pd.DataF
     assert "name the source is **mixed** here, on 2 of 4 sources (a, b)" in said
     for networks, known in (([], table), ([MODULES, ALONE], None), ([MODULES, "notl_pixel"], table)):
         assert "Not asked in this build" in texts.front(known, networks)
+
+
+def test_what_is_said_of_models_follows_the_whole_interval() -> None:
+    def row(name: str, model: str, measure: str, value: float, reach: float) -> dict[str, object]:
+        return {
+            "name": name, "model": model, "measure": measure, "value": value, "low": value - reach,
+            "high": value + reach, "seeds": 3, "covers": "seeds and pictures", "n": 30, "n_others": 420,
+        }  # fmt: skip
+
+    rows = [
+        row("stylegan2", model, measure, value, 0.05)
+        for measure in ("ap", "recall")
+        for model, value in (("learnt", 0.8), ("another", 0.4), ("another - learnt", -0.4))
+    ]
+    told = texts.models(pd.DataFrame(rows))
+    assert "| StyleGAN2 | the model that was learnt from | 30 | 80.0 % [75.0, 85.0] |" in told
+    assert "-40.0 points [-45.0, -35.0]" in told and "below zero: StyleGAN2." in told
+    rows = [
+        row("stylegan2", model, measure, 0.0 if "-" in model else 0.5, 0.1)
+        for measure in ("ap", "recall")
+        for model in ("learnt", "another", "another - learnt")
+    ]
+    assert "For none of the sources" in texts.models(pd.DataFrame(rows))
+    rows = [row("progan", "another", measure, 0.5, 0.1) for measure in ("ap", "recall")]
+    told = texts.models(pd.DataFrame(rows))
+    assert "ProGAN | another training" in told and "For none" not in told
+    assert "Not asked" in texts.models(pd.DataFrame())

@@ -16,7 +16,16 @@ from tff_core.miniature import __main__ as command
 from tff_core.miniature import camera, generators, scenes
 from tff_core.miniature import sample as sample_function
 from tff_core.miniature.learning import HISTORY
-from tff_core.miniature.sample import MARK, WITH_CLASSES, layouts, place, sample, weights
+from tff_core.miniature.sample import (
+    MARK,
+    WITH_CLASSES,
+    layouts,
+    made_by,
+    makers,
+    place,
+    sample,
+    weights,
+)
 from tff_core.pictures import data
 from tff_core.pictures.data import MANIFEST
 from tff_core.store.results import read_json
@@ -368,3 +377,28 @@ def test_broken_weights_are_named(tmp_path):
 
 def test_manifest_is_plain_json(folder):
     assert json.loads((folder / MANIFEST).read_text())["config"]["dataset"] == "miniature"
+
+
+def test_each_fake_is_known_by_the_weights_that_made_it(folder, tmp_path):
+    assert makers(folder) == ("progan.s310.safetensors",)
+    images = data.scan(folder)
+    assert made_by(images) == ["progan.s310.safetensors" if label else "" for label in images.labels]
+    two = tmp_path / "cyclegan"
+    sample("test", "cyclegan", two, 12, progress=False)
+    first, second = (path.name for path in weights("test", "cyclegan"))
+    fakes = data.scan(two).where(label=1)
+    told = dict(zip((int(path.stem) for path in fakes.paths), made_by(fakes), strict=True))
+    assert told == {i: second if 4 <= i < 8 else first for i in range(12)}
+    # the second model alone makes the same of its own, and something else of the others
+    alone = tmp_path / "alone" / "cyclegan"
+    sample("test", "cyclegan", alone, 12, progress=False, models=weights("test", "cyclegan")[1:])
+    assert makers(alone) == (second,)
+    for i in range(12):
+        one, other = (np.asarray(Image.open(place(at, "cyclegan", 1, i)), dtype=int) for at in (two, alone))
+        assert (np.abs(one - other).mean() < 0.1) == (told[i] == second)
+    manifest = json.loads((two / MANIFEST).read_text())
+    manifest["config"]["weights"] = {"cyclegan.s1.safetensors": "0", "cyclegan.s2.safetensors": "1"}
+    (two / MANIFEST).write_text(json.dumps(manifest))
+    assert makers(two) == (), "weights that no longer ship"
+    (two / MANIFEST).unlink()
+    assert makers(two) == () and set(made_by(data.scan(two))) == {""}

@@ -6,7 +6,7 @@ interval says what other pictures and another training would give (see `tff_core
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,82 @@ def by_source(
             counts = {"n": int(y.sum()), "n_others": int((1 - y).sum())}
             rows.append({"name": name, "measure": measure} | pooled.columns("value") | counts)
     return pd.DataFrame(rows)
+
+
+def by_model(
+    found: Sequence[Evaluation],
+    made_by: Mapping[str, str],
+    learnt: Mapping[str, Collection[str]],
+    resamples: int = 500,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How well each source is named in fakes of the models that were learnt from, and of other ones.
+
+    ``made_by``: from the path of a fake to the model that made it; others are left out. ``learnt``: by source
+    the models whose pictures were learnt from.
+
+    Rows ``name, model, measure, value, low, high, seeds, covers, n, n_others`` with model "learnt", "another"
+    or, where there are both, "another - learnt"; measures "ap" (the model's fakes against all pictures that
+    are not the source's) and "recall". Resamples hold the same other pictures for both. ValueError where no
+    training is given.
+    """
+    frames = [one.pictures for one in found]
+    if not frames:
+        raise ValueError("no training was asked: expected the answers of one or more")
+    judged = np.logical_and.reduce([(frame["decision"] != UNREADABLE).to_numpy() for frame in frames])
+    truth = frames[0]["truth"].to_numpy(dtype=object)
+    models = np.array([made_by.get(path, "") for path in frames[0]["path"]], dtype=object)
+    rows = []
+    for name, known in learnt.items():
+        own = judged & (truth == name) & (models != "")
+        same = np.isin(models, list(known))
+        groups = {"learnt": own & same, "another": own & ~same}
+        others = judged & (truth != name)
+        rng = np.random.default_rng(seed)
+        drawn_others = metrics.resamples(int(others.sum()), resamples, rng).T
+        points: dict[tuple[str, str], Floats] = {}
+        drawn: dict[tuple[str, str], Floats] = {}
+        for model, group in groups.items():
+            if not group.any():
+                continue
+            y = np.repeat([0, 1], [others.sum(), group.sum()])
+            weights = np.concatenate(
+                [drawn_others, metrics.resamples(int(group.sum()), resamples, rng).T]
+            ).astype(np.float64)
+            columns = [_columns(pd.concat([frame[others], frame[group]]), name) for frame in frames]
+            for measure in ("ap", "recall"):
+                points[model, measure] = np.array(
+                    [_measure(measure, y, p, called, np.ones((len(y), 1)))[0] for _, p, called in columns]
+                )
+                drawn[model, measure] = np.stack(
+                    [_measure(measure, y, p, called, weights) for _, p, called in columns], 1
+                )
+        counts = {model: int(group.sum()) for model, group in groups.items()}
+        for measure in ("ap", "recall"):
+            pair = [(model, measure) for model in groups if (model, measure) in points]
+            for model, _ in pair:
+                pooled = intervals.over_seeds(points[model, measure], drawn[model, measure], intervals.SHARE)
+                if pooled.value in (0.0, 1.0) and pooled.low == pooled.high:
+                    ends = share_of(int(pooled.value) * counts[model], counts[model])
+                    pooled = pooled._replace(low=ends["low"], high=ends["high"])
+                rows.append(_model_row(name, model, measure, pooled, counts[model], int(others.sum())))
+            if len(pair) == 2:
+                first, second = pair
+                pooled = intervals.over_seeds(
+                    points[second] - points[first], drawn[second] - drawn[first], intervals.DIFFERENCE
+                )
+                rows.append(_model_row(name, APART, measure, pooled, sum(counts.values()), int(others.sum())))
+    return pd.DataFrame(rows)
+
+
+APART = "another - learnt"
+
+
+def _model_row(
+    name: str, model: str, measure: str, pooled: intervals.Pooled, n: int, n_others: int
+) -> dict[str, Any]:
+    facts = {"name": name, "model": model, "measure": measure}
+    return facts | pooled.columns("value") | {"n": n, "n_others": n_others}
 
 
 def _at_the_end(pooled: intervals.Pooled, measure: str, own: Sequence[Columns]) -> intervals.Pooled:

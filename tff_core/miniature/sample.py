@@ -160,6 +160,30 @@ def sample(part: str, generator: str, out_dir: str | Path, n_per_label: int, see
     return manifest
 
 
+def makers(folder: str | Path) -> tuple[str, ...]:
+    """Names of the weights that made a folder's fakes, in the order in which they are taken.
+
+    Empty where the miniature did not make the folder, or made it with weights that it no longer ships.
+    """
+    config = _config(Path(folder))
+    names = tuple(config.get("weights", ()))
+    if "order" in config:
+        return tuple(config["order"])
+    if len(names) < 2:
+        return names
+    shipped = tuple(path.name for path in weights(config["part"], config["generator"]))
+    return shipped if set(shipped) == set(names) else ()
+
+
+def made_by(images: ImageSet) -> list[str]:
+    """Name of the weights that made each picture, see `makers`; "" for reals and where it is not known."""
+    names = makers(images.root)
+    return [
+        names[model_of(number, len(names))] if names and label and (number := _number(path)) >= 0 else ""
+        for path, label in zip(images.paths, images.labels, strict=True)
+    ]
+
+
 def layouts(images: ImageSet) -> list[Picture | None]:
     """The scene behind each stored picture, drawn again, for its segmentation.
 
@@ -169,10 +193,8 @@ def layouts(images: ImageSet) -> list[Picture | None]:
 
     Raises ValueError where the folder was drawn by other code, whose scenes would not fit.
     """
-    manifest = images.root / MANIFEST
-    content = read_json(manifest) if manifest.is_file() else None
-    config = content.get("config") if isinstance(content, dict) else None
-    if not isinstance(config, dict) or config.get("dataset") != DATASET:
+    config = _config(images.root)
+    if not config:
         return [None] * len(images)
     if config["drawing"] != drawing():
         raise ValueError(
@@ -188,9 +210,21 @@ def things(scene: Picture) -> NDArray[np.bool_]:
     return np.isin(scene.segments, [scenes.SEGMENTS.index(name) for name in THINGS])
 
 
+def _config(folder: Path) -> dict[str, Any]:
+    """How a folder was made; empty where it was not made by the miniature."""
+    manifest = folder / MANIFEST
+    content = read_json(manifest) if manifest.is_file() else None
+    config = content.get("config") if isinstance(content, dict) else None
+    return config if isinstance(config, dict) and config.get("dataset") == DATASET else {}
+
+
+def _number(path: Path) -> int:
+    return int(path.stem) if re.fullmatch(r"\d{5}", path.stem) else -1
+
+
 def _layout(path: Path, label: int, root: Path, config: dict[str, Any]) -> Picture | None:
     part, generator = config["part"], config["generator"]
-    number = int(path.stem) if re.fullmatch(r"\d{5}", path.stem) else -1
+    number = _number(path)
     if number < 0 or path != place(root, generator, label, number):
         return None
     if label and generator not in KEEP_LAYOUT:

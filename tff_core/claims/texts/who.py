@@ -195,6 +195,41 @@ def scores(table: pd.DataFrame) -> str:
     )
 
 
+def models(table: pd.DataFrame) -> str:
+    """Sources by the model behind a fake: rows of `tff_core.attribution.summary.by_model`."""
+    if table.empty:
+        return (
+            "**Not asked of these pictures:** nothing says which training of a generator made them, so they "
+            "cannot be told apart."
+        )
+    cells = {(r.name_, r.model, r.measure): r for r in base.tuples(table.rename(columns={"name": "name_"}))}
+    heads, lines = ["", "made by", "pictures"], []
+    for name in dict.fromkeys(table["name"]):
+        for model, told in (("learnt", "the model that was learnt from"), ("another", "another training")):
+            if (name, model, "ap") in cells:
+                one, two = (cells[name, model, measure] for measure in ("ap", "recall"))
+                shown = [percent(r.value, r.low, r.high) for r in (one, two)]
+                lines.append([base.names([name]), told, int(one.n), *shown])
+        if (name, "another - learnt", "ap") in cells:
+            both = [cells[name, "another - learnt", measure] for measure in ("ap", "recall")]
+            lines.append(["", "*difference*", "", *(points(r.value, r.low, r.high) for r in both)])
+    apart = table[(table["model"] == "another - learnt") & (table["measure"] == "recall")]
+    lower = [r.name_ for r in base.tuples(apart.rename(columns={"name": "name_"})) if r.high < 0]
+    said = (
+        f"Named less often when another training made them, with the whole interval below zero: "
+        f"{base.names(lower)}."
+        if lower
+        else "For none of the sources that have both the whole interval of the difference in recall lies "
+        "below zero."
+    )
+    return (
+        f"{base.table([*heads, 'AP', 'recall'], lines)}\n\n{said if len(apart) else ''} Means over "
+        f"{base.counted(int(table['seeds'].max()), 'training')} with 95 % intervals over "
+        f"{table['covers'].iloc[0]}; the {base.span(table['n_others'])} pictures that are not the source's "
+        "are the same for both."
+    )
+
+
 def looked(rings: pd.DataFrame, unseen: Mapping[str, str]) -> str:
     """At which frequency each task finds most relevance, a table, and why some cannot be asked.
 
