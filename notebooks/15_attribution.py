@@ -24,8 +24,15 @@ import torch
 
 from tff_core import detectors, figures
 from tff_core.attribution import (
-    comparison, inputs, networks, panels, sources, spectra, summary, weights,
-)  # fmt: skip
+    comparison,
+    inputs,
+    networks,
+    panels,
+    sources,
+    spectra,
+    summary,
+    weights,
+)
 from tff_core.book.chapter import save, say
 from tff_core.claims.texts import who as texts
 from tff_core.miniature.sample import made_by, makers
@@ -104,9 +111,7 @@ save(store, "source_models", by_model)
 # %% [markdown]
 # ## Would something simpler do?
 #
-# **Claim.** Modules on a shared primary are competitive with other ways of naming sources {cite}`khoo2022`.
-#
-# **Rivals.** The plainest ones first: *logistic regression* on the coefficients of the log spectrum
+# **Claim.** Modules on a shared primary are competitive with other ways of naming sources {cite}`khoo2022`. The plainest ones first: *logistic regression* on the coefficients of the log spectrum
 # {cite}`frank2020`, whose penalty validation pictures choose, and the *nearest mean*: the source whose mean
 # spectrum is closest. They have no layers at all. `make all` adds a convolutional network from the literature,
 # and the networks that see pixels.
@@ -177,7 +182,7 @@ figures.show(
 # r_{uv} = m\, \frac{R_{uv}}{\sum_{u'v'} |R_{u'v'}|},
 # $$
 #
-# which is 1 everywhere if all counted alike, and negative where a coefficient speaks against the class. A
+# 1 everywhere if all counted alike, and negative where a coefficient speaks against the class. A
 # picture counts if its module claims it; of a module that claims less than half, the half that it claims most.
 
 # %%
@@ -239,9 +244,8 @@ say(texts.looked(rings if seen else pd.DataFrame(), unseen))
 # %% [markdown]
 # ## Where the modules look
 #
-# The last layer of a module is linear, so its logit is a sum over places: red places speak for the source, blue
-# ones against it. For a network that sees spectra a place is a band of frequencies. `tff attribute --panels`
-# draws the same for pictures of your own.
+# The last layer of a module is linear, so its logit is a sum over places, for the source (red) and against it
+# (blue); for spectra a place is a band of frequencies. `tff attribute --panels` draws the same for your pictures.
 
 # %%
 shown = {}
@@ -269,9 +273,7 @@ figures.show(
 #   does well shows that the trace is *there*, at fixed frequencies; a network has to do better to be needed.
 # - All generators here are of one benchmark, and their pictures are prepared alike. Where sources also differ
 #   in size, format or content, a network may name these, and nobody would notice from the scores.
-# - Two trainings of one architecture on the same photographs differ less than what people would publish. An
-#   architecture that was never seen is a question of its own, which {doc}`the next chapter
-#   </notebooks/16_open_set>` asks.
+# - An architecture that was never seen is the question of {doc}`the next chapter </notebooks/16_open_set>`.
 #
 # ```{exercise} Scores and names
 # A module ranks its source perfectly: AP is 100 %. Can its recall be 0 all the same? What would you change, and
