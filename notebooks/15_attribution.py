@@ -111,10 +111,10 @@ save(store, "source_models", by_model)
 # %% [markdown]
 # ## Would something simpler do?
 #
-# **Claim.** Modules on a shared primary are competitive with other ways of naming sources {cite}`khoo2022`. The plainest ones first: *logistic regression* on the coefficients of the log spectrum
-# {cite}`frank2020`, whose penalty validation pictures choose, and the *nearest mean*: the source whose mean
-# spectrum is closest. They have no layers at all. `make all` adds a convolutional network from the literature,
-# and the networks that see pixels.
+# **Claim.** Modules on a shared primary are competitive with other ways of naming sources {cite}`khoo2022`. The
+# plainest rivals first: *logistic regression* on the coefficients of the log spectrum {cite}`frank2020`, whose
+# penalty validation pictures choose, and the *nearest mean*: the source whose mean spectrum is closest. They
+# have no layers at all. `make all` adds a convolutional network from the literature, and networks that see pixels.
 
 # %%
 table = comparison.attribution(asked)
