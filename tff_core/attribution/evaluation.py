@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from tff_core import metrics
@@ -24,6 +23,7 @@ from tff_core.attribution.answers import REAL, UNKNOWN, UNREADABLE
 from tff_core.attribution.baselines import Network
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.sources import Pictures
+from tff_core.intervals import share
 from tff_core.store.results import atomic_write, write_json
 
 BINS = 10
@@ -139,17 +139,3 @@ def _source(judged: pd.DataFrame, name: str) -> dict[str, Any]:
         "precision": precision, "recall": recall, "f1": f1,
         "calibration": calibration_error(labels, scores),
     }  # fmt: skip
-
-
-def share(right: ArrayLike) -> dict[str, float]:
-    """The share of true values of (n,) with its Wilson interval at 95 % and ``n``; NaN of nothing."""
-    counted = np.asarray(right, dtype=bool)
-    return share_of(int(counted.sum()), len(counted))
-
-
-def share_of(k: int, n: int) -> dict[str, float]:
-    """As `share`, of ``k`` among ``n``."""
-    if not n:
-        return {"share": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
-    ends = binomtest(k, n).proportion_ci(method="wilson")
-    return {"share": k / n, "low": float(ends.low), "high": float(ends.high), "n": n}
