@@ -124,7 +124,7 @@ def test_a_detector_of_columns_lives_on_the_finest_octave_of_luma(images: dict[s
     assert (stopped.drop(("stop Y", 0.25)) == 1).all()
     assert right["control Y", 0.25] == 1  # as much of the same plane, but not the trace
     share = band_stop.matched(images, BANDS).set_index(["channel", "level"])["matched"]
-    assert share["Y", 0.125] == pytest.approx(1) and len(share) == 9 and (share <= 1 + 1e-9).all()
+    assert share["Y", 0.125] > 0.9 and len(share) == 9 and (share <= 1 + 1e-9).all()
 
 
 def test_maps_respond_to_what_they_are_made_for(images: dict[str, data.ImageSet]) -> None:

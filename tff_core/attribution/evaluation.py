@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
 
 from tff_core import metrics
@@ -24,10 +23,9 @@ from tff_core.attribution.baselines import Network
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.sources import Pictures
 from tff_core.intervals import share
+from tff_core.reliability import calibration_error
 from tff_core.store.results import atomic_write, write_json
 
-BINS = 10
-"""Of equal width in probability, for the calibration error."""
 WAYS = ("gated", "raw")
 
 
@@ -101,18 +99,6 @@ def evaluate(
     }  # fmt: skip
     columns = ["way", "truth", "answer", "n", "share"]
     return Evaluation(frame, confusion[columns].reset_index(drop=True), sources, facts)
-
-
-def calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -> float:
-    """Mean distance of the share of positives from the mean probability, over bins weighted by their numbers.
-
-    The expected calibration error of Naeini, Cooper and Hauskrecht (AAAI 2015), with bins of equal width.
-    """
-    y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    apart = np.abs(np.bincount(place, y, bins) - np.bincount(place, p, bins))
-    return float(apart[counts > 0].sum() / len(y))
 
 
 def _confusion(truth: pd.Series, answer: pd.Series) -> pd.DataFrame:

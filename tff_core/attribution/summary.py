@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from tff_core import intervals, metrics
+from tff_core import intervals, metrics, reliability
 from tff_core.attribution.answers import REAL, UNREADABLE
-from tff_core.attribution.evaluation import BINS, Evaluation
+from tff_core.attribution.evaluation import Evaluation
 from tff_core.attribution.openset import OpenSet
 
 Floats = NDArray[np.floating[Any]]
@@ -82,9 +82,7 @@ def _measure(
     if measure == "auc":
         return resampled_auc(y, p, weights)
     if measure == "calibration":
-        place = np.minimum((p * BINS).astype(int), BINS - 1)
-        bins = np.arange(BINS)[:, None] == place
-        return np.asarray(np.abs(bins @ (weights * (y - p)[:, None])).sum(0) / weights.sum(0))
+        return reliability.resampled_error(y, p, weights)
     right = (weights * (called & (y == 1))[:, None]).sum(0)
     some, own = (weights * called[:, None]).sum(0), (weights * (y == 1)[:, None]).sum(0)
     below = {"precision": some, "recall": own, "f1": (some + own) / 2}[measure]
