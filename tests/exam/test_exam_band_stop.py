@@ -123,6 +123,13 @@ def test_a_detector_of_columns_lives_on_the_finest_octave_of_luma(images: dict[s
     stopped = right[right.index.get_level_values("operation").str.startswith("stop")]
     assert (stopped.drop(("stop Y", 0.25)) == 1).all()
     assert right["control Y", 0.25] == 1  # as much of the same plane, but not the trace
+    lost = band_stop.contrast([found], 50).set_index(["measure", "channel", "level"])
+    one = lost.loc[("AP", "Y", 0.25)]
+    assert one["control"] == 1 and one["value"] == pytest.approx(one["stop"] - 1)
+    assert one["low"] <= one["value"] <= one["high"] and one["value"] < 0 and one["n_fake"] == 4
+    assert lost.loc[("AP", "Cr", 0.25), "value"] == 0 and lost.loc["omega", "n_fake"].eq(2).all()
+    three = band_stop.contrast([found] * 3, 50).set_index(["measure", "channel", "level"])
+    assert three["value"].to_numpy() == pytest.approx(lost["value"].to_numpy(), nan_ok=True)
     share = band_stop.matched(images, BANDS).set_index(["channel", "level"])["matched"]
     assert share["Y", 0.125] > 0.9 and len(share) == 9 and (share <= 1 + 1e-9).all()
 
@@ -154,6 +161,8 @@ def test_maps_without_a_response_are_counted(images: dict[str, data.ImageSet]) -
     assert table["share"].isna().all() and (table["response"] == 0).all()
     found = band_stop.groups(table, {"all": feature_maps(net)})
     assert (found["silent"] == 4).all() and (found["n_maps"] == 0).all() and found["value"].isna().all()
+    with pytest.raises(ValueError, match="no measurement"):
+        band_stop.contrast([])
     with pytest.raises(ValueError, match="no pictures"):
         band_stop.tuning(net, torch.zeros(0, 3, 8, 8, dtype=torch.uint8), BANDS)
     with pytest.raises(ValueError, match="channel 'X': expected one of Y, Cb, Cr"):

@@ -90,6 +90,15 @@ def test_nothing_is_lost_where_nothing_changes_and_all_where_the_trace_is_gone(w
     assert table.loc[("blur", 2, "AP", mean), "chance"] == pytest.approx(metrics.chance(4, 4))
 
 
+def test_what_was_found_is_read_again(watched: Watched, tmp_path: Path) -> None:
+    for name in ("pictures", "omega"):
+        getattr(watched, name).to_csv(tmp_path / f"{name}.csv", index=False)
+    again = Watched.read(tmp_path / "pictures.csv", tmp_path / "omega.csv")
+    pd.testing.assert_frame_equal(
+        robustness.curves([again], [0.0], 50), robustness.curves([watched], [0.0], 50)
+    )
+
+
 def test_a_crop_is_compared_with_the_part_that_is_left(
     net: lrp.Net, images: dict[str, data.ImageSet], watched: Watched
 ) -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,8 +30,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from torch import Tensor
 
-from tff_core import lrp, metrics, spectra
-from tff_core.exam.robustness import Condition
+from tff_core import intervals, lrp, metrics, spectra
+from tff_core.exam.robustness import UNTOUCHED, Condition, Watched
 from tff_core.features import dropout
 from tff_core.features.names import FeatureMap
 from tff_core.features.rankings import feature_maps
@@ -210,6 +211,75 @@ def matched(
                 found = control(x, channel, band, members, highpass, seed)[1]
                 rows += [{"channel": channel, "level": band[0], "matched": value} for value in found]
     return pd.DataFrame(rows).groupby(["channel", "level"], sort=False)["matched"].mean().reset_index()
+
+
+def contrast(found: Sequence[Watched], resamples: int = 500, seed: int = 0) -> pd.DataFrame:
+    """What a detector loses without a band, beside what it loses without as much elsewhere.
+
+    ``found``: one for each training seed, in `conditions` among others. Rows ``channel, level, measure, stop,
+    control, value, low, high, seeds, covers, n_real, n_fake``: ``value`` is stop minus control on the same
+    pictures. Measures: ``AP``, the mean over generators, and ``omega``, the share of the top-k that is still
+    there, of explained fakes.
+
+    ValueError where there is no measurement.
+    """
+    if not found:
+        raise ValueError("no measurement: expected one for each training seed")
+    first = found[0].pictures
+    settings = first.loc[first["operation"].str.startswith(f"{STOP} "), ["operation", "level"]]
+    rows = []
+    for operation, level in settings.drop_duplicates().itertuples(index=False, name=None):
+        channel = operation.removeprefix(f"{STOP} ")
+        names = (operation, f"{CONTROL} {channel}")
+        about = {"channel": channel, "level": level}
+        pairs = [[_aps(one.pictures, name, level, resamples, seed) for name in names] for one in found]
+        kinds = first[first["operation"] == UNTOUCHED]["label"]
+        counts = {"n_real": int((kinds == 0).sum()), "n_fake": int((kinds == 1).sum())}
+        rows.append({**about, "measure": "AP", **_difference(pairs), **counts})
+        shared = [[_overlaps(one.omega, name, level) for name in names] for one in found]
+        explained = round(float(np.mean([one.explained for one in found])))
+        counts = {"n_real": 0, "n_fake": explained}
+        rows.append({**about, "measure": "omega", **_difference(shared), **counts})
+    return pd.DataFrame(rows)
+
+
+def _aps(
+    pictures: pd.DataFrame, operation: str, level: float, resamples: int, seed: int
+) -> tuple[float, Floats]:
+    """Mean AP over generators, and in every resample; missing where none has reals and fakes."""
+    rows = pictures[(pictures["operation"] == operation) & (pictures["level"] == level)]
+    found = []
+    for number, (_, own) in enumerate(rows.groupby("generator", sort=False)):
+        y, logits = own["label"].to_numpy(), own["logit"].to_numpy()
+        if len(np.unique(y)) == 2:
+            drawn = metrics.resampled_ap(y, logits, metrics.picture_weights(y, resamples, seed + number))
+            found.append((metrics.average_precision(y, logits), drawn))
+    if not found:
+        return float("nan"), np.full(resamples, np.nan)
+    return float(np.mean([ap for ap, _ in found])), np.mean([drawn for _, drawn in found], axis=0)
+
+
+def _overlaps(omega: pd.DataFrame, operation: str, level: float) -> tuple[float, Floats]:
+    rows = omega[(omega["operation"] == operation) & (omega["level"] == level)]
+    own = rows.set_index("draw")["overlap"]
+    return float(own.get(-1, np.nan)), own[own.index >= 0].to_numpy(dtype=np.float64)
+
+
+def _difference(pairs: Sequence[Sequence[tuple[float, Floats]]]) -> dict[str, Any]:
+    """The difference of two numbers of each seed, with the mean of either."""
+    points = np.array([stop[0] - control[0] for stop, control in pairs])
+    there = np.isfinite(points)
+    if not there.any():
+        nothing = intervals.Pooled(float("nan"), float("nan"), float("nan"), 0)
+        return {"stop": float("nan"), "control": float("nan"), **nothing.columns("value")}
+    drawn = np.stack([stop[1] - control[1] for stop, control in pairs], 1)[:, there]
+    means = (
+        float(np.mean([pair[i][0] for pair, ok in zip(pairs, there, strict=True) if ok])) for i in (0, 1)
+    )
+    return {
+        **dict(zip(("stop", "control"), means, strict=True)),
+        **intervals.over_seeds(points[there], drawn, intervals.DIFFERENCE).columns("value"),
+    }
 
 
 # ----------------------------------------------------------------------------------------------- the maps

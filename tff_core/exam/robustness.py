@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,6 +104,13 @@ class Watched:
     pictures: pd.DataFrame
     omega: pd.DataFrame
     explained: int
+
+    @classmethod
+    def read(cls, pictures: str | Path, omega: str | Path) -> Watched:
+        """From the two tables as CSV files. FileNotFoundError where one is missing."""
+        table = pd.read_csv(pictures)
+        first = table[table["operation"] == UNTOUCHED]
+        return cls(table, pd.read_csv(omega), int(first["explained"].sum()))
 
 
 @dataclass
