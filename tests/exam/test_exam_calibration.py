@@ -143,12 +143,14 @@ def test_scores_of_a_build_are_read_by_generator(tmp_path: Path) -> None:
         for c in ("baseline", "top-k") for s in (0, 1) for i in range(4)
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(path, index=False)
-    found = calibration.tested(store, "net", 1)
+    found = calibration.tested(store, "net", [1])
     assert found["progan"].labels.tolist() == [0, 1, 0, 1] and found["progan"].logits.tolist() == [
         [10, 11, 12, 13]
     ]
     assert (
-        calibration.tested(store, "net", 2) == {} and calibration.tested(store, "other", 0, ["progan"]) == {}
+        calibration.tested(store, "net", [1, 2]) == {}
+        and calibration.tested(store, "other", [0], ["progan"]) == {}
     )
+    assert calibration.tested(store, "net", [0, 1])["progan"].logits.shape == (2, 4)
     with pytest.raises(ValueError, match=r"expected \(N,\) and \(S, N\)"):
         Logits.of([0, 1], [1.0, 2.0, 3.0])

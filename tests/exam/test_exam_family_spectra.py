@@ -21,8 +21,10 @@ def test_a_trace_stands_in_its_channel_at_its_frequency(tmp_path: Path) -> None:
         assert np.unravel_index(plane.argmax(), plane.shape) == (0, SIZE // 2)
         rows = found.differences[found.differences["family"] == family].set_index(["channel", "frequency"])
         luma = rows.loc["Y"]
-        assert luma["q"].idxmin() == 0.5 and luma.loc[0.5, "q"] < 0.001 and luma.loc[0.5, "low"] > 0.1
-        assert (rows.loc["Cb", "q"] > 0.01).all()  # rounding aside nothing happens to chroma
+        # the window smears it over the neighbouring ring
+        assert luma["q"].idxmin() in (0.5, 0.5 - 1 / SIZE) and luma["q"].min() < 0.01
+        assert luma.loc[luma["q"].idxmin(), "low"] > 0.1
+        assert (rows.loc["Cb", "q"] > 0.05).all()  # rounding aside nothing happens to chroma
     assert (found.differences["low"] <= found.differences["value"]).all()
     one = found.profiles.query("family == 'one' and label == 'real' and channel == 'Y'")
     assert set(one["n"]) == {12} and one["frequency"].max() == pytest.approx(0.7, abs=0.02)

@@ -348,14 +348,16 @@ def _activations(
 
 
 def groups(
-    table: pd.DataFrame, sets: Mapping[str, Sequence[FeatureMap]], resamples: int = 500, seed: int = 0
+    table: pd.DataFrame, sets: Mapping[str, Sequence[FeatureMap | str]], resamples: int = 500, seed: int = 0
 ) -> pd.DataFrame:
     """The mean share of each band in the response of several sets of maps, with intervals over maps.
 
-    ``table``: rows of `tuning`. Rows ``group, channel, level, value, low, high, n_maps, silent``; ``silent``
-    maps respond to no band and do not count. Missing where none is left.
+    ``table``: rows of `tuning`; ``sets`` of maps, or of their keys there. Rows ``group, channel, level,
+    value, low, high, n_maps, silent``; ``silent`` maps respond to no band and do not count. Missing where
+    none is left.
     """
-    wide = table.pivot(index="key", columns=["channel", "level"], values="share")
+    distinct = table.drop_duplicates(["key", "channel", "level"])  # a map may be in two groups
+    wide = distinct.pivot(index="key", columns=["channel", "level"], values="share")
     rows = []
     for number, (group, maps) in enumerate(sets.items()):
         own = wide.loc[[str(m) for m in maps]].to_numpy()

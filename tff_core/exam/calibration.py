@@ -261,21 +261,26 @@ def kept(labels: ArrayLike, calls: ArrayLike) -> dict[str, dict[str, float]]:
 
 
 def tested(
-    store: Store, detector: str, seed: int, generators: Sequence[str] | None = None
+    store: Store, detector: str, seeds: Sequence[int], generators: Sequence[str] | None = None
 ) -> dict[str, Logits]:
-    """Logits of a build's test pictures by generator, as the detector was scored; of those that are there."""
-    folder = store.scores(detector, "x").parent
+    """Logits of a build's test pictures by generator, as the detector was scored with these seeds.
+
+    ``generators``: None takes all that were scored. Those without scores of every seed are left out.
+    """
     names = generators
     if names is None:
+        folder = store.scores(detector, "x").parent
         names = sorted(path.name.removesuffix(".csv.gz") for path in folder.glob("*.csv.gz"))
     found = {}
     for name in names:
         path = store.scores(detector, name)
-        if path.is_file():
-            rows = pd.read_csv(path)
-            rows = rows[(rows["condition"] == "baseline") & (rows["seed"] == seed)]
-            if len(rows):
-                found[name] = Logits.of(rows["label"], rows["logit"])
+        if not path.is_file():
+            continue
+        rows = pd.read_csv(path)
+        rows = rows[(rows["condition"] == "baseline") & rows["seed"].isin(list(seeds))]
+        by_seed = [rows[rows["seed"] == seed] for seed in seeds]
+        if by_seed and all(len(own) for own in by_seed):
+            found[name] = Logits.of(by_seed[0]["label"], [own["logit"].to_numpy() for own in by_seed])
     return found
 
 

@@ -111,7 +111,7 @@ def of(
     with contextlib.suppress(ValueError):  # enough for a zone, but not for one from four fifths of them
         measured[VALIDATION] = calibration.kept(labels, calibration.held_out(labels, logits, alpha))
     if seed is not None:
-        tests = calibration.grouped(calibration.tested(store, spec.name, seed), calibration.TRAINED_ON)
+        tests = calibration.grouped(calibration.tested(store, spec.name, [seed]), calibration.TRAINED_ON)
         for group, one in tests.items():
             words = (
                 f"test pictures of {'the family' if group == calibration.SEEN else 'families not'} trained on"

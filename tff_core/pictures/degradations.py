@@ -163,13 +163,13 @@ def _share(level: float) -> bool:
 
 OPERATIONS: Mapping[str, Operation] = {
     "jpeg": Operation(jpeg, "quality", (100, 90, 70, 50, 30), _quality),
-    "webp": Operation(webp, "quality", (90, 60, 30), _quality),
-    "enlarge": Operation(resize, "factor, there and back", (1.25, 1.5, 2), _positive, 1),
-    "shrink": Operation(resize, "factor, there and back", (0.9, 0.75, 0.5), _positive, 1),
+    "webp": Operation(webp, "quality", (80, 40), _quality),
+    "enlarge": Operation(resize, "factor, there and back", (1.5, 2), _positive, 1),
+    "shrink": Operation(resize, "factor, there and back", (0.75, 0.5), _positive, 1),
     "blur": Operation(blur, "deviation in pixels", (0.4, 0.8, 1.6), _amount, 0),
-    "noise": Operation(noise, "deviation in steps of 8 bits", (1, 2, 4, 8), _amount, 0),
-    "crop": Operation(crop, "share of each axis that is cut off", (0.1, 0.25, 0.5), _share, 0, resized=True),
-    "zoom": Operation(zoom, "share of each axis that is cut off", (0.1, 0.25, 0.5), _share, 0),
+    "noise": Operation(noise, "deviation in steps of 8 bits", (1, 3, 8), _amount, 0),
+    "crop": Operation(crop, "share of each axis that is cut off", (0.2, 0.5), _share, 0, resized=True),
+    "zoom": Operation(zoom, "share of each axis that is cut off", (0.2, 0.5), _share, 0),
     "chroma": Operation(
         chroma, "number of pixels that share their chroma", (1, 2, 4), lambda level: level in _STEPS
     ),
