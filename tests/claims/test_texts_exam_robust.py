@@ -58,15 +58,15 @@ def test_bands_name_those_whose_whole_interval_is_below_zero() -> None:
              "measure": "omega"},
         ]
     )  # fmt: skip
-    matched = pd.DataFrame({"channel": ["Y", "Cb"], "level": [0.25, 0.125], "matched": [0.5, 1.0]})
+    matched = pd.DataFrame({"channel": ["Y", "Cb"], "level": 0.25, "matched": [0.5, 1.0]})
     said = texts.bands(table, NAMES, matched)
+    assert "**AP** is lost without a band than without as much elsewhere in 0 of 1 band with a" in said
+    assert "in 1 (Y, 1/4 and finer: 50 % of its energy)" in said and "-20.0 points [-30.0, -10.0]" in said
+    assert "Nothing can be said of the top-k of omega" in said
+    said = texts.bands(table, NAMES, matched.assign(matched=1.0))
     assert (
-        "**AP** is lost without a band than without as much elsewhere in 1 of 2 bands (Y, 1/4 and finer: "
-        in said
+        "Caution" not in said and "in 1 of 2 bands with a control as strong (Y, 1/4 and finer: -20.0" in said
     )
-    assert "-20.0 points [-30.0, -10.0]" in said and "Nothing can be said of the top-k of omega" in said
-    assert "Y, 1/4 and finer: 50 % of the band's energy" in said
-    assert "Caution" not in texts.bands(table, NAMES, matched.assign(matched=1.0))
 
 
 def test_what_maps_respond_to_is_told_by_group() -> None:

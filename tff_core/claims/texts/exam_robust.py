@@ -98,37 +98,51 @@ def first(table: pd.DataFrame, explained: int) -> str:
     return base.admonition("Verdict: the explanation breaks before the verdict", text)
 
 
+MATCHED = 0.95
+"""A control that took less than this share of a band's energy is too mild to speak for the band."""
+
+
 def bands(table: pd.DataFrame, names: Mapping[float, str], matched: pd.DataFrame) -> str:
     """Which octaves a detector and its omega rest on. ``table``: `tff_core.exam.band_stop.contrast`.
 
     ``names`` of the bands by their lower end; ``matched``: how much of a band's energy its control took.
+    Bands whose control took less than `MATCHED` are told apart.
     """
+    took = {(r.channel, r.level): r.matched for r in base.tuples(matched)}
     blocks = []
     for measure, words in (("AP", "AP"), ("omega", "the top-k of omega")):
         rows = table[(table["measure"] == measure) & table["low"].notna()]
         if rows.empty:
             blocks.append(f"Nothing can be said of {words}: no picture was explained.")
             continue
-        lost = rows[rows["high"] < 0]
-        told = "; ".join(
-            f"{r.channel}, {names[r.level]}: {verdicts.points(r.value, r.low, r.high)}"
-            for r in base.tuples(lost)
-        )
+        fair = rows[[took[r.channel, r.level] >= MATCHED for r in base.tuples(rows)]]
+        mild = rows.drop(fair.index)
+        lost = fair[fair["high"] < 0]
         blocks.append(
             f"More of **{words}** is lost without a band than without as much elsewhere in {len(lost)} of "
-            f"{len(rows)} bands{f' ({told})' if told else ''}; n = {base.span(rows['n_fake'])} fakes, "
-            f"{base.seeds(int(rows['seeds'].max()))}."
+            f"{base.counted(len(fair), 'band')} with a control as strong{_told(lost, names)}; n = "
+            f"{base.span(rows['n_fake'])} fakes, {base.seeds(int(rows['seeds'].max()))}."
         )
-    mild = matched[matched["matched"] < 0.95]
-    if len(mild):
-        where = ", ".join(
-            f"{r.channel}, {names[r.level]}: {100 * r.matched:.0f} %" for r in base.tuples(mild)
-        )
-        blocks.append(
-            f"**{verdicts.CAUTION}** where the other frequencies hold less than the band, the control took "
-            f"all of them and is too mild ({where} of the band's energy)."
-        )
+        if len(mild):
+            more = mild[mild["high"] < 0]
+            where = ", ".join(
+                f"{r.channel}, {names[r.level]}: {100 * took[r.channel, r.level]:.0f} %"
+                for r in base.tuples(mild)
+            )
+            blocks[-1] += (
+                f" **{verdicts.CAUTION}** the other frequencies hold less than the band in {len(mild)} "
+                f"({where} of its energy), so the control took all of them and is too mild: there more is "
+                f"lost without the band in {len(more)}{_told(more, names)}, which the amount alone may "
+                "explain."
+            )
     return "\n\n".join(blocks)
+
+
+def _told(rows: pd.DataFrame, names: Mapping[float, str]) -> str:
+    told = "; ".join(
+        f"{r.channel}, {names[r.level]}: {verdicts.points(r.value, r.low, r.high)}" for r in base.tuples(rows)
+    )
+    return f" ({told})" if told else ""
 
 
 def tuned(table: pd.DataFrame, names: Mapping[float, str], silent: Sequence[int]) -> str:
@@ -211,10 +225,10 @@ def calibrated(table: pd.DataFrame) -> str:
             )  # fmt: skip
             sentences.append(f"On {words} the temperature {what} the calibration error.")
     return (
-        f"{' '.join(sentences)}\n\n{base.table(heads, lines)}\n\nMeans over "
-        f"{base.seeds(int(table['seeds'].max()))}, fitted on validation pictures alone. *By chance* is "
-        "what probabilities that are right would show on so many pictures, and p how often they would show "
-        "as much, the largest over detectors. Lowers and raises are said where two intervals do not meet."
+        f"{' '.join(sentences)}\n\n{base.table(heads, lines)}\n\n"
+        f"{base.seeds(int(table['seeds'].max())).capitalize()}, fitted on validation pictures alone. "
+        "*By chance* is what probabilities that are right would show on so many pictures, and p how often "
+        "they would show as much, the largest over detectors. Lowers and raises are said where two intervals do not meet."
     ).strip()
 
 
