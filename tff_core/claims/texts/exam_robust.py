@@ -228,7 +228,8 @@ def calibrated(table: pd.DataFrame) -> str:
         f"{' '.join(sentences)}\n\n{base.table(heads, lines)}\n\n"
         f"{base.seeds(int(table['seeds'].max())).capitalize()}, fitted on validation pictures alone. "
         "*By chance* is what probabilities that are right would show on so many pictures, and p how often "
-        "they would show as much, the largest over detectors. Lowers and raises are said where two intervals do not meet."
+        "they would show as much, the largest over detectors. Lowers and raises are said where two intervals "
+        "do not meet."
     ).strip()
 
 
