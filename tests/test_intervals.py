@@ -167,3 +167,16 @@ def test_scores_of_a_pictures_parts_are_drawn_with_it() -> None:
     noisy = whole[:, :, None] + rng.normal(size=(3, 80, 9))
     found = intervals.compare_ap(y, {"one": noisy, "mean": noisy.mean(2)}, n=200).set_index("name")
     assert found.loc["mean - one", "ap_low"] > 0
+
+
+def test_the_interval_of_a_paired_change_covers_it() -> None:
+    rng = np.random.default_rng(0)
+    for gained, lost in ((0.02, 0.1), (0.0, 0.05), (0.2, 0.3)):
+        drawn = stats.multinomial(60, [gained, lost, 1 - gained - lost]).rvs(2000, random_state=rng)
+        ends = np.array([intervals.paired(int(g), int(m), 60) for g, m, _ in drawn])
+        covered = np.mean((ends[:, 0] <= gained - lost) & (gained - lost <= ends[:, 1]))
+        assert covered > 0.93, (gained, lost, covered)
+    # 0.04 - 0.02 with a deviation of the root of (0.06 - 0.0004) / 100
+    assert intervals.paired(3, 1, 98) == pytest.approx(
+        (0.02 - 1.96 * 0.024413, 0.02 + 1.96 * 0.024413), abs=1e-5
+    )

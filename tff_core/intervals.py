@@ -22,10 +22,15 @@ undercovers here, because its degrees of freedom are themselves estimated from t
 these intervals is simulated in benchmarks/coverage.py.
 
 One seed alone says nothing about another: then the interval covers pictures only, and says so.
+
+Shares of pictures have Wilson's interval, and the difference of two shares of the same pictures that of D. G.
+Bonett and R. M. Price, Adjusted Wald confidence interval for a difference of binomial proportions based on
+paired data, Journal of Educational and Behavioral Statistics 37 (2012) 479-488.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -207,3 +212,35 @@ def compare_ap(
     return pd.DataFrame(
         {"name": name} | one.columns("ap", "ap_low", "ap_high") | counts for name, one in found.items()
     )
+
+
+# -------------------------------------------------------------------------------------------------- shares
+
+
+def share(right: ArrayLike) -> dict[str, float]:
+    """The share of true values of (n,) with its Wilson interval at 95 % and ``n``; NaN of nothing."""
+    counted = np.asarray(right, dtype=bool)
+    return share_of(int(counted.sum()), len(counted))
+
+
+def share_of(k: int, n: int) -> dict[str, float]:
+    """As `share`, of ``k`` among ``n``."""
+    if not n:
+        return {"share": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
+    ends = stats.binomtest(k, n).proportion_ci(method="wilson")
+    return {"share": k / n, "low": float(ends.low), "high": float(ends.high), "n": n}
+
+
+def paired(gained: int, lost: int, n: int, level: float = metrics.LEVEL) -> tuple[float, float]:
+    """The interval of the difference of two shares among the same ``n`` pictures (Bonett and Price).
+
+    ``gained`` pictures count in the second share alone, ``lost`` in the first. It has a width where none
+    changed, too.
+
+    >>> low, high = paired(0, 0, 98)
+    >>> round(low, 3), round(high, 3)
+    (-0.028, 0.028)
+    """
+    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    reach = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    return max(-1.0, up - down - reach), min(1.0, up - down + reach)

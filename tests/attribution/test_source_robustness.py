@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import multinomial
 from who import network
 
+from tff_core import intervals
 from tff_core.attribution import answers, robustness
 from tff_core.attribution.training import REAL, Pictures
 from tff_core.store.checkpoint import Checkpoint
@@ -76,7 +76,7 @@ def test_every_row_is_that_of_hand(images: Pictures) -> None:
         assert value[(*setting, "false name")] == 0
         row = table.loc[(*setting, "accuracy")]
         assert row["change"] == pytest.approx(-8 / 14)
-        assert (row["change_low"], row["change_high"]) == robustness.paired(0, 8, 14)
+        assert (row["change_low"], row["change_high"]) == intervals.paired(0, 8, 14)
         assert row["low"] < row["value"] < row["high"]
     first = found.table.iloc[0]
     assert first["operation"] == "untouched" and math.isnan(first["strength"]) and math.isnan(first["change"])
@@ -159,16 +159,3 @@ def test_pictures_that_cannot_be_judged_count_in_nothing(images: Pictures, tmp_p
 def test_strengths_that_an_operation_does_not_have_are_refused(strengths: dict, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         robustness.measure(network(), Pictures((), (), NAMES), None, strengths)
-
-
-def test_the_interval_of_a_paired_change_covers_it() -> None:
-    rng = np.random.default_rng(0)
-    for gained, lost in ((0.02, 0.1), (0.0, 0.05), (0.2, 0.3)):
-        drawn = multinomial(60, [gained, lost, 1 - gained - lost]).rvs(2000, random_state=rng)
-        ends = np.array([robustness.paired(int(g), int(m), 60) for g, m, _ in drawn])
-        covered = np.mean((ends[:, 0] <= gained - lost) & (gained - lost <= ends[:, 1]))
-        assert covered > 0.93, (gained, lost, covered)
-    # 0.04 - 0.02 with a deviation of the root of (0.06 - 0.0004) / 100
-    assert robustness.paired(3, 1, 98) == pytest.approx(
-        (0.02 - 1.96 * 0.024413, 0.02 + 1.96 * 0.024413), abs=1e-5
-    )

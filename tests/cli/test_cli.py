@@ -791,3 +791,78 @@ def test_run_executes_a_notebook(
     before = out.read_bytes()
     assert main(["run", "01", "-p", "n", "10", "--out", str(out)]) == 1
     assert "AssertionError: too large" in capsys.readouterr().err and out.read_bytes() == before
+
+
+def test_detect_says_what_turns_a_decision(
+    store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = store.data("miniature", "test", "progan")
+    (folder / "1_fake" / "broken.png").write_bytes(b"no picture")
+    assert main(["detect", str(folder), "--curve", "--no-stability"]) == 0
+    captured = capsys.readouterr()
+    found = rows(captured.out)
+    names = list(found[0])
+    assert names.index("turned_by") < names.index("turns_chroma") < names.index("width")
+    assert "turned, of 13: jpeg " in captured.err and "the smallest" not in captured.err
+    turned = [row for row in found if row["turned_by"]]
+    assert turned, "noise near the threshold: something turns some of them"
+    for row in turned:
+        assert row[f"turns_{row['turned_by']}"] == row["turned_at"] and float(row["turned_psnr"]) > 0
+        assert row["turned_to"] in ("fake", "real", "unsure") and row["turned_to"] != row["decision"]
+    broken = next(row for row in found if row["decision"] == "unreadable")
+    assert not any(broken[name] for name in names if name.startswith("turn"))
+    assert main(["detect", turned[0]["path"], "--curve", "--json"]) == 0
+    captured = capsys.readouterr()
+    [row] = json.loads(captured.out)["rows"]
+    assert row["turned_at"] == float(turned[0]["turned_at"]) and "turns_" not in str(row.get("error"))
+    assert f"the smallest: {row['turned_by']} " in captured.err
+    assert main(["detect", turned[0]["path"]]) == 0
+    assert "turned_by" not in capsys.readouterr().out
+
+
+def test_detect_abstains_for_an_error_that_is_allowed(
+    store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled = pictures(tmp_path / "labelled", n=24, seed=3)
+    folder = store.data("miniature", "test", "progan")
+    scores = store.scores("tiny-test", "progan")
+    scores.parent.mkdir(parents=True)
+    images = data.scan(folder)
+    logits = detectors.logits(tiny().eval(), data.batches(images))
+    pd.DataFrame(
+        {"condition": "baseline", "seed": 0, "label": images.labels, "logit": logits}
+    ).to_csv(scores, index=False)  # fmt: skip
+    assert main(["detect", str(folder), "--error", "0.1", "--calibrate", str(labelled), "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    own = detectors.logits(tiny().eval(), data.batches(data.scan(labelled)))
+    y = np.array(data.scan(labelled).labels)
+    real, fake = np.sort(own[y == 0])[-2], np.sort(own[y == 1])[1]  # the second of 24, at 10 %
+    low, high = min(real, fake), max(real, fake)
+    assert (found["threshold"]["unsure_from"], found["threshold"]["unsure_to"]) == pytest.approx((low, high))
+    assert low <= found["threshold"]["logit"] <= high
+    for row in found["rows"]:
+        expected = "fake" if row["logit"] >= high else "real" if row["logit"] <= low else "unsure"
+        assert row["decision"] == expected
+    told = found["error"]
+    assert told["promised"] == 0.1 and (told["n_real"], told["n_fake"]) == (24, 24)
+    assert list(told["measured"]) == [
+        "validation, each picture by a zone from others", "test pictures of the family trained on",
+    ]  # fmt: skip
+    calls = np.where(logits >= high, 1, np.where(logits <= low, 0, -1))
+    wrong = float((calls[np.array(images.labels) == 1] == 0).mean())
+    measured = told["measured"]["test pictures of the family trained on"]
+    assert measured["fake"]["wrong"] == pytest.approx(wrong) and measured["fake"]["n"] == 6
+    assert "Promised: of reals, and of fakes, like the 24 and 24" in captured.err
+    assert "Measured on validation" in captured.err and "at most 10 %" in captured.err
+    # validation pictures of the build, of which there are 6
+    assert main(["detect", str(folder), "--error", "0.25", "--no-stability"]) == 0
+    assert "validation pictures of progan" in capsys.readouterr().err
+    assert main(["detect", str(folder), "--error", "0.1"]) == 2
+    assert "cannot be promised from 6 reals: expected 9" in capsys.readouterr().err
+    shutil.rmtree(store.data("miniature", "val", "progan"))
+    assert main(["detect", str(folder), "--error", "0.1"]) == 2
+    assert "name a folder with --calibrate DIR" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["detect", str(folder), "--error", "0.7"])
+    assert "expected a share between 0 and 0.5" in capsys.readouterr().err

@@ -27,6 +27,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from tff_core.attribution import inputs
+from tff_core.pictures import degradations
 
 OPERATIONS = ("blur", "crop", "jpeg", "noise")
 """In the order in which they are applied."""
@@ -35,9 +36,14 @@ KERNELS = (3, 5, 7, 9)
 _LEGACY_SIGMA, _LEGACY_QUALITY = 4.0, 95
 
 
+def deviation(kernel: int) -> float:
+    """The usual deviation of a Gaussian kernel of so many pixels a side."""
+    return 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
+
+
 def blur(picture: Tensor, kernel: int, legacy: bool = False) -> Tensor:
     """Gaussian blur of a picture uint8 (3, H, W); the deviation is the usual one of a kernel."""
-    sigma = _LEGACY_SIGMA if legacy else 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
+    sigma = _LEGACY_SIGMA if legacy else deviation(kernel)
     largest = min(picture.shape[-2:])
     if kernel // 2 >= largest:  # reflection can be no wider
         kernel = 2 * ((largest - 1) // 2) + 1
@@ -52,9 +58,7 @@ def crop(
     ``places``, from 0 to 1, say how much of what is left out is above and on the left.
     """
     height, width = picture.shape[-2:]
-    lost = [math.floor(share * side) for share, side in zip(shares, (height, width), strict=True)]
-    top, left = (math.floor(place * (gone + 1)) for place, gone in zip(places, lost, strict=True))
-    kept = tv.crop(picture, min(top, lost[0]), min(left, lost[1]), height - lost[0], width - lost[1])
+    kept = tv.crop(picture, *degradations.box(height, width, shares, places))
     size = [width, height] if legacy else [height, width]
     return tv.resize(kept, size, tv.InterpolationMode.BICUBIC, antialias=False)
 
@@ -63,7 +67,7 @@ def jpeg(picture: Tensor, quality: int, legacy: bool = False) -> Tensor:
     """A round trip through JPEG; with ``legacy`` at quality 95, and with red and blue exchanged in it."""
     if legacy:
         return tv.jpeg(picture.flip(0), _LEGACY_QUALITY).flip(0)
-    return tv.jpeg(picture, quality)
+    return degradations.jpeg(picture, quality)
 
 
 def noise(picture: Tensor, amount: float, unit: Tensor, legacy: bool = False) -> Tensor:
@@ -72,14 +76,7 @@ def noise(picture: Tensor, amount: float, unit: Tensor, legacy: bool = False) ->
     ``unit`` (3, H, W) is noise of variance 1.
     """
     deviation = amount if legacy else math.sqrt(amount)
-    return (picture.float() + deviation * unit).round().clamp(0, 255).to(torch.uint8)
-
-
-def resize(picture: Tensor, factor: float) -> Tensor:
-    """Resized by a factor and back (bilinear, antialiased); none of the published augmentations."""
-    height, width = picture.shape[-2:]
-    size = [max(1, round(factor * side)) for side in (height, width)]
-    return tv.resize(tv.resize(picture, size, antialias=True), [height, width], antialias=True)
+    return degradations.noised(picture, deviation * unit)
 
 
 def augment(

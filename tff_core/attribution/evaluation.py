@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
-from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from tff_core import metrics
@@ -24,10 +22,10 @@ from tff_core.attribution.answers import REAL, UNKNOWN, UNREADABLE
 from tff_core.attribution.baselines import Network
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.sources import Pictures
+from tff_core.intervals import share
+from tff_core.reliability import calibration_error
 from tff_core.store.results import atomic_write, write_json
 
-BINS = 10
-"""Of equal width in probability, for the calibration error."""
 WAYS = ("gated", "raw")
 
 
@@ -103,18 +101,6 @@ def evaluate(
     return Evaluation(frame, confusion[columns].reset_index(drop=True), sources, facts)
 
 
-def calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -> float:
-    """Mean distance of the share of positives from the mean probability, over bins weighted by their numbers.
-
-    The expected calibration error of Naeini, Cooper and Hauskrecht (AAAI 2015), with bins of equal width.
-    """
-    y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    apart = np.abs(np.bincount(place, y, bins) - np.bincount(place, p, bins))
-    return float(apart[counts > 0].sum() / len(y))
-
-
 def _confusion(truth: pd.Series, answer: pd.Series) -> pd.DataFrame:
     table = pd.crosstab(truth, answer).melt(ignore_index=False, value_name="n").reset_index()
     table.columns = pd.Index(["truth", "answer", "n"])
@@ -139,17 +125,3 @@ def _source(judged: pd.DataFrame, name: str) -> dict[str, Any]:
         "precision": precision, "recall": recall, "f1": f1,
         "calibration": calibration_error(labels, scores),
     }  # fmt: skip
-
-
-def share(right: ArrayLike) -> dict[str, float]:
-    """The share of true values of (n,) with its Wilson interval at 95 % and ``n``; NaN of nothing."""
-    counted = np.asarray(right, dtype=bool)
-    return share_of(int(counted.sum()), len(counted))
-
-
-def share_of(k: int, n: int) -> dict[str, float]:
-    """As `share`, of ``k`` among ``n``."""
-    if not n:
-        return {"share": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
-    ends = binomtest(k, n).proportion_ci(method="wilson")
-    return {"share": k / n, "low": float(ends.low), "high": float(ends.high), "n": n}

@@ -8,8 +8,8 @@ Of fakes alone: telling reals from fakes is detection. What a threshold does to 
 
 Sources: OSCR (open-set classification rate): Dhamija, Günther and Boult, Reducing network agnostophobia,
 NeurIPS 2018; joint energy: Wang et al., Can multi-label classification networks know what they don't know?,
-NeurIPS 2021; split conformal prediction: Vovk, Gammerman and Shafer, Algorithmic learning in a random world,
-2005; variance of the areas: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988).
+NeurIPS 2021; the threshold: see `tff_core.conformal`; variance of the areas: DeLong, DeLong and
+Clarke-Pearson, Biometrics 44 (1988).
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from scipy import stats
 from tff_core import intervals, metrics
 from tff_core.attribution.answers import REAL, UNKNOWN, UNREADABLE
 from tff_core.attribution.decisions import checked
-from tff_core.attribution.evaluation import share, share_of
 from tff_core.attribution.sources import levels
+from tff_core.conformal import calibrate
+from tff_core.intervals import share, share_of
 from tff_core.store.results import atomic_write, write_json
 
 Floats = NDArray[np.float64]
@@ -163,61 +164,6 @@ def _area(known: Floats, right: NDArray[np.bool_], unknown: Floats) -> Area:
     return Area(value, *intervals.bounded(value, reach, intervals.SHARE), n, m)
 
 
-# ------------------------------------------------------------------------------------------- the threshold
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """Where rejection begins: scores below ``value`` are rejected; minus infinity rejects nothing.
-
-    ``alpha`` is the promised miss rate, ``n`` the number of pictures that it was calibrated on.
-    """
-
-    value: float
-    alpha: float
-    n: int
-
-    def accepts(self, scores: ArrayLike) -> NDArray[np.bool_]:
-        """Which scores (N,) are accepted."""
-        return np.asarray(np.asarray(scores, dtype=np.float64) >= self.value)
-
-    def plausible(self, n: int, level: float = metrics.LEVEL) -> tuple[float, float]:
-        """Between which shares of ``n`` other pictures of known sources are accepted, in ``level`` of cases.
-
-        The number accepted is beta-binomial where pictures are exchangeable and scores differ. A share
-        below says that these pictures are others than those of the calibration.
-        """
-        k = _rank(self.alpha, self.n)
-        if not k:
-            return 1.0, 1.0
-        accepted = stats.betabinom(n, self.n + 1 - k, k)
-        low, high = (accepted.ppf(q) / n for q in ((1 - level) / 2, (1 + level) / 2))
-        return float(low), float(high)
-
-
-def calibrate(scores: ArrayLike, alpha: float = 0.05) -> Threshold:
-    """The highest threshold that rejects a picture of a known source with probability at most ``alpha``.
-
-    ``scores`` (n,) are of validation pictures of known sources alone. The promise (split conformal) is for
-    a picture that is exchangeable with these: of the same sources in the same proportions, prepared alike,
-    and neither trained on nor used to choose epochs. It is for the mixture, not for each source, and on
-    average over calibrations. **Nothing is promised about unknown sources**: how many of them are rejected
-    can only be measured. With fewer than 1 / alpha - 1 pictures nothing is rejected.
-
-    ValueError where there is no score, one is not finite, or ``alpha`` is not between 0 and 1.
-    """
-    found = _scores(scores, "known")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is {alpha}: expected a miss rate between 0 and 1, such as 0.05")
-    k = _rank(alpha, len(found))
-    return Threshold(float(np.partition(found, k - 1)[k - 1]) if k else -math.inf, alpha, len(found))
-
-
-def _rank(alpha: float, n: int) -> int:
-    """A further score is below the k-th smallest of n with probability k / (n + 1) at most."""
-    return math.floor(alpha * (n + 1) + 1e-9)  # 0.05 * 20 is not always 1
-
-
 # ------------------------------------------------------------------------------------------------ the test
 
 
@@ -275,7 +221,8 @@ def measure(
     Raises ValueError where a source has no level, and where pictures of known or unknown sources are missing.
     """
     calibration = _rows(validation, names, level, how)
-    threshold = calibrate(calibration.loc[calibration["known"], "score"], alpha)
+    scores = calibration.loc[calibration["known"], "score"]
+    threshold = calibrate(scores, alpha, "pictures of known sources")
     rows = _rows(tested, names, level, how)
     rows["accepted"] = threshold.accepts(rows["score"])
     answer = rows["named"].where(rows["accepted"], UNKNOWN)

@@ -4,15 +4,15 @@ The same pictures are asked about at every strength, with the same noise and the
 that changes are paired: an interval of a change is that of the pictures whose answer changed, not of two
 samples.
 
-Sources: the operations are those of Khoo, Lim and Phan, 2022, as stated (see `augmentation`), and resizing;
-paired differences: Bonett and Price, Adjusted Wald confidence interval for a difference of binomial
-proportions based on paired data, Journal of Educational and Behavioral Statistics 37 (2012) 479-488.
+Sources: the operations and their strengths are those of Khoo, Lim and Phan, 2022, as stated (see
+`augmentation`), and resizing; `tff_core.pictures.degradations` does them, a blur over all of its deviation
+rather than over a kernel.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,17 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
-from tff_core import metrics
+from tff_core import intervals
 from tff_core.attribution import answers, augmentation
 from tff_core.attribution.baselines import Network
 from tff_core.attribution.decisions import decide
-from tff_core.attribution.evaluation import share_of
 from tff_core.attribution.inputs import Statistics
 from tff_core.attribution.sources import REAL, Pictures
-from tff_core.pictures import data
-from tff_core.store import memory, resuming
+from tff_core.pictures import data, degradations
+from tff_core.store import memory
 from tff_core.store.checkpoint import Checkpoint
 from tff_core.store.results import atomic_write, write_json
 
@@ -56,12 +54,13 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
 UNTOUCHED = "untouched"
 MEASURES = ("accuracy", "false none", "false name")
 _NEITHER = -2  # the answer for a fake that no module claims, and the truth of a source that is not known
-_VALID = {
-    "blur": lambda s: s >= 1 and s % 2 == 1,
-    "crop": lambda s: 0 <= s < 1,
-    "jpeg": lambda s: 1 <= s <= 100 and s == int(s),
-    "noise": lambda s: 0 <= s < math.inf,
-    "resize": lambda s: 0 < s < math.inf,
+# the operation of `degradations`, and its level for a strength as it is published
+_DONE: dict[str, tuple[str, Callable[[float], float]]] = {
+    "blur": ("blur", lambda kernel: augmentation.deviation(int(kernel)) if kernel > 1 else 0.0),
+    "crop": ("zoom", float),
+    "jpeg": ("jpeg", float),
+    "noise": ("noise", math.sqrt),
+    "resize": ("shrink", float),
 }
 
 
@@ -96,29 +95,18 @@ def degraded(
     (N,), whatever the strength. ValueError for an unknown operation or a strength that it does not have.
     """
     _check({operation: (strength,)})
-    out = []
-    for one, number in zip(pixels, picture, strict=True):
-        generator = resuming.generator(seed, number)
-        if operation == "blur":
-            out.append(augmentation.blur(one, int(strength)))
-        elif operation == "crop":
-            down, across = torch.rand(2, generator=generator).tolist()
-            out.append(augmentation.crop(one, (strength, strength), (down, across)))
-        elif operation == "jpeg":
-            out.append(augmentation.jpeg(one, int(strength)))
-        elif operation == "noise":
-            out.append(augmentation.noise(one, strength, torch.randn(one.shape, generator=generator)))
-        else:
-            out.append(augmentation.resize(one, strength))
-    return torch.stack(out)
+    done, level = _DONE[operation]
+    return degradations.degrade(pixels, done, level(strength), picture, seed)
 
 
 def _check(strengths: Mapping[str, Sequence[float]]) -> None:
     for operation, values in strengths.items():
         if operation not in UNITS:
             raise ValueError(f"operation {operation!r}: expected one of {', '.join(UNITS)}")
+        done, level = _DONE[operation]
         for strength in values:
-            if not _VALID[operation](strength):
+            whole = operation != "blur" or (strength >= 1 and strength % 2 == 1)
+            if not whole or strength < 0 or not degradations.OPERATIONS[done].valid(level(strength)):
                 raise ValueError(f"{operation} of strength {strength}: expected a {UNITS[operation]}")
 
 
@@ -216,27 +204,12 @@ def _measures(answer: NDArray[np.int64], truth: NDArray[np.int64]) -> NDArray[np
 def _row(
     operation: str, strength: float, measure: str, n: int, before: NDArray[np.int64], now: NDArray[np.int64]
 ) -> dict[str, Any]:
-    found = share_of(int(now[0]), n)
+    found = intervals.share_of(int(now[0]), n)
     row = {
         "operation": operation, "strength": strength, "unit": UNITS.get(operation, ""), "measure": measure,
         "n": n, "value": found["share"], "low": found["low"], "high": found["high"],
     }  # fmt: skip
     change = (math.nan,) * 3
     if operation != UNTOUCHED and n:
-        change = (int(now[0] - before[0]) / n, *paired(int(now[2]), int(now[1]), n))
+        change = (int(now[0] - before[0]) / n, *intervals.paired(int(now[2]), int(now[1]), n))
     return row | dict(zip(("change", "change_low", "change_high"), change, strict=True))
-
-
-def paired(gained: int, lost: int, n: int, level: float = metrics.LEVEL) -> tuple[float, float]:
-    """The interval of the difference of two shares among the same ``n`` pictures (Bonett and Price).
-
-    ``gained`` pictures count in the second share alone, ``lost`` in the first. It has a width where none
-    changed, too.
-
-    >>> low, high = paired(0, 0, 98)
-    >>> round(low, 3), round(high, 3)
-    (-0.028, 0.028)
-    """
-    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    reach = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-    return max(-1.0, up - down - reach), min(1.0, up - down + reach)

@@ -16,65 +16,26 @@ import math
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
-from scipy import sparse, stats
+from scipy import stats
 from torch import Tensor
 
 from tff_core import lrp, metrics
 from tff_core.attribution import inputs, networks
 from tff_core.attribution.inputs import Floats, Moments, Statistics
 from tff_core.attribution.networks import Attributor
+from tff_core.spectra import Difference, Rings, azimuthal, welch
+from tff_core.spectra import cosine_rings as rings
 from tff_core.store import memory
 from tff_core.store.checkpoint import write_arrays
 
 REAL = "real"
 """The family that others are compared with."""
-
-
-class Rings(NamedTuple):
-    """Rings of equal frequency in a plane of coefficients (H, W).
-
-    ``frequency`` (R,) in cycles per pixel, 0 to about 0.7 in the corner; ``number`` (R,) of coefficients;
-    ``ring`` (H, W), the ring of each.
-    """
-
-    frequency: Floats
-    number: NDArray[np.int64]
-    ring: NDArray[np.int64]
-
-
-@lru_cache(maxsize=8)
-def rings(height: int, width: int) -> Rings:
-    """The rings of pictures of this size, as wide as one coefficient of the shorter side.
-
-    Coefficient k of a side of n pixels has k / 2n cycles per pixel.
-    """
-    shorter = min(height, width)
-    radius = np.hypot(np.arange(height)[:, None] / height, np.arange(width)[None] / width) * shorter
-    places, index, number = np.unique(np.rint(radius).astype(int), return_inverse=True, return_counts=True)
-    return Rings(places / (2 * shorter), number, index.reshape(height, width))
-
-
-@lru_cache(maxsize=8)
-def _averaging(height: int, width: int) -> Any:
-    """The matrix (R, H W) that takes a plane to the means of its rings."""
-    _, number, ring = rings(height, width)
-    flat = ring.ravel()
-    return sparse.csr_array((1 / number[flat], (flat, np.arange(flat.size))), (len(number), flat.size))
-
-
-def azimuthal(planes: ArrayLike) -> Floats:
-    """Means over the rings of planes (..., H, W): profiles (..., R), R as in `rings`."""
-    x = np.asarray(planes, dtype=np.float64)
-    found = _averaging(*x.shape[-2:]) @ x.reshape(-1, x.shape[-2] * x.shape[-1]).T
-    return found.T.reshape(*x.shape[:-2], -1)
 
 
 @dataclass(frozen=True)
@@ -153,29 +114,6 @@ def measure(batches: Iterable[Tensor]) -> Spectrum:
 # ------------------------------------------------------------------------------------------- the differences
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A family's mean less another's, for each coefficient or ring.
-
-    ``value`` with its interval ``low`` to ``high`` at 95 %, Welch's statistic ``t``, its two-sided p-value
-    ``p``, and ``q``, the false discovery rate at which it would be called different (Benjamini and Hochberg,
-    1995): of thousands of coefficients one in twenty has p < 0.05 by chance. ``n`` and ``n_base`` pictures.
-    """
-
-    value: Floats
-    low: Floats
-    high: Floats
-    t: Floats
-    p: Floats
-    q: Floats
-    n: int
-    n_base: int
-
-    def share(self, rate: float = 0.05) -> float:
-        """The share of coefficients (or rings) that are called different at this false discovery rate."""
-        return float((self.q <= rate).mean())
-
-
 def difference(one: Spectrum, base: Spectrum, level: float = metrics.LEVEL) -> Difference:
     """How far a family's spectrum is from ``base``, coefficient by coefficient, (H, W).
 
@@ -183,31 +121,13 @@ def difference(one: Spectrum, base: Spectrum, level: float = metrics.LEVEL) -> D
     sizes differ.
     """
     _one_size({"one": one, "the other": base})
-    return _welch(one.mean, one.std, one.count, base.mean, base.std, base.count, level)
+    return welch(one.mean, one.std, one.count, base.mean, base.std, base.count, level)
 
 
 def profile_difference(one: Spectrum, base: Spectrum, level: float = metrics.LEVEL) -> Difference:
     """The same of profiles, ring by ring, (R,)."""
     _one_size({"one": one, "the other": base})
-    return _welch(one.profile, one.profile_std, one.count, base.profile, base.profile_std, base.count, level)
-
-
-def _welch(
-    mean: Floats, std: Floats, n: int, base: Floats, base_std: Floats, n_base: int, level: float
-) -> Difference:
-    value = mean - base
-    # deviations of the population, so that n - 1 makes variances of means of them
-    a, b = std**2 / (n - 1), base_std**2 / (n_base - 1)
-    error = np.sqrt(a + b)
-    constant = error == 0  # in all pictures of both: then any difference is one
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(constant, np.sign(value) * np.where(value == 0, 0, np.inf), value / error)
-        freedom = np.where(constant, 1.0, (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (n_base - 1)))
-    t = np.where(np.isnan(t), 0.0, t)
-    p = 2 * stats.t.sf(np.abs(t), freedom)
-    reach = stats.t.ppf((1 + level) / 2, freedom) * error
-    q = stats.false_discovery_control(p.ravel()).reshape(p.shape)
-    return Difference(value, value - reach, value + reach, t, p, q, n, n_base)
+    return welch(one.profile, one.profile_std, one.count, base.profile, base.profile_std, base.count, level)
 
 
 def _one_size(families: Mapping[str, Spectrum]) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from tff_core import intervals, metrics
+from tff_core import intervals, metrics, reliability
 from tff_core.attribution.answers import REAL, UNREADABLE
-from tff_core.attribution.evaluation import BINS, Evaluation, share_of
+from tff_core.attribution.evaluation import Evaluation
 from tff_core.attribution.openset import OpenSet
 
 Floats = NDArray[np.floating[Any]]
@@ -137,7 +137,7 @@ def _at_the_end(pooled: intervals.Pooled, measure: str, own: Sequence[Columns]) 
     rests = min(int(called.sum()) for _, _, called in own) if measure == "precision" else int(y.sum())
     if measure in ("ap", "auc"):
         rests = min(rests, int((1 - y).sum()))
-    ends = share_of(int(pooled.value) * rests, rests)
+    ends = intervals.share_of(int(pooled.value) * rests, rests)
     return pooled._replace(low=ends["low"], high=ends["high"])
 
 
@@ -158,9 +158,7 @@ def _measure(
     if measure == "auc":
         return resampled_auc(y, p, weights)
     if measure == "calibration":
-        place = np.minimum((p * BINS).astype(int), BINS - 1)
-        bins = np.arange(BINS)[:, None] == place
-        return np.asarray(np.abs(bins @ (weights * (y - p)[:, None])).sum(0) / weights.sum(0))
+        return reliability.resampled_error(y, p, weights)
     right = (weights * (called & (y == 1))[:, None]).sum(0)
     some, own = (weights * called[:, None]).sum(0), (weights * (y == 1)[:, None]).sum(0)
     below = {"precision": some, "recall": own, "f1": (some + own) / 2}[measure]
@@ -211,7 +209,7 @@ def unknown_sources(found: Sequence[OpenSet], resamples: int = 500, seed: int = 
             counts = {"n": int((1 - y).sum()), "n_known": int(y.sum())}
             if pooled.value in (0.0, 1.0) and pooled.low == pooled.high:
                 rests = counts["n"] if measure == "accepted" else min(counts.values())
-                ends = share_of(int(pooled.value) * rests, rests)
+                ends = intervals.share_of(int(pooled.value) * rests, rests)
                 pooled = pooled._replace(low=ends["low"], high=ends["high"])
             rows.append({"generator": source, "measure": measure} | pooled.columns("value") | counts)
     return pd.DataFrame(rows)

@@ -45,6 +45,13 @@ from tff_core.figures.color import (
 )
 from tff_core.figures.compared import compared
 from tff_core.figures.curves import precision_recall
+from tff_core.figures.degraded import (
+    band_losses,
+    band_responses,
+    degraded_answers,
+    degraded_explanations,
+    reliability,
+)
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
@@ -75,6 +82,8 @@ __all__ = [
     "activation_pairs",
     "alt",
     "attribution_robustness",
+    "band_losses",
+    "band_responses",
     "bridge_breakage",
     "bridge_correlation",
     "bridge_overlap",
@@ -87,6 +96,8 @@ __all__ = [
     "confusion",
     "conservation",
     "contrasts",
+    "degraded_answers",
+    "degraded_explanations",
     "dose_curves",
     "exchanges",
     "field_law",
@@ -112,6 +123,7 @@ __all__ = [
     "ranking_areas",
     "ranking_stability",
     "relevance_maps",
+    "reliability",
     "robust_ap",
     "robust_differences",
     "robust_shares",

@@ -15,13 +15,12 @@ from tff_core.figures.base import (
     LINE,
     REAL,
     add_menu,
-    band,
     finish,
     generator_name,
-    records,
     series,
     span_text,
 )
+from tff_core.figures.degraded import damage_curves
 
 _FIRST, _LAST = "real", "none of these"
 """Answers that are no names of sources, and where they stand."""
@@ -33,7 +32,6 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "false name": ("a wrong name", FAKE, "x"),
 }
 """Name, colour and symbol of what is counted of degraded pictures."""
-UNTOUCHED = "untouched"
 OPERATIONS = {
     "blur": "kernel, pixels",
     "crop": "cut off, share of each axis",
@@ -167,67 +165,9 @@ def attribution_robustness(table: pd.DataFrame) -> go.Figure:
     low, high`` in [0, 1] and ``n``; the operation called "untouched" begins every curve. A missing value is
     not drawn.
     """
-    table = table[table["value"].notna()]
-    unknown = sorted(set(table["measure"]) - set(MEASURES))
-    if unknown:
-        raise ValueError(f"measures {unknown} have no colour: expected some of {list(MEASURES)}")
-    operations = [o for o in dict.fromkeys(table["operation"]) if o != UNTOUCHED]
-    if not operations:
-        raise ValueError("no operation degrades the pictures: expected one in the column operation")
-    start = table[table["operation"] == UNTOUCHED]
-    figure, owner, axes = go.Figure(), [], {}
-    for operation in operations:
-        own = table[table["operation"] == operation]
-        strengths = list(dict.fromkeys(own["strength"]))
-        ticks = [*(["none"] if len(start) else []), *(f"{s:g}" for s in strengths)]
-        axes[operation] = {
-            "xaxis.tickvals": list(range(len(ticks))),
-            "xaxis.ticktext": ticks,
-            "xaxis.range": [-0.2, len(ticks) - 0.8],
-            "xaxis.title.text": OPERATIONS.get(operation, operation),
-        }
-        for measure, (name, colour, symbol) in MEASURES.items():
-            rows = pd.concat([start, own])
-            rows = rows[rows["measure"] == measure]
-            if rows.empty:
-                continue
-            places = {s: i for i, s in enumerate(strengths, len(ticks) - len(strengths))}
-            x = [0 if r.operation == UNTOUCHED else places[r.strength] for r in records(rows)]
-            shown = operation == operations[0]
-            band(figure, x, 100 * rows["low"], 100 * rows["high"], colour, measure, shown)
-            figure.add_scatter(
-                x=x,
-                y=100 * rows["value"],
-                mode="lines+markers",
-                name=name,
-                legendgroup=measure,
-                line={"color": colour, "width": 2},
-                marker={"color": colour, "symbol": symbol, "size": 9},
-                text=[ticks[i] for i in x],
-                customdata=np.stack([100 * rows["low"], 100 * rows["high"], rows["n"]], axis=1),
-                hovertemplate=f"{operation} %{{text}}, {name}: %{{y:.1f}} % "
-                "[%{customdata[0]:.1f}, %{customdata[1]:.1f}], n = %{customdata[2]}<extra></extra>",
-            )
-            owner += [operation, operation]
-    if len(operations) > 1:
-        add_menu(
-            figure, {o: [other == o for other in owner] for o in operations}, dropdown=True, relayout=axes
-        )
-    first = axes[operations[0]]
-    figure.update_xaxes(
-        tickvals=first["xaxis.tickvals"], ticktext=first["xaxis.ticktext"], range=first["xaxis.range"],
-        title=first["xaxis.title.text"],
-    )  # fmt: skip
-    figure.update_yaxes(title="share of pictures, %", range=[-3, 103])
-    groups: Any = table.groupby(["operation", "measure"], sort=False)
-    described = "; ".join(
-        f"{o}, {MEASURES[m][0]}: " + ", ".join(f"{100 * r.value:.0f}" for r in records(rows))
-        for (o, m), rows in groups
-    )
     text = (
         "The same pictures, degraded from weak to strong: named right; of a known source and given no name; "
         f"given the name of a source that did not make them. Bands: 95 % intervals over "
-        f"{span_text(table['n'])} pictures."
-        + (" The menu chooses the operation." if len(operations) > 1 else "")
+        f"{span_text(table.loc[table['value'].notna(), 'n'])} pictures."
     )
-    return finish(figure, 460, text, f"Shares in percent. {described}.", menu=len(operations) > 1)
+    return damage_curves(table, MEASURES, OPERATIONS, "share of pictures, %", text, "Shares in percent.")

@@ -14,13 +14,18 @@ from tff_core.figures.base import LINE, add_menu, band, finish, generator_name, 
 
 
 def spectrum_planes(
-    planes: Mapping[str, ArrayLike], unit: str = "ln |c|", text: str = "", diverging: bool = False
+    planes: Mapping[str, ArrayLike],
+    unit: str = "ln |c|",
+    text: str = "",
+    diverging: bool = False,
+    fourier: bool = False,
 ) -> go.Figure:
     """Planes of coefficients of the cosine transform, one for each family; a menu chooses it.
 
-    ``planes`` (H, W) in ``unit``, the mean in the corner; NaN is left blank. All families share one scale,
-    symmetric about zero where it is ``diverging``; few coefficients beyond it (1 %, mostly the mean) do not
-    stretch it. ``text`` begins the caption. A family of 128 x 128 takes 90 kB of the page.
+    ``planes`` (H, W) in ``unit``, the mean in the corner; NaN is left blank. With ``fourier`` they are of
+    that transform, the mean in the corner, too, and are drawn with it in the middle. All families share one
+    scale, symmetric about zero where it is ``diverging``; few coefficients beyond it (1 %, mostly the mean)
+    do not stretch it. ``text`` begins the caption. A family of 128 x 128 takes 90 kB of the page.
     """
     drawn = {name: np.asarray(plane, dtype=np.float32) for name, plane in planes.items()}
     if not drawn or any(plane.ndim != 2 for plane in drawn.values()):
@@ -30,11 +35,11 @@ def spectrum_planes(
     for i, (name, plane) in enumerate(drawn.items()):
         height, width = plane.shape
         figure.add_heatmap(
-            z=plane,
-            x0=0,
-            dx=1 / (2 * width),
-            y0=0,
-            dy=1 / (2 * height),
+            z=np.fft.fftshift(plane).round(2) if fourier else plane,
+            x0=-(width // 2) / width if fourier else 0,
+            dx=1 / width if fourier else 1 / (2 * width),
+            y0=-(height // 2) / height if fourier else 0,
+            dy=1 / height if fourier else 1 / (2 * height),
             zmin=low,
             zmax=high,
             colorscale="RdBu" if diverging else "Cividis",
@@ -56,9 +61,10 @@ def spectrum_planes(
         title="down, cycles per pixel", autorange="reversed", scaleanchor="x", constrain="domain",
         showgrid=False,
     )  # fmt: skip
-    told = "; ".join(f"{generator_name(n)}: {_where(plane)}" for n, plane in drawn.items())
+    told = "; ".join(f"{generator_name(n)}: {_where(plane, fourier)}" for n, plane in drawn.items())
+    place = "middle, the finest pattern in the corners" if fourier else "corner, the finest pattern opposite"
     caption = (
-        f"{text} The mean of the picture stands in the corner, the finest pattern opposite; one scale for "
+        f"{text} The mean of the picture stands in the {place}; one scale for "
         f"all families.{' The menu chooses the family.' if len(drawn) > 1 else ''}"
     )
     return finish(figure, 560, caption.strip(), f"Planes of frequencies. {told}.", menu=len(drawn) > 1)
@@ -101,12 +107,14 @@ def _range(planes: Sequence[NDArray[np.floating]], diverging: bool) -> tuple[flo
     return low, high if high > low else low + 1
 
 
-def _where(plane: NDArray[np.floating]) -> str:
+def _where(plane: NDArray[np.floating], fourier: bool = False) -> str:
     """The largest absolute value and its place, in words."""
     if not np.isfinite(plane).any():
         return "nothing"
     row, column = np.unravel_index(np.nanargmax(np.abs(plane)), plane.shape)
     down, across = row / (2 * plane.shape[0]), column / (2 * plane.shape[1])
+    if fourier:
+        down, across = (abs(np.fft.fftfreq(n)[i]) for n, i in zip(plane.shape, (row, column), strict=True))
     return f"largest {plane[row, column]:.2f} at {down:.2f} down and {across:.2f} across"
 
 
@@ -117,30 +125,38 @@ def spectrum_profiles(
 
     ``table`` has ``family``, ``frequency`` (cycles per pixel), ``value, low, high`` and ``n``; ``title`` is
     that of the axis; ``zero`` draws a line there, for differences. ``text`` begins the caption. Families keep
-    their colours in a table of differences, which lacks the first of them, ``base``. The mean of the picture,
+    their colours in a table of differences, which lacks the first of them, ``base``. With a column
+    ``channel`` a menu chooses it. The mean of the picture,
     at frequency 0, is left out: it is brightness, and would stretch the axis.
     """
-    families = list(dict.fromkeys(table["family"]))
-    figure = go.Figure()
+    table = table if "channel" in table else table.assign(channel="")
+    families, channels = (list(dict.fromkeys(table[name])) for name in ("family", "channel"))
+    figure, owner = go.Figure(), []
     told = []
-    for i, family in enumerate(families, start=0 if base in families else 1):
-        rows = table[(table["family"] == family) & (table["frequency"] > 0)].sort_values("frequency")
-        colour, _, dash = series(i)
-        name = generator_name(family)
-        band(figure, rows["frequency"], rows["low"], rows["high"], colour, family)
-        figure.add_scatter(
-            x=rows["frequency"],
-            y=rows["value"],
-            mode="lines",
-            name=name,
-            legendgroup=family,
-            line={"color": colour, "width": 2, "dash": dash},
-            customdata=np.stack([rows["low"], rows["high"], rows["n"]], axis=1),
-            hovertemplate=name + ", %{x:.3f} cycles per pixel: %{y:.2f} "
-            "[%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]}<extra></extra>",
-        )
-        best: Any = rows.loc[rows["value"].abs().idxmax()]
-        told.append(f"{name} farthest from 0 at {best['frequency']:.2f} ({best['value']:.2f})")
+    for channel in channels:
+        for i, family in enumerate(families, start=0 if base in families else 1):
+            rows = table[(table["family"] == family) & (table["channel"] == channel)]
+            rows = rows[rows["frequency"] > 0].sort_values("frequency")
+            colour, _, dash = series(i)
+            name = generator_name(family)
+            band(figure, rows["frequency"], rows["low"], rows["high"], colour, family)
+            figure.add_scatter(
+                x=rows["frequency"],
+                y=rows["value"],
+                mode="lines",
+                name=name,
+                legendgroup=family,
+                line={"color": colour, "width": 2, "dash": dash},
+                customdata=np.stack([rows["low"], rows["high"], rows["n"]], axis=1),
+                hovertemplate=name + ", %{x:.3f} cycles per pixel: %{y:.2f} "
+                "[%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]}<extra></extra>",
+            )
+            owner += [channel, channel]
+            best: Any = rows.loc[rows["value"].abs().idxmax()]
+            who = f"{name}, {channel}," if channel else name
+            told.append(f"{who} farthest from 0 at {best['frequency']:.2f} ({best['value']:.2f})")
+    if len(channels) > 1:
+        add_menu(figure, {one: [other == one for other in owner] for one in channels})
     if zero:
         figure.add_hline(y=0, line={"color": LINE, "width": 1.5})
     # where a pattern of two pixels stands, along an axis of the picture; beyond it are the diagonals
@@ -150,6 +166,8 @@ def spectrum_profiles(
     caption = (
         f"{text} Means over rings of equal frequency; bands: 95 % intervals over {span_text(table['n'])} "
         "pictures. Dotted: the finest frequency along an axis of the picture."
+        + (" The menu chooses the channel." if len(channels) > 1 else "")
     )
     height = 440 + 12 * len(families)
-    return finish(figure, height, caption.strip(), f"Profiles over frequency: {'; '.join(told)}.")
+    description = f"Profiles over frequency: {'; '.join(told)}."
+    return finish(figure, height, caption.strip(), description, menu=len(channels) > 1)

@@ -1,0 +1,1 @@
+"""Can explanations be trusted: do they depend on the detector, find what is there, and hold?"""
