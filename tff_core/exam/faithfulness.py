@@ -29,7 +29,7 @@ CURVES = ("flip_most", "flip_least", "deletion", "insertion", "road")
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure: whether ``higher`` is better, what it is ``of`` (faithfulness, stability), and its source."""
+    """A measure: whether ``higher`` is better, what it is ``of`` (faithfulness, stability), its source."""
 
     higher: bool
     of: str

@@ -218,11 +218,11 @@ def _rise(detector: nn.Module, settings: Settings) -> Explain:
 def _random(detector: nn.Module, settings: Settings) -> Explain:
     def one(x: Tensor) -> Tensor:
         # of the picture's own, so that it is the same in every batch and another one for every other picture
-        own = zlib.crc32(x.detach().cpu().contiguous().numpy().tobytes())
-        rng = torch.Generator().manual_seed((settings.seed << 32) + own)
-        return torch.rand(x.shape[1:], generator=rng).to(x)
+        own = zlib.crc32(x.detach().cpu().contiguous().numpy().tobytes(), settings.seed)
+        rng = torch.Generator().manual_seed(own)
+        return torch.rand(x.shape[-2:], generator=rng).to(x)
 
-    return lambda x: torch.stack([one(picture) for picture in x[:, 0]])
+    return lambda x: torch.stack([one(picture) for picture in x])
 
 
 def _edges(detector: nn.Module, settings: Settings) -> Explain:
