@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from exam_nets import linear, pictures
+from exam_toys import linear, pictures
 from torch import Tensor
 
 from tff_core import intervals
@@ -35,14 +35,14 @@ def measured() -> faithfulness.Measured:
 
 
 def table(measured: faithfulness.Measured, metric: str) -> pd.DataFrame:
-    own = measured.values[measured.values["metric"] == metric]
+    own = measured.values[measured.values["measure"] == metric]
     return own.pivot(index="picture", columns="method", values="value")
 
 
 def test_there_is_a_value_for_every_picture_method_and_measure(measured: faithfulness.Measured) -> None:
     values = measured.values
-    assert set(values["metric"]) == set(faithfulness.METRICS) and values["value"].notna().all()
-    counts = values.groupby("metric").size()
+    assert set(values["measure"]) == set(faithfulness.METRICS) and values["value"].notna().all()
+    counts = values.groupby("measure").size()
     assert (counts.drop("max_sensitivity") == 5 * N).all() and counts["max_sensitivity"] == 5
     assert set(measured.maps) == set(values["method"]) and measured.maps["exact"].shape == (N, 16, 16)
     assert set(measured.curves["curve"]) == set(faithfulness.CURVES)
@@ -95,7 +95,7 @@ def rows(values: dict[str, list[list[float]]], metric: str = "insertion") -> pd.
     """By method: a list for each training, of its pictures' values."""
     return pd.DataFrame(
         [
-            {"seed": s, "picture": i, "method": name, "metric": metric, "value": v}
+            {"seed": s, "picture": i, "method": name, "measure": metric, "value": v}
             for name, seeds in values.items()
             for s, own in enumerate(seeds)
             for i, v in enumerate(own)
@@ -107,31 +107,33 @@ def test_trainings_are_pooled_as_everywhere() -> None:
     given = {"some": [[1.0, 2.0, 3.0], [3.0, 5.0]], "random": [[0.0, 1.0, 1.0], [1.0, 1.0]]}
     found = faithfulness.summary(rows(given)).set_index("method")
     assert found.loc["some", "value"] == pytest.approx((2 + 4) / 2)
-    assert found.loc["some", "random"] == pytest.approx((4 / 3 + 3) / 2)
-    assert found.loc["some", ["pictures", "missing", "seeds"]].tolist() == [5, 0, 2]
-    assert np.isnan(found.loc["random", "random"]) and np.isnan(found.loc["some", "edges"])
+    assert found.loc["some", "over_random"] == pytest.approx((4 / 3 + 3) / 2)
+    assert found.loc["some", ["n", "missing", "seeds"]].tolist() == [5, 0, 2]
+    assert np.isnan(found.loc["random", "over_random"]) and np.isnan(found.loc["some", "over_edges"])
     # two trainings differ by 2: with one degree of freedom the interval is wide
     half = intervals.half_width([2.0, 4.0], np.zeros((2, 2)))
     assert found.loc["some", "high"] - 3 == pytest.approx(half, rel=0.05)
     # lower is better: the difference to the control turns round
     lower = faithfulness.summary(rows(given, "deletion")).set_index("method")
-    assert lower.loc["some", "random"] == pytest.approx(-(4 / 3 + 3) / 2)
+    assert lower.loc["some", "over_random"] == pytest.approx(-(4 / 3 + 3) / 2)
 
 
 def test_one_picture_of_one_training_has_a_value_and_no_interval() -> None:
     found = faithfulness.summary(rows({"some": [[2.0]], "random": [[1.0]], "edges": [[4.0]]}))
     some = found.set_index("method").loc["some"]
-    assert some[["value", "random", "edges"]].tolist() == [2, 1, -2]
-    assert some[["low", "high", "random_low", "edges_high"]].isna().all()
+    assert some[["value", "over_random", "over_edges"]].tolist() == [2, 1, -2]
+    assert some[["low", "high", "over_random_low", "over_edges_high"]].isna().all()
     ranked = faithfulness.ranking(rows({"some": [[2.0]], "random": [[1.0]], "edges": [[4.0]]}))
-    assert ranked["rank"].tolist() == [2, 3, 1] and ranked[["critical", "p"]].isna().all(axis=None)
+    assert ranked["mean_rank"].tolist() == [2, 3, 1] and ranked[["critical", "friedman_p"]].isna().all(
+        axis=None
+    )
 
 
 def test_what_is_missing_is_counted_and_comes_last() -> None:
     given = rows({"empty": [[np.nan, 0.9], [np.nan, np.nan]], "random": [[0.1, 0.2], [0.1, 0.2]]})
     found = faithfulness.summary(given).set_index("method").loc["empty"]
-    assert found[["value", "pictures", "missing", "seeds"]].tolist() == [0.9, 1, 3, 1]
-    ranked = faithfulness.ranking(given).set_index("method")["rank"]
+    assert found[["value", "n", "missing", "seeds"]].tolist() == [0.9, 1, 0.75, 1]
+    ranked = faithfulness.ranking(given).set_index("method")["mean_rank"]
     assert ranked.tolist() == [(2 + 1 + 2 + 2) / 4, (1 + 2 + 1 + 1) / 4]
     nothing = faithfulness.summary(rows({"empty": [[np.nan]], "random": [[1.0]]})).set_index("method")
     assert np.isnan(nothing.loc["empty", "value"]) and nothing.loc["empty", "seeds"] == 0
@@ -142,16 +144,18 @@ def test_ranks_of_all_measures_are_those_of_their_mean() -> None:
     other = rows({"a": [[0.1, 0.9]], "b": [[0.2, 0.2]], "c": [[0.3, 0.3]]}, "deletion")  # lower is better
     stable = rows({"a": [[9.0, 9.0]], "b": [[1.0, 1.0]], "c": [[0.0, 0.0]]}, "max_sensitivity")
     found = faithfulness.ranking(pd.concat([one, other, stable]))
-    total = found[found["metric"] == faithfulness.ALL].set_index("method")["rank"]
+    total = found[found["measure"] == faithfulness.ALL].set_index("method")["mean_rank"]
     # of the first picture a is best by both; of the second it is 1 and 3, b 2 and 1, c 3 and 2
     assert total.tolist() == [(1 + 2) / 2, (2 + 1) / 2, 3]
-    assert set(found["metric"]) == {"insertion", "deletion", "max_sensitivity", "all"}
+    assert set(found["measure"]) == {"insertion", "deletion", "max_sensitivity", "all"}
 
 
 def test_the_summary_of_a_run_finds_the_exact_map_better_than_random(measured: faithfulness.Measured) -> None:
-    found = faithfulness.summary(measured.values.assign(seed=0), n=200).set_index(["metric", "method"])
+    found = faithfulness.summary(measured.values.assign(seed=0), n=200).set_index(["measure", "method"])
     for metric in ("flip_most", "flip_least", "sensitivity_n", "infidelity"):
-        assert found.loc[(metric, "exact"), "random_low"] > 0
-        assert found.loc[(metric, "opposite"), "random_high"] < 0
-    ranked = faithfulness.ranking(measured.values.assign(seed=0)).set_index(["metric", "method"])["rank"]
+        assert found.loc[(metric, "exact"), "over_random_low"] > 0
+        assert found.loc[(metric, "opposite"), "over_random_high"] < 0
+    ranked = faithfulness.ranking(measured.values.assign(seed=0)).set_index(["measure", "method"])[
+        "mean_rank"
+    ]
     assert ranked[faithfulness.ALL].idxmin() == "exact" and ranked[faithfulness.ALL].idxmax() == "opposite"

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from exam_nets import linear, pictures
+from exam_toys import linear, pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from exam_nets import detector, linear, pictures
+from exam_toys import detector, linear, pictures
 from scipy import ndimage
 from torch import Tensor, nn
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exam_nets import pictures
+from exam_toys import pictures
 from numpy.typing import NDArray
 from torch import Tensor, nn
 

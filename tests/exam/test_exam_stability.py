@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from exam_nets import pictures
+from exam_toys import pictures
 
 from tff_core.exam import stability
 

@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor
+from torchvision.transforms import v2
 
 from tff_core import intervals, metrics
 from tff_core.exam import flipping, imputation, ranks, stability, subsets
 from tff_core.exam.methods import Explain, sides
+from tff_core.pictures import data
 
 Floats = NDArray[np.float64]
 ALL = "all"
@@ -91,7 +93,7 @@ class Sizes:
 class Measured:
     """What is known of one detector.
 
-    ``values``: rows ``picture, method, metric, value``; ``curves``: rows ``method, curve, share, value``,
+    ``values``: rows ``picture, method, measure, value``; ``curves``: rows ``method, curve, share, value``,
     means over pictures; ``maps``: by method, the relevance (N, H, W).
     """
 
@@ -136,7 +138,7 @@ def measure(
         for curve, (shares, heights) in drawn.items():
             curves += [(name, curve, q, float(v)) for q, v in zip(shares, heights.mean(0), strict=True)]
     return Measured(
-        pd.DataFrame(rows, columns=["picture", "method", "metric", "value"]),
+        pd.DataFrame(rows, columns=["picture", "method", "measure", "value"]),
         pd.DataFrame(curves, columns=["method", "curve", "share", "value"]),
         maps,
     )
@@ -213,32 +215,59 @@ def _one(
     return found, drawn
 
 
+def own_pictures(
+    sets: Mapping[str, data.ImageSet],
+    n: int,
+    training: int,
+    preprocessing: data.Preprocessing = data.IMAGENET,
+) -> tuple[list[str], Tensor]:
+    """``n`` pictures for one of several trainings, each from the next generator: their names, and the pixels.
+
+    ``sets`` has each generator's pictures; training 0 gets the first ones, training 1 the next, and so on, so
+    that trainings have pictures of their own. Where a generator has too few, they begin again. Pixels are
+    uint8 (n, 3, H, W), cut as a detector needs them and to the largest middle that all have.
+
+    Raises ValueError where there is no picture, and PictureError as `tff_core.pictures.data.load`.
+    """
+    there = {name: images for name, images in sets.items() if len(images)}
+    if not there or n < 1:
+        raise ValueError(f"{n} pictures of {len(there)} generators: expected one or more of each")
+    names, loaded = list(there), []
+    chosen = [(names[i % len(names)], i // len(names)) for i in range(training * n, (training + 1) * n)]
+    for name, place in chosen:
+        loaded.append(data.load(there[name].take([place % len(there[name])]), preprocessing))
+    size = [min(one.shape[axis] for one in loaded) for axis in (2, 3)]
+    cut = [v2.functional.center_crop(one, size) for one in loaded]
+    return [name for name, _ in chosen], torch.cat(cut)
+
+
 def summary(values: pd.DataFrame, seed: int = 0, n: int = metrics.RESAMPLES) -> pd.DataFrame:
     """Means over pictures and trainings, and how much better than the two controls they are, with intervals.
 
     ``values``: rows of `Measured.values` with a column ``seed``, the training's; trainings have pictures of
-    their own. One row for each ``method`` and ``metric``: ``value, low, high`` (95 %); ``random, random_low,
-    random_high``, by how much it is *better* than random numbers on the same pictures (positive is better,
-    whatever the direction of the measure), and ``edges, edges_low, edges_high`` likewise; ``pictures`` (with
-    a value) and ``missing``; ``seeds, covers``. Intervals are those of `tff_core.intervals`, pictures
-    resampled within each training; a single picture of a single training has none. Differences to a control
-    that is not there are missing.
+    their own. One row for each ``method`` and ``measure``: ``value, low, high`` (95 %); ``over_random,
+    over_random_low, over_random_high``, by how much it is *better* than random numbers on the same pictures
+    (positive is better, whatever the direction of the measure), and ``over_edges, ...`` likewise; ``n``
+    pictures with a value, and the share of them that is ``missing``; ``seeds, covers``. Intervals are those
+    of `tff_core.intervals`, pictures resampled within each training; a single picture of a single training
+    has none. Differences to a control that is not there are missing.
     """
     rows = []
-    for metric in [name for name in METRICS if name in set(values["metric"])]:
-        own = values[values["metric"] == metric]
+    for metric in [name for name in METRICS if name in set(values["measure"])]:
+        own = values[values["measure"] == metric]
         table = own.pivot(index=["seed", "picture"], columns="method", values="value")
         sign = 1 if METRICS[metric].higher else -1
         for method in dict.fromkeys(own["method"]):
             pooled = _pooled(table[method], seed, n)
-            row = {"method": method, "metric": metric, **pooled.columns("value")}
+            row = {"method": method, "measure": metric, **pooled.columns("value")}
             for control in ("random", "edges"):
                 there = control in table and control != method
                 gain = sign * (table[method] - table[control]) if there else table[method] * np.nan
                 better = _pooled(gain, seed, n)
-                row |= {control: better.value, f"{control}_low": better.low, f"{control}_high": better.high}
+                name = f"over_{control}"
+                row |= {name: better.value, f"{name}_low": better.low, f"{name}_high": better.high}
             known = int(table[method].notna().sum())
-            rows.append(row | {"pictures": known, "missing": len(table) - known})
+            rows.append(row | {"n": known, "missing": 1 - known / len(table)})
     return pd.DataFrame(rows)
 
 
@@ -257,15 +286,15 @@ def _pooled(values: pd.Series, seed: int, n: int) -> intervals.Pooled:
 def ranking(values: pd.DataFrame, level: float = metrics.LEVEL) -> pd.DataFrame:
     """Mean ranks of methods, with the critical difference of each measure; ``values`` as in `summary`.
 
-    One row for each ``metric`` (and `ALL`: of each picture the mean rank over all measures of faithfulness)
-    and ``method``: ``rank`` (mean over pictures; 1 is best), ``pictures``, ``critical`` (mean ranks that are
-    this much apart differ), and ``statistic, p`` of Friedman's test that all are alike. The pictures are the
-    blocks, those of all trainings together; what is missing counts as last. Without three methods and two
+    One row for each ``measure`` (and `ALL`: of each picture the mean rank over all measures of faithfulness)
+    and ``method``: ``mean_rank`` (over pictures; 1 is best), ``n`` pictures, ``critical`` (mean ranks that
+    are this much apart differ), and ``friedman, friedman_p`` of the test that all are alike. The pictures are
+    the blocks, those of all trainings together; what is missing counts as last. Without three methods and two
     pictures the test and the difference are missing.
     """
     tables = {}
-    for metric in [name for name in METRICS if name in set(values["metric"])]:
-        own = values[values["metric"] == metric]
+    for metric in [name for name in METRICS if name in set(values["measure"])]:
+        own = values[values["measure"] == metric]
         wide = own.pivot(index=["seed", "picture"], columns="method", values="value")
         wide = wide[list(dict.fromkeys(own["method"]))]
         ranked = ranks.ranks(wide.to_numpy(float), METRICS[metric].higher)
@@ -282,5 +311,5 @@ def ranking(values: pd.DataFrame, level: float = metrics.LEVEL) -> pd.DataFrame:
         critical = ranks.critical_difference(k, blocks, level) if enough else np.nan
         for method, rank in table.mean().items():
             rows.append((metric, method, float(rank), blocks, critical, test.statistic, test.p))
-    columns = ["metric", "method", "rank", "pictures", "critical", "statistic", "p"]
+    columns = ["measure", "method", "mean_rank", "n", "critical", "friedman", "friedman_p"]
     return pd.DataFrame(rows, columns=columns)

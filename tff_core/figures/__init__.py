@@ -46,6 +46,7 @@ from tff_core.figures.color import (
 from tff_core.figures.compared import compared
 from tff_core.figures.curves import precision_recall
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
+from tff_core.figures.faithful import faithful_curves, faithful_gains, mean_ranks
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
 from tff_core.figures.pixels import object_shares, share_differences
@@ -89,6 +90,8 @@ __all__ = [
     "contrasts",
     "dose_curves",
     "exchanges",
+    "faithful_curves",
+    "faithful_gains",
     "field_law",
     "finding",
     "forest",
@@ -100,6 +103,7 @@ __all__ = [
     "layer_mix",
     "layer_shares",
     "layer_sums",
+    "mean_ranks",
     "object_shares",
     "omega_ranks",
     "oscr",
