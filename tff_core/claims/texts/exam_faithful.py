@@ -48,13 +48,6 @@ ALL = "all"
 STABLE = "max_sensitivity"
 CONTROLS = ("random", "edges")
 PASSED, IN_PART, FAILED, OPEN = "passed", "in part", "failed", "open"
-_WORDS = {
-    verdicts.HOLDS: PASSED,
-    verdicts.IN_PART: IN_PART,
-    verdicts.MIXED: IN_PART,
-    verdicts.CONTRADICTED: FAILED,
-    verdicts.UNDECIDED: OPEN,
-}
 
 
 def asked(methods: Mapping[str, tuple[bool, str]]) -> str:
@@ -70,20 +63,28 @@ def rule(measures: int) -> str:
     """How a method passes, in words, before any number is shown."""
     return (
         "**The rule.** A method is judged by each of "
-        f"{base.counted(measures, 'measure')} of faithfulness, on the same pictures as random numbers. It "
-        "speaks "
-        "for the method if the 95 % interval of its gain over random numbers, over pictures and trainings, "
-        "lies "
-        f"above zero, and against it if below. The method has **{PASSED}** if all measures speak for it, "
-        f"**{IN_PART}** if at least {verdicts.needed(measures)} do and none speaks against it, or if some "
-        "speak "
-        f"for it and some against it, **{FAILED}** if some speak against it and none for it, and is "
-        f"**{OPEN}** "
-        "otherwise. Edges are judged like the methods: what they pass is no proof of having looked at the "
-        "detector. How stable a map is, is no question of its faithfulness (a constant map is perfectly "
-        "stable), "
-        "and does not count."
+        f"{base.counted(measures, 'measure')} of faithfulness, on the same pictures as random numbers. A "
+        "measure speaks for the method if the 95 % interval of its gain over random numbers, over pictures and "
+        "trainings, lies above zero, and against it if below. The method has "
+        f"**{PASSED}** if all measures speak for it, passed **{IN_PART}** if at least {_half(measures)} do, "
+        f"**{FAILED}** if more speak against it than for it, and is **{OPEN}** otherwise. Measures of one "
+        "map resemble each other, so their number is no number of independent tests. Edges are judged like the "
+        "methods: what they pass is no proof of having looked at the detector. How stable a map is, is no "
+        "question of its faithfulness (a constant map is perfectly stable), and does not count."
     )
+
+
+def _half(measures: int) -> int:
+    return -(-measures // 2)
+
+
+def word(speak_for: int, against: int, measures: int) -> str:
+    """The verdict from the numbers of measures that speak for a method and against it; see `rule`."""
+    if speak_for == measures:
+        return PASSED
+    if speak_for >= _half(measures):
+        return IN_PART
+    return FAILED if against > speak_for else OPEN
 
 
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
@@ -101,10 +102,10 @@ def judged(summary: pd.DataFrame) -> pd.DataFrame:
         said = verdicts.side(own["over_random_low"], own["over_random_high"], seeds=own["seeds"])
         parts = [tuple(own.loc[said == what, "measure"]) for what in (verdicts.FOR, verdicts.AGAINST)]
         left = tuple(m for m in own["measure"] if m not in parts[0] + parts[1])
-        word = verdicts.word(len(parts[0]), against=len(parts[1]), open_=len(left))
+        found = word(len(parts[0]), len(parts[1]), len(own))
         beats = verdicts.side(own["over_edges_low"], own["over_edges_high"], seeds=own["seeds"])
         edges = tuple(own.loc[beats == verdicts.FOR, "measure"])
-        rows.append((method, _WORDS[word], *parts, left, edges))
+        rows.append((method, found, *parts, left, edges))
     columns = ["method", "verdict", "better", "worse", "left", "beats_edges"]
     return pd.DataFrame(rows, columns=columns)
 
