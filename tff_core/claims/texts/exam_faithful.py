@@ -62,15 +62,18 @@ def asked(methods: Mapping[str, tuple[bool, str]]) -> str:
 def rule(measures: int) -> str:
     """How a method passes, in words, before any number is shown."""
     return (
-        "**The rule.** A method is judged by each of "
-        f"{base.counted(measures, 'measure')} of faithfulness, on the same pictures as random numbers. A "
-        "measure speaks for the method if the 95 % interval of its gain over random numbers, over pictures and "
-        "trainings, lies above zero, and against it if below. The method has "
-        f"**{PASSED}** if all measures speak for it, passed **{IN_PART}** if at least {_half(measures)} do, "
-        f"**{FAILED}** if more speak against it than for it, and is **{OPEN}** otherwise. Measures of one "
-        "map resemble each other, so their number is no number of independent tests. Edges are judged like the "
-        "methods: what they pass is no proof of having looked at the detector. How stable a map is, is no "
-        "question of its faithfulness (a constant map is perfectly stable), and does not count."
+        f"**The rule.** A method is judged by each of {base.counted(measures, 'measure')} of faithfulness, "
+        "on "
+        "the same pictures as random numbers. A measure speaks for the method if the 95 % interval of its "
+        "gain "
+        "over random numbers, over pictures and trainings, lies above zero, and against it if below. The "
+        f"method has **{PASSED}** if all measures speak for it, passed **{IN_PART}** if at least "
+        f"{_half(measures)} do, **{FAILED}** if more speak against it than for it, and is **{OPEN}** "
+        "otherwise. "
+        "Measures of one map resemble each other, so their number is no number of independent tests. Edges "
+        "are "
+        "judged like the methods: what they pass is no proof of having looked at the detector. How stable a "
+        "map is, is no question of its faithfulness (a constant map is perfectly stable), and does not count."
     )
 
 
