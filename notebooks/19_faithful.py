@@ -8,7 +8,6 @@
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"
 seeds = [0, 1, 2]
-n = None  # what the step has measured is what there is
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 

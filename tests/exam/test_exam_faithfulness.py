@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from exam_toys import linear, pictures
+from PIL import Image
 from torch import Tensor
 
 from tff_core import intervals
 from tff_core.exam import faithfulness, flipping, methods
+from tff_core.pictures import data
 
 SIZES = faithfulness.Sizes(patch=4, steps=4, sets=8, squares=8, noisy=1, copies=1)
 N = 6
@@ -89,6 +93,28 @@ def test_a_map_that_is_not_finite_is_named() -> None:
         faithfulness.measure(f, {"some": lambda x: x[:, 0]}, x[:0], SIZES)
     with pytest.raises(ValueError, match="two or more sets and squares"):
         faithfulness.Sizes(sets=1)
+
+
+def test_trainings_have_pictures_of_their_own(tmp_path: Path) -> None:
+    sets = {}
+    for place, (name, side) in enumerate({"progan": 8, "gaugan": 6}.items()):
+        for label in ("0_real", "1_fake"):
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True)
+            for i in range(3):
+                Image.new("RGB", (side, 8), (100 * place + 10 * i, 0, 0)).save(folder / f"{i}.png")
+        sets[name] = data.scan(tmp_path / name).where(label=1)
+    first, pixels = faithfulness.own_pictures(sets, 3, 0)
+    assert first == ["progan", "gaugan", "progan"]
+    assert pixels.shape == (3, 3, 8, 6) and pixels[:, 0, 0, 0].tolist() == [0, 100, 10]
+    second, pixels = faithfulness.own_pictures(sets, 3, 1)
+    assert second == ["gaugan", "progan", "gaugan"] and pixels[:, 0, 0, 0].tolist() == [110, 20, 120]
+    # where there are too few they begin again
+    assert faithfulness.own_pictures(sets, 3, 2)[1][:, 0, 0, 0].tolist() == [0, 100, 10]
+    with pytest.raises(ValueError, match="0 pictures of 2 generators"):
+        faithfulness.own_pictures(sets, 0, 0)
+    with pytest.raises(ValueError, match="3 pictures of 0 generators"):
+        faithfulness.own_pictures({"none": sets["progan"].take([])}, 3, 0)
 
 
 def rows(values: dict[str, list[list[float]]], metric: str = "insertion") -> pd.DataFrame:
