@@ -14,9 +14,12 @@ import torchvision
 from lrp_nets import pictures, randomise
 from lrp_others import captum_graph, captum_relevance, zennit_composite, zennit_relevance
 from torch import Tensor, nn
+from zennit.composites import EpsilonGammaBox
+from zennit.torchvision import ResNetCanonizer
 
 from tff_core import lrp
 from tff_core.features import ffrs
+from tff_core.lrp.canonize import IMAGENET_BOUNDS
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 GOLDEN = REFERENCE / "lrp_golden"
@@ -136,6 +139,18 @@ def test_zennit_agrees_with_bias_and_stabilisers_matched(
     # zennit leaves the same factor behind in each folded batch norm as the paper's code
     net = lrp.canonize(model, reference=True)
     theirs, start = zennit_relevance(model, zennit_composite(), net.layers, x)
+    out = lrp.relevance(net, x, start=start, pixels=True)
+    assert out.pixels is not None
+    compare({**out.maps, "pixels": out.pixels}, theirs, 1e-9)
+
+
+def test_zennits_epsilon_gamma_composite_agrees() -> None:
+    """As zennit has it, in float64: gamma for convolutions, epsilon for the head, z^B for pixels."""
+    model, x = resnet(torchvision.models.resnet18, 32)
+    net = lrp.canonize(model, reference=True, rules=lrp.EPSILON_GAMMA)
+    low, high = (torch.full((1, 3, 1, 1), bound, dtype=torch.float64) for bound in IMAGENET_BOUNDS)
+    composite = EpsilonGammaBox(low, high, canonizers=[ResNetCanonizer()])
+    theirs, start = zennit_relevance(model, composite, net.layers, x)
     out = lrp.relevance(net, x, start=start, pixels=True)
     assert out.pixels is not None
     compare({**out.maps, "pixels": out.pixels}, theirs, 1e-9)

@@ -17,12 +17,12 @@ from tff_core.lrp.canonize import IMAGENET_BOUNDS
 from tff_core.lrp.rules import EPSILON, linear, stabilise
 
 
-def rule_of(module: nn.Module) -> lrp.Rule:
+def rule_of(module: nn.Module, table: str = "zplus") -> lrp.Rule:
     """The table's rule for a module, as canonize would build it."""
     graph = fx.Graph()
     x = graph.placeholder("x")
     node = graph.call_module("m", (x,))
-    return lrp.RULES[type(module)](lrp.Call(node, (x,), {"m": module}))
+    return lrp.NAMED[table][type(module)](lrp.Call(node, (x,), {"m": module}))
 
 
 def dense(operation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -95,6 +95,46 @@ def test_first_convolution_is_the_z_b_rule_of_its_matrix(conv: nn.Conv2d) -> Non
     assert found is not None
     expected = shares(contributions, r, z + EPSILON * sgn(z))
     assert torch.allclose(found.flatten(), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("conv", CONVS, ids=str)
+@pytest.mark.parametrize("signed", [True, False])
+def test_convolution_is_the_gamma_rule_of_its_matrix(conv: nn.Conv2d, signed: bool) -> None:
+    torch.manual_seed(2)
+    conv = conv.double().requires_grad_(False)
+    x = torch.randn(1, conv.in_channels, 7, 7).double()
+    x = x if signed else x.clamp(min=0)
+    rule = rule_of(conv, "epsilon-gamma")
+    rule.nonnegative(not signed)
+    y, saved = rule.forward(x)
+    r = torch.randn_like(y)
+    z, none = y.flatten().clone(), conv(torch.zeros_like(x)).flatten()
+    matrix = dense(lambda p: conv(p) - conv(torch.zeros_like(p)), x)
+    # evidence on the side of the output counts 1.25 times, the bias included
+    contributions = x.flatten()[:, None] * matrix
+    raised = contributions * (1 + 0.25 * (contributions * z > 0))
+    total = raised.sum(0) + none * (1 + 0.25 * (none * z > 0))
+    expected = shares(raised, r, total + EPSILON * sgn(total))
+    y.zero_()  # as the activation that follows may do
+    (found,) = rule.relevance(r, saved)
+    assert found is not None and torch.allclose(found.flatten(), expected, rtol=1e-9, atol=1e-11)
+    # several rows of relevance over one forward pass
+    many = torch.cat([r, 2 * r])
+    (rows,) = rule.relevance(many, saved)
+    assert rows is not None and torch.allclose(rows, torch.cat([found, 2 * found]), rtol=1e-9, atol=1e-11)
+
+
+def test_the_gamma_rule_by_hand() -> None:
+    """x = (2, 1), w = (3, -4), b = 1: y = 3 > 0, so what is positive counts 1.25 times."""
+    conv = nn.Conv2d(2, 1, 1)
+    conv.weight.data, conv.bias.data = torch.tensor([3.0, -4.0]).view(1, 2, 1, 1), torch.ones(1)  # type: ignore[union-attr]
+    rule = rule_of(conv.double(), "epsilon-gamma")
+    y, saved = rule.forward(torch.tensor([2.0, 1.0]).double().view(1, 2, 1, 1))
+    assert float(y) == 3
+    (found,) = rule.relevance(y.clone(), saved)
+    assert found is not None
+    total = 7.5 - 4 + 1.25
+    assert found.flatten().tolist() == pytest.approx([3 * 7.5 / total, 3 * -4 / total], abs=1e-5)
 
 
 def affine() -> nn.Module:
@@ -318,7 +358,7 @@ def test_a_convolution_of_few_positions_is_the_same_as_one_product(
     assert linear._is_tiny(expected[:, 0].numel(), weight, geometry)
     torch.testing.assert_close(linear._conv(x, weight, geometry, bias), expected)
     (adjoint,) = torch.autograd.grad((F.conv2d(x.requires_grad_(), weight, None, *geometry) * s).sum(), x)
-    torch.testing.assert_close(linear._transposed(s, x.detach(), weight, geometry), adjoint)
+    torch.testing.assert_close(linear.transposed(s, x.detach(), weight, geometry), adjoint)
 
 
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
@@ -334,4 +374,4 @@ def test_a_1x1_convolution_is_the_same_for_few_and_for_many_pictures(stride: tup
     s = torch.randn_like(expected)
     torch.testing.assert_close(linear._conv(x, weight, geometry, bias), expected)
     (adjoint,) = torch.autograd.grad((F.conv2d(x.requires_grad_(), weight, None, *geometry) * s).sum(), x)
-    torch.testing.assert_close(linear._transposed(s, x.detach(), weight, geometry), adjoint)
+    torch.testing.assert_close(linear.transposed(s, x.detach(), weight, geometry), adjoint)

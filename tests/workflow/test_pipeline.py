@@ -666,14 +666,14 @@ class TestTinyBook:
             (
                 "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
                 {"sample", "sample_shifted", "scores", "evaluate", "tables", "chapter", "gather", "verdicts",
-                 "parity", "variants", "robustness", "page", "book"},
+                 "parity", "variants", "robustness", "faithful", "page", "book"},
             ),
             (
                 "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
                  # these compute with its kernels
                  "book", "train_patches", "law", "parity", "variants", "adaptive", "train_sources",
-                 "robustness"},
+                 "robustness", "faithful"},
             ),
             (
                 "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",

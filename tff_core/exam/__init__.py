@@ -1,1 +1,1 @@
-"""Can explanations be trusted: do they depend on the detector, find what is there, and hold?"""
+"""Are explanations right: do they depend on the detector, find what is there, hold up and stay faithful?"""

@@ -53,6 +53,7 @@ from tff_core.figures.degraded import (
     reliability,
 )
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
+from tff_core.figures.faithful import faithful_curves, faithful_gains, mean_ranks
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
 from tff_core.figures.pixels import object_shares, share_differences
@@ -100,6 +101,8 @@ __all__ = [
     "degraded_explanations",
     "dose_curves",
     "exchanges",
+    "faithful_curves",
+    "faithful_gains",
     "field_law",
     "finding",
     "forest",
@@ -111,6 +114,7 @@ __all__ = [
     "layer_mix",
     "layer_shares",
     "layer_sums",
+    "mean_ranks",
     "object_shares",
     "omega_ranks",
     "oscr",

@@ -9,10 +9,12 @@
 """
 
 from tff_core.lrp.canonize import Net, canonize, trace
-from tff_core.lrp.rules import RULES, Call, NoRule, Rule, passing
+from tff_core.lrp.rules import EPSILON_GAMMA, NAMED, RULES, Call, NoRule, Rule, passing
 from tff_core.lrp.walk import Neuron, Relevance, relevance
 
 __all__ = [
+    "EPSILON_GAMMA",
+    "NAMED",
     "RULES",
     "Call",
     "Net",

@@ -404,7 +404,7 @@ def canonize(
         reference: reproduce the paper's code instead: every folded batch normalisation still divides by
             sqrt(1 + eps), and relevance starts at +1 or -1 rather than at the logit.
         target: which of several logits to explain.
-        rules: the table from operation to rule.
+        rules: the table from operation to rule; the paper's, z+, by default (others: `lrp.NAMED`).
         pixel_rule: rule of the convolution that sees the picture: "zb" (z^B, pixels have ``bounds``) or
             "zplus". The default is the paper's choice: z^B in networks of ReLUs, z+ elsewhere.
         bounds: least and greatest value of a normalised pixel.

@@ -93,6 +93,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
         config["experiments"] = config["all_experiments"]
         config["spliced"] = config["all_spliced"]
         config["robustness"] = config["all_robustness"]
+        config["faithful"] = {**config["faithful"], **config["all_faithful"]}
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []
     if not isinstance(config["added"], list):

@@ -6,7 +6,8 @@ a function, or the name of a tensor method) to a builder of the rule; extend it 
 ``canonize(model, rules=lrp.RULES | {MyLayer: lambda call: MyRule(call.module)})``.
 
 The rules are those of the paper (supplementary, LRP-z+ with the bias left out; after Montavon et al. 2019,
-"Layer-wise relevance propagation: an overview", and Bach et al. 2015).
+"Layer-wise relevance propagation: an overview", and Bach et al. 2015). ``EPSILON_GAMMA`` is another table,
+with the gamma rule for convolutions; ``NAMED`` has both by name.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ from tff_core.lrp.rules.base import (
     compiled_kernels,
     stabilise,
 )
+from tff_core.lrp.rules.gamma import Gamma
 from tff_core.lrp.rules.linear import Affine, Conv, Linear, batchnorm_affine
 from tff_core.lrp.rules.pooling import AveragePool, MaxPool
 from tff_core.lrp.rules.shapes import Concatenate, Part, Permute, Reshape
 from tff_core.lrp.rules.sums import Add, Constant, Gate
-from tff_core.lrp.rules.table import RULES
+from tff_core.lrp.rules.table import EPSILON_GAMMA, NAMED, RULES
 
 __all__ = [
     "EPSILON",
+    "EPSILON_GAMMA",
     "FLOOR",
+    "NAMED",
     "RULES",
     "WHY_NOT",
     "Add",
@@ -43,6 +47,7 @@ __all__ = [
     "Concatenate",
     "Constant",
     "Conv",
+    "Gamma",
     "Gate",
     "Identity",
     "Kernels",
@@ -50,7 +55,8 @@ __all__ = [
     "MaxPool",
     "NoRule",
     "Part",
-    "Passing", "Permute",
+    "Passing",
+    "Permute",
     "Reach",
     "Reshape",
     "Rule",

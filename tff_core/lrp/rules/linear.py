@@ -135,9 +135,9 @@ class Conv(Rule):
         else:
             s = self.kernels.floored(r, self._denominator(parts, geometry))
         x, weight = parts[0]
-        out = _transposed(s, x, weight, geometry).mul_(x)
+        out = transposed(s, x, weight, geometry).mul_(x)
         for x, weight in parts[1:]:
-            out.addcmul_(_transposed(s, x, weight, geometry), x)
+            out.addcmul_(transposed(s, x, weight, geometry), x)
         if self.bounds is not None:
             out = _halved(out, self.groups)
         (top, left), (height, width) = seen.corner, seen.size
@@ -209,7 +209,7 @@ def _conv(x: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None = N
     return y.view(len(x), rows, cols, -1).permute(0, 3, 1, 2)
 
 
-def _transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def transposed(s: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """The adjoint of the convolution: only the height and width of ``x`` are used."""
     stride, padding, dilation, groups = geometry
     if len(s) != len(x):

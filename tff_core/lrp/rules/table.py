@@ -26,7 +26,8 @@ from tff_core.lrp.rules.activations import (
     module_passing,
     passing,
 )
-from tff_core.lrp.rules.base import Call, Rule
+from tff_core.lrp.rules.base import Call, Rule, Table
+from tff_core.lrp.rules.gamma import gamma
 from tff_core.lrp.rules.linear import batchnorm, conv2d, linear, linear_function
 
 _relu, _sigmoid = passing(F.relu, nonnegative=True), passing(torch.sigmoid, nonnegative=True)
@@ -144,3 +145,15 @@ RULES: dict[Any, Callable[[Call], Rule]] = {
     nn.BatchNorm1d: batchnorm,
     F.linear: linear_function,
 }
+
+EPSILON_GAMMA: Table = RULES | dict.fromkeys(
+    (nn.Conv2d, Conv2dDynamicSamePadding, Conv2dStaticSamePadding), gamma
+)
+"""The composite that is used most beside z+: gamma for convolutions, epsilon for what is fully connected.
+
+The rest is as in `RULES`, z^B for pixels included. Source: Montavon et al. 2019, "Layer-wise relevance
+propagation: an overview".
+"""
+
+NAMED: dict[str, Table] = {"zplus": RULES, "epsilon-gamma": EPSILON_GAMMA}
+"""Tables by name, for ``canonize(model, rules=...)``."""
