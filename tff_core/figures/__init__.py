@@ -46,6 +46,7 @@ from tff_core.figures.color import (
 from tff_core.figures.compared import compared
 from tff_core.figures.curves import precision_recall
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
+from tff_core.figures.exam_dependence import forgetting, starts
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
 from tff_core.figures.pixels import object_shares, share_differences
@@ -92,6 +93,7 @@ __all__ = [
     "field_law",
     "finding",
     "forest",
+    "forgetting",
     "found_pixels",
     "generator_name",
     "gray_boxes",
@@ -123,6 +125,7 @@ __all__ = [
     "spectrum_differences",
     "spectrum_planes",
     "spectrum_profiles",
+    "starts",
     "sweeps",
     "threshold_drift",
     "thresholds",
