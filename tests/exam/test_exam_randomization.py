@@ -88,6 +88,15 @@ class TestRandomised:
         together = randomised(model, every, 1, make=make, pictures=x)
         assert torch.equal(alone.fc.weight, together.fc.weight)  # type: ignore[union-attr]
 
+    def test_a_network_does_not_get_the_start_of_its_training_back(self) -> None:
+        x = shown()
+        torch.manual_seed(3)
+        start = plain()
+        twin = randomised(start, groups(start, x), 3, make=plain, pictures=x)
+        for name, value in twin.named_parameters():
+            if "bn" not in name:
+                assert not torch.allclose(value, start.get_parameter(name)), name
+
     def test_refitted_norms_standardise_their_maps_on_the_pictures(self) -> None:
         model, x = trained(), shown(8)
         twin = randomised(model, groups(model, x), 0, make=plain, pictures=x)

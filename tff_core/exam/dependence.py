@@ -102,8 +102,9 @@ def run(
         `convergence.convergence`, with the rows of `convergence.one_sided`; ``complexity``: rows
         ``explanation, picture, trained, random, value``, entropies in nats and the relative rise.
 
-        In ``order`` "trained again" and "to edges" nothing is forgotten at depth 0. Omega is compared in the
-        layers that keep their weights, except for the measure "layers".
+        A group alone is asked of relevance and omega only. In ``order`` "trained again" and "to edges"
+        nothing is forgotten at depth 0. Omega is compared in the layers that keep their weights, except for
+        the measure "layers".
 
     Raises what the explanations raise.
     """
@@ -115,15 +116,18 @@ def run(
     exam = _Exam(how, k, preprocessing.bounds, net.layers, x, fakes, seed)
     exam.trained(model, net)
     if again is not None:
-        exam.note(AGAIN, 0, "", again, set(net.layers))
+        exam.note(AGAIN, 0, "", again, exam.canonized(again), set(net.layers))
     drawn = {"make": make, "pictures": torch.cat([x, other])}
     for step in cascade(model, steps, seed, "top down", **drawn):  # type: ignore[arg-type]
-        last = step.depth == len(steps)
-        exam.note(TOP_DOWN, step.depth, step.group, step.model, step.kept, complexity=last)
-        exam.smooth(step.depth, step.group, step.model)
+        own = exam.canonized(step.model)
+        exam.note(TOP_DOWN, step.depth, step.group, step.model, own, step.kept)
+        exam.smooth(step.depth, step.group, step.model, own)
+        if step.depth == len(steps):
+            exam.end(step.depth, step.group)
     for step in cascade(model, steps[1:], seed, "alone", **drawn):  # type: ignore[arg-type]
         kept = step.kept | set(steps[0].modules)
-        exam.note(ALONE, step.depth + 1, step.group, step.model, kept)
+        own = exam.canonized(step.model)
+        exam.note(ALONE, step.depth + 1, step.group, step.model, own, kept, [ZPLUS])
     exam.first_alone()
     starts = [
         convergence.convergence(net, x, how.starts, seed),
@@ -157,17 +161,21 @@ class _Exam:
         self.heatmaps: list[pd.DataFrame] = []
         self.omega: list[pd.DataFrame] = []
         self.complexity = pd.DataFrame()
-        self.whole = Look({}, np.zeros((0, 0), dtype=np.float32))
+        self.whole = self.last = Look({}, np.zeros((0, 0), dtype=np.float32))
         self.even: dict[str, Floats] = {}
 
     def trained(self, model: nn.Module, net: lrp.Net) -> None:
         """Remember what the trained detector's explanations look like."""
-        self.whole = look(model, self.x, self.bounds)
+        self.whole = look(model, self.x, self.bounds, net=net)
         self.whole.heatmaps[EDGES] = self.edges
         self.whole.heatmaps[NOISE] = self.noise.random(self.edges.shape)
         for name in METHODS:
             self._heat(TO_EDGES, 0, "", name, self.edges, self.whole.heatmaps[name])
         self.even = self._smooth(model, net)
+
+    def canonized(self, model: nn.Module) -> lrp.Net:
+        """The network, ready for relevance."""
+        return lrp.canonize(model, bounds=self.bounds)
 
     def note(
         self,
@@ -175,11 +183,12 @@ class _Exam:
         depth: int,
         group: str,
         model: nn.Module,
+        net: lrp.Net,
         kept: set[str] | frozenset[str],
-        complexity: bool = False,
+        methods: Sequence[str] = METHODS,
     ) -> None:
         """Compare another network's explanations with the trained detector's."""
-        found = look(model, self.x, self.bounds)
+        found = self.last = look(model, self.x, self.bounds, methods, net)
         found.heatmaps[EDGES] = self.edges
         found.heatmaps[NOISE] = self.noise.random(self.edges.shape)
         for name, maps in found.heatmaps.items():
@@ -192,23 +201,24 @@ class _Exam:
             rows = {"resample": np.arange(-1, len(drawn)), "value": np.concatenate([[value], drawn])}
             head = {"order": order, "depth": depth, "group": group, "measure": measure}
             self.omega.append(pd.DataFrame(head | rows))
-        if complexity:
-            parts = []
-            for name in METHODS:
-                before, after = self.whole.heatmaps[name], found.heatmaps[name]
-                numbers = {
-                    "trained": remedies.complexity(before),
-                    "random": remedies.complexity(after),
-                    "value": remedies.rise(before, after),
-                }
-                parts.append(pd.DataFrame({"explanation": name, "picture": np.arange(len(before))} | numbers))
-                self._heat(TO_EDGES, depth, group, name, self.edges, after)
-            self.complexity = pd.concat(parts, ignore_index=True)
 
-    def smooth(self, depth: int, group: str, model: nn.Module) -> None:
+    def end(self, depth: int, group: str) -> None:
+        """Of the network that was noted last, which has forgotten everything: complexity, and edges."""
+        parts = []
+        for name in METHODS:
+            before, after = self.whole.heatmaps[name], self.last.heatmaps[name]
+            numbers = {
+                "trained": remedies.complexity(before),
+                "random": remedies.complexity(after),
+                "value": remedies.rise(before, after),
+            }
+            parts.append(pd.DataFrame({"explanation": name, "picture": np.arange(len(before))} | numbers))
+            self._heat(TO_EDGES, depth, group, name, self.edges, after)
+        self.complexity = pd.concat(parts, ignore_index=True)
+
+    def smooth(self, depth: int, group: str, model: nn.Module, net: lrp.Net) -> None:
         """Compare means over noisy copies."""
         if self.even:
-            net = lrp.canonize(model, bounds=self.bounds)
             for name, maps in self._smooth(model, net).items():
                 self._heat(TOP_DOWN, depth, group, name + SMOOTH, self.even[name], maps)
 
@@ -232,10 +242,11 @@ class _Exam:
             self.heatmaps.append(pd.DataFrame(head | {"picture": np.arange(len(values)), "value": values}))
 
     def first_alone(self) -> None:
-        """The last layer alone is the first step from the logit down."""
+        """The last layer alone is the first step from the logit down, of which less is asked."""
+        asked = {ZPLUS, EDGES, NOISE}
         for tables in (self.heatmaps, self.omega):
             same = [t for t in tables if (t["order"].iloc[0], t["depth"].iloc[0]) == (TOP_DOWN, 1)]
-            tables += [t.assign(order=ALONE) for t in same]
+            tables += [t.assign(order=ALONE) for t in same if {*t.get("explanation", asked)} <= asked]
 
 
 # ------------------------------------------------------------------------------------------ over the seeds

@@ -140,7 +140,8 @@ def randomised(
     Args:
         model: in evaluation mode; it is not changed.
         chosen: from `groups`; none gives an equal copy.
-        seed: of the new weights. A layer's do not depend on which others are chosen.
+        seed: of the new weights. A layer's do not depend on which others are chosen, and are not those that
+            ``torch.manual_seed(seed)`` would give: a training may have started from these.
         make: makes the untrained network, by its own initialisation; without it each module is started anew
             by its ``reset_parameters()``.
         norms: what becomes of the normalisations in the groups: "refitted" scales by 1, shifts by 0, and
@@ -170,7 +171,8 @@ def randomised(
 
 def _forget(twin: nn.Module, names: Sequence[str], seed: int, make: Callable[[], nn.Module] | None) -> None:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # not the seed itself: a network trained from that seed would get its own start back
+        torch.manual_seed(zlib.crc32(f"anew {seed}".encode()))
         fresh = None if make is None or not names else make()
         for name in names:
             module = twin.get_submodule(name)
@@ -183,7 +185,7 @@ def _forget(twin: nn.Module, names: Sequence[str], seed: int, make: Callable[[],
                     f"{name} is a {type(module).__name__}, which has no reset_parameters(): expected a "
                     "module that can be started anew; give `make`, which makes the untrained network"
                 )
-            torch.manual_seed(zlib.crc32(f"{seed} {name}".encode()))  # of which 32 bits count
+            torch.manual_seed(zlib.crc32(f"{seed} {name}".encode()))
             start_anew()
 
 
@@ -305,7 +307,13 @@ def relevance(net: lrp.Net, x: Tensor, batch_size: int = 25) -> tuple[Floats, ND
     return np.concatenate(heat), torch.cat(rows).numpy()
 
 
-def look(model: nn.Module, x: Tensor, bounds: tuple[float, float], methods: Sequence[str] = METHODS) -> Look:
+def look(
+    model: nn.Module,
+    x: Tensor,
+    bounds: tuple[float, float],
+    methods: Sequence[str] = METHODS,
+    net: lrp.Net | None = None,
+) -> Look:
     """Heatmaps of what the network decides, by each method, and the shares of the maps.
 
     Args:
@@ -313,13 +321,14 @@ def look(model: nn.Module, x: Tensor, bounds: tuple[float, float], methods: Sequ
         x: pictures (N, C, H, W), normalised.
         bounds: least and greatest value of a normalised pixel, see `lrp.canonize`.
         methods: some of `METHODS`: relevance by the z+ rule, absolute gradient, guided Grad-CAM, Grad-CAM.
+        net: the canonised ``model``, where it is there already.
 
     Raises ValueError for another method, and what the methods raise.
     """
     unknown = sorted(set(methods) - set(METHODS))
     if unknown:
         raise ValueError(f"no method {unknown[0]!r}: expected some of {', '.join(METHODS)}")
-    heat, shares = relevance(lrp.canonize(model, bounds=bounds), x)
+    heat, shares = relevance(net or lrp.canonize(model, bounds=bounds), x)
     found = {ZPLUS: heat} if ZPLUS in methods else {}
     if GRADIENT in methods:
         found[GRADIENT] = pixels.strength(pixels.gradient(model, x))

@@ -92,6 +92,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
         config["source_networks"] = config["all_source_networks"]
         config["experiments"] = config["all_experiments"]
         config["spliced"] = config["all_spliced"]
+        config["depend"] = {**config["depend"], **config["all_depend"]}
         config["shuffled_seeds"] = config["all_shuffled_seeds"]
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []

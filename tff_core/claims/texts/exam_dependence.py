@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -46,7 +47,7 @@ def rows_of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
     return table
 
 
-def number(row: pd.Series) -> str:
+def number(row: Any) -> str:
     """``0.31 [0.25, 0.40]``."""
     return base.interval(float(row["value"]), float(row["low"]), float(row["high"]))
 
@@ -122,10 +123,7 @@ def verdicts(judged: pd.DataFrame, overall: pd.DataFrame) -> str:
         if own.empty:
             continue
         cells = [
-            f"{own.loc[q, 'verdict']} ({base.interval(*own.loc[q, ['value', 'low', 'high']].astype(float))})"
-            if q in own.index
-            else ""
-            for q in _QUESTIONS
+            f"{own.loc[q, 'verdict']!s} ({number(own.loc[q])})" if q in own.index else "" for q in _QUESTIONS
         ]
         together = "control" if name in _CONTROLS else f"**{words.get(name, 'not testable here')}**"
         lines.append([title, *cells, together])
