@@ -109,7 +109,7 @@ def by_model(
             for model, _ in pair:
                 pooled = intervals.over_seeds(points[model, measure], drawn[model, measure], intervals.SHARE)
                 if pooled.value in (0.0, 1.0) and pooled.low == pooled.high:
-                    ends = share_of(int(pooled.value) * counts[model], counts[model])
+                    ends = intervals.share_of(int(pooled.value) * counts[model], counts[model])
                     pooled = pooled._replace(low=ends["low"], high=ends["high"])
                 rows.append(_model_row(name, model, measure, pooled, counts[model], int(others.sum())))
             if len(pair) == 2:

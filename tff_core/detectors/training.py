@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -199,6 +200,29 @@ def train(
     write_json(path.with_suffix(".json"), info)
     forget(run.checkpoint)
     return path
+
+
+def fit(
+    spec: detectors.Spec,
+    images: data.ImageSet,
+    seed: int,
+    settings: Config,
+    device: str | torch.device = "cpu",
+) -> nn.Module:
+    """A network trained on these pictures with the labels that they carry here; nothing is kept on disk.
+
+    From scratch, in the ways of `train`, for experiments: with other labels than the pictures' own, say.
+    Raises ValueError where the pictures do not fill a batch, FloatingPointError where the loss diverges.
+    """
+    for name, value in KERNELS.items():
+        os.environ.setdefault(name, value)
+    with tempfile.TemporaryDirectory() as folder, resuming.whole_float32():
+        path = Path(folder) / "run.pt"
+        settings = replace(settings, checkpoint_steps=sys.maxsize)
+        watched = images.where(first=1)
+        run = _Run(spec, seed, settings, torch.device(device), images, watched, "", path)
+        run.to_the_end(progress=False)
+    return detectors.ready(run.model, device)
 
 
 def pictures(spec: detectors.Spec, store: Store, part: str, n: int) -> data.ImageSet:

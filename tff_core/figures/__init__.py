@@ -53,6 +53,7 @@ from tff_core.figures.degraded import (
     reliability,
 )
 from tff_core.figures.detector import histograms, thresholds, training_curves, transfer
+from tff_core.figures.exam_dependence import forgetting, starts
 from tff_core.figures.faithful import faithful_curves, faithful_gains, mean_ranks
 from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
@@ -106,6 +107,7 @@ __all__ = [
     "field_law",
     "finding",
     "forest",
+    "forgetting",
     "found_pixels",
     "generator_name",
     "gray_boxes",
@@ -139,6 +141,7 @@ __all__ = [
     "spectrum_differences",
     "spectrum_planes",
     "spectrum_profiles",
+    "starts",
     "sweeps",
     "threshold_drift",
     "thresholds",

@@ -94,6 +94,8 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
         config["spliced"] = config["all_spliced"]
         config["robustness"] = config["all_robustness"]
         config["faithful"] = {**config["faithful"], **config["all_faithful"]}
+        config["depend"] = {**config["depend"], **config["all_depend"]}
+        config["shuffled_seeds"] = config["all_shuffled_seeds"]
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []
     if not isinstance(config["added"], list):

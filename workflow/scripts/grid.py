@@ -156,6 +156,7 @@ def page(
         "compared": config["compared"], "carried": carries_over(config),
         "networks": config["patch_networks"] if has_patches(config) else [],
         "patch_seeds": config["patch_seeds"], "spliced": config["spliced"],
+        "shuffled": config["shuffled"]["detector"], "shuffled_seeds": shuffled_seeds(config),
         "experiments": experiments(config), "law_networks": config["law"]["networks"],
         "adapted": config["adaptive"]["generators"],
         "source_networks": config["source_networks"] if has_sources(config) else [],
@@ -201,6 +202,12 @@ def experiments(config: dict[str, Any]) -> list[str]:
     """The experiments with patch classifiers that the build makes: all need the miniature's generators."""
     there = has_patches(config) and config["dataset"] == "miniature"
     return list(config["experiments"]) if there else []
+
+
+def shuffled_seeds(config: dict[str, Any]) -> list[int]:
+    """Training seeds of the detectors of shuffled labels; none without pictures to train on."""
+    there = config["dataset"] == "miniature" or "train" in config["sources"].get("progan", {})
+    return list(config["shuffled_seeds"]) if there else []
 
 
 def has_sources(config: dict[str, Any]) -> bool:
