@@ -1,0 +1,1 @@
+"""Are explanations right: do they depend on the detector, find what is there, hold when pictures change?"""
