@@ -55,9 +55,9 @@ def carried(known: Known, pictures: Planted, ranking: ffrs.Omega, layers: Sequen
     """How much of the trace's effect is lost without each map of some layers, beside its omega.
 
     ``layers``: names of convolutions, or what such names begin with ("layer1" is its whole stage). Rows
-    ``map, layer, omega, rank, lost, low, high, n``: ``rank`` among all maps of the network, 0 the first and
-    1 the last; ``lost`` is the share of the mean effect that is missing without the map, with the ends of
-    its 95 % bootstrap over scenes.
+    ``map, layer, omega, omega_rank, lost, low, high, n``: ``omega_rank`` is the map's rank among all maps of
+    the network, 0 the first and 1 the last; ``lost`` is the share of the mean effect that is missing without
+    the map, with the ends of its 95 % bootstrap over scenes.
 
     ValueError where the network has no such layer, or the trace has no effect on it.
     """
@@ -77,7 +77,8 @@ def carried(known: Known, pictures: Planted, ranking: ffrs.Omega, layers: Sequen
     return pd.DataFrame(
         {
             "map": list(map(str, maps)), "layer": [m.layer for m in maps],
-            "omega": [ranking[m] for m in maps], "rank": [place[m] / max(1, len(place) - 1) for m in maps],
+            "omega": [ranking[m] for m in maps],
+            "omega_rank": [place[m] / max(1, len(place) - 1) for m in maps],
             "lost": 1 - left, "low": 1 - high, "high": 1 - low, "n": len(whole),
         }
     )  # fmt: skip
@@ -100,23 +101,23 @@ def _remaining(whole: Floats, without: Floats, n: int = 1000) -> tuple[Floats, F
 def agreement(table: pd.DataFrame, first: int = FIRST) -> pd.DataFrame:
     """Does omega rank the carriers of a layer first? A row for each layer.
 
-    ``table`` as from `carried`, of one detector. Columns ``layer, maps, rho, p, first, found, chance, rank``:
-    Spearman's correlation of omega with what is lost, over the layer's maps, and its p-value; how many of the
-    ``first`` strongest carriers are among as many strongest by omega, and how many would be by chance; their
-    median rank by omega among all maps of the network, 0 the first and 1 the last. Of a layer whose omega or
-    whose effects are all equal, rho is missing.
+    ``table`` as from `carried`, of one detector. Columns ``layer, n_maps, rho, asked, found, by_chance,
+    median_rank``: ``rho`` is Spearman's correlation of omega with what is lost, over the layer's maps; of the
+    ``asked`` strongest carriers so many are ``found`` among as many strongest by omega, and would be
+    ``by_chance``; ``median_rank`` is their rank by omega among all maps of the network, 0 the first and 1 the
+    last. Of a layer whose omega or whose effects are all equal, rho is missing.
     """
     rows = []
     for layer, own in table.groupby("layer", sort=False):
         k = min(first, len(own))
         strong = own.sort_values("lost", ascending=False, kind="stable").head(k)
         top = own.sort_values("omega", ascending=False, kind="stable").head(k)
-        rho = p = np.nan
+        rho = np.nan
         if np.ptp(own["omega"]) > 0 and np.ptp(own["lost"]) > 0:
-            rho, p = map(float, stats.spearmanr(own["omega"], own["lost"]))
-        row: dict[str, Any] = {"layer": layer, "maps": len(own), "rho": rho, "p": p, "first": k}
-        row |= {"found": len(set(strong["map"]) & set(top["map"])), "chance": k * k / len(own)}
-        rows.append(row | {"rank": float(strong["rank"].median())})
+            rho = float(stats.spearmanr(own["omega"], own["lost"]).statistic)
+        row: dict[str, Any] = {"layer": layer, "n_maps": len(own), "rho": rho, "asked": k}
+        row |= {"found": len(set(strong["map"]) & set(top["map"])), "by_chance": k * k / len(own)}
+        rows.append(row | {"median_rank": float(strong["omega_rank"].median())})
     return pd.DataFrame(rows)
 
 

@@ -161,10 +161,10 @@ def judged(known: Known, pictures: Planted, marked: Tensor | None = None) -> tup
 def use(known: Known, pictures: Planted, n: int = metrics.RESAMPLES, seed: int = 0) -> pd.DataFrame:
     """Does the detector use the trace? What it says of the pictures with it, and after it was taken out.
 
-    Rows ``state, ap, low, high, called, n``, ``drop, drop_low, drop_high``: ``state`` is "planted" or "taken
+    Rows ``state, ap, low, high, called, n``, ``fall, fall_low, fall_high``: ``state`` is "planted" or "taken
     out", and, where there are traces in luma and in chroma, "without chroma" and "without luma". ``ap`` is
     that of these pictures among the bare ones, with its 95 % bootstrap over scenes, ``called`` the share of
-    them called fake, ``n`` their number; ``drop`` is the AP of the planted ones minus this one, paired.
+    them called fake, ``n`` their number; ``fall`` is the AP of the planted ones minus this one, paired.
     """
     chroma = in_chroma(pictures.traces)
     states: dict[str, Sequence[Trace]] = {"planted": (), "taken out": pictures.traces}
@@ -179,12 +179,12 @@ def use(known: Known, pictures: Planted, n: int = metrics.RESAMPLES, seed: int =
         if state == "planted":
             first = ap, drawn
         low, high = metrics.percentiles(drawn)
-        drop_low, drop_high = metrics.percentiles(first[1] - drawn)
+        fall_low, fall_high = metrics.percentiles(first[1] - drawn)
         called = float((scores[len(pictures) :] >= known.threshold).mean())
         rows.append(
             {
                 "state": state, "ap": ap, "low": low, "high": high, "called": called, "n": len(pictures),
-                "drop": first[0] - ap, "drop_low": drop_low, "drop_high": drop_high,
+                "fall": first[0] - ap, "fall_low": fall_low, "fall_high": fall_high,
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -196,7 +196,7 @@ def learnt(table: pd.DataFrame) -> bool:
     ``table`` as from `use`, of one detector.
     """
     planted, out = (table[table["state"] == state] for state in ("planted", "taken out"))
-    return bool((planted["ap"] >= LEAST).all() and (out["drop_low"] > 0).all())
+    return bool((planted["ap"] >= LEAST).all() and (out["fall_low"] > 0).all())
 
 
 def looks_at_color(table: pd.DataFrame) -> bool:
@@ -206,6 +206,6 @@ def looks_at_color(table: pd.DataFrame) -> bool:
     """
     both = table[table["state"] == "without chroma"]
     if len(both):
-        return bool((both["drop_low"] > 0).all())
+        return bool((both["fall_low"] > 0).all())
     out = table[table["state"] == "taken out"]
-    return bool((out["drop_low"] > 0).all() and not table["case"].str.contains("Y").any())
+    return bool((out["fall_low"] > 0).all() and not table["case"].str.contains("Y").any())

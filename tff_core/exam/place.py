@@ -18,15 +18,15 @@ import pandas as pd
 import torch
 from captum.attr import InputXGradient, IntegratedGradients
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from tff_core import intervals, metrics
 from tff_core.exam.known import PREPROCESSING, Known
 from tff_core.features import pixels
 
 Floats = NDArray[np.float64]
-Method = Callable[[nn.Module, Tensor], Floats]
-"""Heatmaps (N, H, W) of a network with one logit on normalised pictures (N, 3, H, W)."""
+Explain = Callable[[Tensor], ArrayLike]
+"""From normalised pictures (N, 3, H, W) to heatmaps (N, H, W): how much each pixel speaks for a fake."""
 MEASURES = ("mass", "rank")
 CONTROLS = ("edges", "random")
 """Maps that need no detector."""
@@ -92,7 +92,7 @@ def _checked(heatmaps: ArrayLike, where: ArrayLike) -> tuple[Floats, NDArray[np.
 # ---------------------------------------------------------------------------------------------- explaining
 
 
-def methods(known: Known, steps: int = 16) -> dict[str, Method]:
+def methods(known: Known, steps: int = 16) -> dict[str, Explain]:
     """Methods that explain why a detector calls a picture fake, by name.
 
     ``lrp`` is the book's own (z+), ``steps`` those of integrated gradients, which start from a picture
@@ -101,25 +101,27 @@ def methods(known: Known, steps: int = 16) -> dict[str, Method]:
     """
     blank = torch.tensor([(0.5 - m) / s for m, s in zip(PREPROCESSING.mean, PREPROCESSING.std, strict=True)])
 
-    def input_gradient(model: nn.Module, x: Tensor) -> Floats:
+    model = known.model
+
+    def input_gradient(x: Tensor) -> Floats:
         with torch.enable_grad():
             found = InputXGradient(model).attribute(x.detach().clone().requires_grad_(True), 0)
         return pixels.strength(found.detach())
 
-    def integrated(model: nn.Module, x: Tensor) -> Floats:
+    def integrated(x: Tensor) -> Floats:
         begin = blank.to(x)[None, :, None, None].expand_as(x)
         found = IntegratedGradients(model).attribute(
             x, begin, 0, n_steps=steps, internal_batch_size=max(len(x), 64)
         )
         return pixels.strength(found.detach())
 
-    def cam(model: nn.Module, x: Tensor, guided: bool) -> Floats:
+    def cam(x: Tensor, guided: bool) -> Floats:
         coarse, fine = pixels.guided_gradcam(model, x, target=0)
         return pixels.strength(fine) if guided else coarse[:, 0].double().cpu().numpy()
 
     return {
-        "lrp": lambda model, x: pixels.strength(pixels.relevance(known.net, x)),
-        "gradient": lambda model, x: pixels.strength(pixels.gradient(model, x)),
+        "lrp": lambda x: pixels.strength(pixels.relevance(known.net, x)),
+        "gradient": lambda x: pixels.strength(pixels.gradient(model, x)),
         "input_gradient": input_gradient,
         "integrated": integrated,
         "gradcam": partial(cam, guided=False),
@@ -128,14 +130,14 @@ def methods(known: Known, steps: int = 16) -> dict[str, Method]:
 
 
 def explain(
-    known: Known, pictures: Tensor, chosen: Mapping[str, Method], seed: int = 0, batch_size: int = 16
+    known: Known, pictures: Tensor, chosen: Mapping[str, Explain], seed: int = 0, batch_size: int = 16
 ) -> dict[str, Floats]:
     """Heatmaps (N, H, W) of pictures, uint8 (N, 3, H, W), by each method, and the two controls."""
     found: dict[str, list[Floats]] = {name: [] for name in chosen}
     for part in pictures.split(batch_size):
         x = known.seen(part)
         for name, method in chosen.items():
-            found[name].append(method(known.model, x))
+            found[name].append(np.asarray(method(x), dtype=np.float64))
     rng = np.random.default_rng([seed, 4])
     controls = {
         "edges": pixels.edges(pictures),
@@ -175,11 +177,11 @@ def summary(
     ``table``: rows of `measure` with columns ``case`` and ``seed`` of the detector. Pictures of one number
     show one scene with one place, whatever the case.
 
-    Returns rows ``case, method, measure, against, value, low, high, seeds, covers, n, empty``: ``case`` is
+    Returns rows ``case, method, measure, against, value, low, high, seeds, covers, n, blank``: ``case`` is
     one of the table's, or "all"; ``against`` is "" for the measure itself, "chance" and "edges" for what it
     has more than the area and than edges in the same pictures. A resample draws scenes; detectors are taken
     as `tff_core.intervals` takes training seeds, ``seeds`` is their number. ``n`` counts pictures of all
-    detectors with a heatmap, ``empty`` those without.
+    detectors with a heatmap, ``blank`` those without.
     """
     scenes = np.unique(table["picture"])
     weights = np.vstack([np.ones(len(scenes)), metrics.resamples(len(scenes), n, seed)])
@@ -210,7 +212,7 @@ def summary(
                         "against": against,
                     }
                     missing = int(np.isnan(value).sum())
-                    rows.append(head | pooled.columns("value") | {"n": len(some) - missing, "empty": missing})
+                    rows.append(head | pooled.columns("value") | {"n": len(some) - missing, "blank": missing})
     return pd.DataFrame(rows)
 
 

@@ -46,6 +46,10 @@ _NO_MASKS = (
     "This page needs pictures that are fake in a known part, which only the miniature has. Below is the "
     "page's text, without results."
 )
+_NO_PLANTED = (
+    "This page plants traces in the photographs that detectors are trained on, which only the miniature has. "
+    "Below is the page's text, without results."
+)
 _NO_SOURCES = (
     "This page is about networks that name the generator of a picture, which are trained on pictures of "
     "several generators: only a build of the miniature has these, with networks under `source_networks`. "
@@ -158,6 +162,8 @@ def page(
         "patch_seeds": config["patch_seeds"], "spliced": config["spliced"],
         "experiments": experiments(config), "law_networks": config["law"]["networks"],
         "adapted": config["adaptive"]["generators"],
+        "known_cases": config["known_cases"] if has_known(config) else [],
+        "known_seeds": config["known_seeds"],
         "source_networks": config["source_networks"] if has_sources(config) else [],
         "source_seeds": config["source_seeds"],
         "named_by": naming(config) if chosen[0] in config["added"] else "none",
@@ -171,6 +177,8 @@ def page(
         lacks = _NOT_COMPARED
     elif "attributed" in needs and not has_sources(config):
         lacks = _NO_SOURCES
+    elif "known" in needs and not has_known(config):
+        lacks = _NO_PLANTED
     elif "localized" in needs and config["dataset"] != "miniature":
         lacks = _NO_MASKS
     elif "patches" in needs and not has_patches(config):
@@ -201,6 +209,11 @@ def experiments(config: dict[str, Any]) -> list[str]:
     """The experiments with patch classifiers that the build makes: all need the miniature's generators."""
     there = has_patches(config) and config["dataset"] == "miniature"
     return list(config["experiments"]) if there else []
+
+
+def has_known(config: dict[str, Any]) -> bool:
+    """Whether the build trains detectors of planted traces: it names some, and has photographs."""
+    return bool(config["known_cases"]) and config["dataset"] == "miniature"
 
 
 def has_sources(config: dict[str, Any]) -> bool:
