@@ -7,7 +7,7 @@
 # And of the paper's tests of colour: did they say *colour* when, and only when, the trace was in the chroma?
 
 # %% tags=["parameters", "remove-input"]
-known_cases = ["Y2", "Cb2", "Cr2"]  # channels and periods of the traces
+known_cases = ["Y2", "Cb2", "Y2Cr2"]  # channels and periods of the traces
 known_seeds = [0, 1]
 build = ""  # where the results are; "": the project's build folder
 

@@ -86,13 +86,12 @@ def test_every_method_gets_its_verdict_and_controls_none() -> None:
 def test_omega_and_its_maps() -> None:
     agreement = pd.DataFrame(
         {
-            "case": ["Cb2", "Y2"], "seed": [0, 0], "layer": "conv1", "n_maps": 64, "rho": [0.2, 0.6], "asked": 5,
-            "found": [1, 3], "by_chance": 0.39, "median_rank": [0.1, 0.02],
+            "case": ["Cb2", "Y2"], "seed": [0, 0], "layer": "conv1", "n_maps": 64, "rho": [0.2, 0.6],
+            "asked": 5, "found": [1, 3], "by_chance": 0.39, "median_rank": [0.1, 0.02],
         }
     )  # fmt: skip
-    dropped = pd.DataFrame(
-        {"group": ["top-k", "low-k", "matched-k", "matched-k"], "k": 12, "left": [0.8, 1, 0.9, 1.0]}
-    )
+    groups = ["top-k", "low-k", "matched-k", "matched-k"]
+    dropped = pd.DataFrame({"group": groups, "k": 12, "left": [0.8, 1, 0.9, 1.0]})
     told = texts.maps(agreement, dropped)
     assert "**conv1**, 64 maps" in told and "0.40 on average (0.20 to 0.60)" in told
     assert "2.0 among as many of its strongest, by chance it would be 0.4" in told

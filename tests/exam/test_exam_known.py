@@ -164,7 +164,7 @@ def test_known_answers_are_those_of_its_network() -> None:
 def examined() -> planted_truth.Examined:
     settings = planted_truth.Settings(
         (24, 16, 16), {"Cb": 30, "Y": 40}, explained=6, dropped=4, layers=("0",), steps=RECIPE.steps,
-        robust_steps=20, network=RECIPE.network, k=4, integrated=2,
+        network=RECIPE.network, k=4, integrated=2,
     )  # fmt: skip
     settings = replace(settings, n=(40, 40, 40))
     pixels = dict.fromkeys(("train", "val", "test"), photographs())

@@ -75,10 +75,7 @@ def test_quantus_finds_the_same(name: str) -> None:
     metric = getattr(quantus, name)(
         abs=False, normalise=False, disable_warnings=True, display_progressbar=False
     )
-    theirs = [
-        metric.evaluate_instance(a=one[None], s=inside[None].astype(int))
-        for one, inside in zip(heat, where, strict=True)
-    ]
+    theirs = metric.evaluate_batch(a_batch=heat[:, None], s_batch=where[:, None])
     ours = mass_accuracy(heat, where) if "Mass" in name else rank_accuracy(heat, where)
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
@@ -148,11 +145,7 @@ def test_the_summary_is_what_the_rows_say_with_an_interval_over_pictures_and_det
     assert whole["seeds"] == 4 and whole["n"] == 80 and whole["covers"] == "seeds and pictures"
     over = found.loc[("all", "good", "mass", "chance")]
     assert over["value"] == pytest.approx(0.3, abs=0.02) and over["low"] > 0.2
-    assert (
-        found.loc[("all", "edges", "mass", "chance"), "low"]
-        < 0
-        < found.loc[("all", "edges", "mass", "chance"), "high"]
-    )
+    assert abs(found.loc[("all", "edges", "mass", "chance"), "value"]) < 0.02
     assert ("all", "edges", "mass", "edges") not in found.index
 
 

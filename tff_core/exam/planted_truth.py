@@ -38,7 +38,8 @@ class Settings:
 
     ``n``: scenes to learn from, to choose the threshold on, and to test. ``amplitudes`` by channel, in levels
     of 255. ``explained`` pictures are explained, ``dropped`` scenes measured without each feature map of
-    ``layers``. ``robust_steps`` are those of the colour-robust twin, which has two tasks to learn.
+    ``layers``. ``robust_steps`` are those of the colour-robust twin of a detector with traces in luma and in
+    chroma, which has to learn both.
     """
 
     n: tuple[int, int, int] = (240, 60, 60)
@@ -47,7 +48,7 @@ class Settings:
     dropped: int = 8
     layers: tuple[str, ...] = ("conv1",)
     steps: int = Recipe.steps
-    robust_steps: int = Recipe.steps
+    robust_steps: int = 100
     scenes: int = Recipe.scenes
     network: str = Recipe.network
     k: int = Recipe.k
@@ -113,12 +114,13 @@ def examine(
         heat = place.explain(known, some.marked, place.methods(known, settings.integrated), seed)
         ranking = carriers.omega(known, test)
         few = test.take(range(min(settings.dropped, len(test))))
-        robust = train(
-            sets[0], sets[1], replace(recipe, steps=settings.robust_steps, grayscale=0.5), seed, device
-        )
+        gray = replace(recipe, grayscale=0.5)
+        if len(traces) > 1:
+            gray = replace(gray, steps=settings.robust_steps)
+        robust = train(sets[0], sets[1], gray, seed, device)
         said = color_truth.ask(known, robust, test, ranking)
         tables |= {
-            "known_place": place.measure(heat, some.where, called),
+            "known_place": place.measure(heat, some.where, called.tolist()),
             "known_maps": carriers.carried(known, few, ranking, settings.layers),
             "known_dropped": carriers.top_dropped(known, test, ranking),
             "known_color": said.assign(color=looks_at_color(used)),
@@ -167,6 +169,6 @@ def limits(scores: pd.DataFrame, level: float = dose.LEVEL) -> pd.DataFrame:
         for seed, some in own.groupby("seed"):
             wide = some.pivot(index="amplitude", columns="scene", values="marked").loc[amplitudes]
             bare = some[some["amplitude"] == amplitudes[0]].sort_values("scene")["bare"]
-            by_seed[int(seed)] = bare.to_numpy(), wide.to_numpy()  # type: ignore[call-overload]
+            by_seed[int(str(seed))] = bare.to_numpy(), wide.to_numpy()
         rows.append({"case": case, **dose.limit(by_seed, amplitudes, level)})
     return pd.DataFrame(rows)

@@ -184,7 +184,7 @@ def maps(agreement: pd.DataFrame, dropped: pd.DataFrame) -> str:
 
 
 def _detectors(table: pd.DataFrame) -> int:
-    return len(table[["case", "seed"]].fall_duplicates())
+    return len(table[["case", "seed"]].drop_duplicates())
 
 
 def answers(table: pd.DataFrame) -> str:
