@@ -20,7 +20,7 @@ from tff_core.book.chapter import save, say
 from tff_core.claims.texts import exam_planted as texts
 from tff_core.exam import (
     carriers,
-    color_truth,
+    confusion,
     dose,
     known,
     place,
@@ -196,20 +196,20 @@ if examined:
 
 # %%
 if examined:
-    asked = found["known_color"].astype({"color": bool})
-    answers = color_truth.said(asked)
-    confusion = color_truth.confusion(asked)
+    asked = confusion.says(found["known_color"])
+    answers = confusion.said(asked)
+    right = confusion.confusion(asked)
 
 # %% tags=["remove-input"]
 if examined:
-    say(texts.answers(answers), texts.confusion(confusion))
+    say(texts.answers(answers), texts.confusion(right))
     mixed = any(
         0 < len(planting.in_chroma(traces)) < len(traces)
         for traces in map(planting.case, asked["case"].unique())
     )
-    say(texts.meaning(confusion, mixed))
+    say(texts.meaning(right, mixed))
     save(store, "known_color", asked)
-    save(store, "known_confusion", confusion)
+    save(store, "known_confusion", right)
 
 # %% [markdown]
 # ## What it means, and what it does not

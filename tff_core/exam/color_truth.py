@@ -3,8 +3,8 @@
 Claims C5 to C8 of the paper come from four tests: how colourful the patches of the top maps are, what is left
 of the fake probability in gray, how many of the top maps respond to colour, what training on gray pictures
 restores. Here each test gets a detector whose trace was planted in luma or in chroma, and is to say "colour"
-when and only when it is in chroma. The tests are the book's own functions, and the rule by which a number
-says "colour" is the claim's own (`tff_core.claims.verdicts`), read on the pictures of one detector.
+when and only when it is in chroma. The tests are the book's own functions; `confusion` says by which rule
+their numbers say it, and how often they are right.
 """
 
 from __future__ import annotations
@@ -18,19 +18,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.stats import binomtest
 from torch import Tensor
 
 from tff_core import metrics
-from tff_core.claims import verdicts
 from tff_core.exam.known import PREPROCESSING, Known, judged
-from tff_core.exam.place import FAILED, IN_PART, PASSED
 from tff_core.exam.planting import Planted
 from tff_core.features import color_ablation, color_conditional, color_robust, ffrs, patches
 from tff_core.pictures import data
 
 Floats = NDArray[np.float64]
-TESTS = ("C5", "C6", "C7", "C8")
+_MATCHED = "top-k - matched-k"
 RANKS = 3  # pictures of each map that are looked at for C5, as in the book
 _GRAY = "p >= 0.2"  # the paper's pictures for C6
 
@@ -44,12 +41,11 @@ def ask(
     n: int = metrics.RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """What the four tests say of one detector: rows ``test, part, value, low, high, border, says, n``.
+    """What the four tests measure of one detector: rows ``test, part, value, low, high, border, n``.
 
-    ``robust`` is its twin, trained with some pictures in gray, ``ranking`` its omega. ``says`` is "for" where
-    the whole interval lies beyond the border on the side of colour, "against" on the other, else "open" or
-    "missing". C7 has two parts. The 95 % intervals are the book's own, for one detector: over maps (C5) or
-    pictures. ``n`` counts these.
+    ``robust`` is its twin, trained with some pictures in gray, ``ranking`` its omega. A test says "colour"
+    where its whole interval lies above the border; C7 has two parts. The 95 % intervals are the book's own,
+    for one detector: over maps (C5) or pictures. ``n`` counts these.
     """
     k = known.recipe.k
     maps = {"top-k": [ranking.top(k)], "matched-k": [ranking.matched(k, seed + i) for i in range(draws)]}
@@ -61,9 +57,7 @@ def ask(
         *({"test": "C7", **row} for row in _maps(known, pictures, maps, seed)),
         {"test": "C8", "part": "colour-robust minus universal, in gray", **restored},
     ]  # fmt: skip
-    table = pd.DataFrame(rows)
-    says = verdicts.side(table["low"], table["high"], table["border"])
-    return table.assign(says=says)
+    return pd.DataFrame(rows)
 
 
 def _patches(
@@ -79,7 +73,7 @@ def _patches(
     found = found.assign(seed=0, group=found["map"].map({str(m): name for m, name in group.items()}))
     partners = {0: patches.pairs(maps["top-k"][0], maps["matched-k"][0])}
     rows = patches.chroma_table(found, partners, n, seed=seed)
-    row: Any = rows[(rows["group"] == verdicts.MATCHED) & (rows["seed"] == "all")].iloc[0]
+    row: Any = rows[(rows["group"] == _MATCHED) & (rows["seed"] == "all")].iloc[0]
     return _numbers(row["value"], row["low"], row["high"], row["n_maps"])
 
 
@@ -117,7 +111,7 @@ def _maps(known: Known, pictures: Planted, maps: dict[str, list[Any]], seed: int
     found = color_conditional.sample(known.net, color, gray, maps)
     table = color_conditional.contrast([found], seed=seed).set_index("contrast")
     for name, part, border in (
-        (verdicts.MATCHED, "share of the top-k minus layer-matched", 0.0),
+        (_MATCHED, "share of the top-k minus layer-matched", 0.0),
         ("top-k", "the top-k's own", 0.5),
     ):
         row: Any = table.loc[name]
@@ -136,64 +130,3 @@ def _robust(known: Known, robust: Known, pictures: Planted, n: int, seed: int) -
     table = table[(table["model"] == "difference") & (table["seed"] == "all")]
     row: Any = table[table["input"] == "gray"].iloc[0]
     return _numbers(row["ap"], row["ap_low"], row["ap_high"], len(labels))
-
-
-# ----------------------------------------------------------------------------------------------- the exam
-
-
-def said(table: pd.DataFrame) -> pd.DataFrame:
-    """Whether each test says "colour" of each detector: rows ``case, seed, color, test, said``.
-
-    ``table``: rows of `ask` with ``case``, ``seed`` and ``color`` (whether the detector's trace is in
-    chroma). A test of two parts says it where both do, as for the claim.
-    """
-    keys = ["case", "seed", "color", "test"]
-    together = table.groupby(keys, sort=False)["says"].agg(lambda parts: bool((parts == verdicts.FOR).all()))
-    return together.rename("said").reset_index()
-
-
-def confusion(table: pd.DataFrame) -> pd.DataFrame:
-    """How often each test is right: a row for each test.
-
-    ``table`` as for `said`. Columns ``test, hits, n_chroma, alarms, n_luma, right, low, high, verdict``: of
-    ``n_chroma`` detectors with a trace in chroma it says "colour" of ``hits``, of ``n_luma`` others of
-    ``alarms``. ``right`` is the mean of the two shares about which it is right, so that a test that always
-    says the same has one half, with its 95 % interval; missing where detectors of one kind are missing.
-    ``verdict`` as in `verdict`.
-
-    Source of the interval: Wilson's for each share, joined as in Zou and Donner, Statistics in Medicine 27
-    (2008) 1693-1702.
-    """
-    rows = []
-    for test, own in said(table).groupby("test", sort=False):
-        chroma, luma = own[own["color"]], own[~own["color"]]
-        hits, alarms = int(chroma["said"].sum()), int(luma["said"].sum())
-        row: dict[str, Any] = {"test": test, "hits": hits, "n_chroma": len(chroma), "alarms": alarms}
-        row |= {"n_luma": len(luma)} | _balanced((hits, len(chroma)), (len(luma) - alarms, len(luma)))
-        rows.append(row | {"verdict": verdict(row["right"], row["low"])})
-    names = ["test", "hits", "n_chroma", "alarms", "n_luma", "right", "low", "high", "verdict"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def _balanced(*counts: tuple[int, int]) -> dict[str, float]:
-    if not all(n for _, n in counts):
-        return dict.fromkeys(("right", "low", "high"), float("nan"))
-    ends = [binomtest(k, n).proportion_ci(method="wilson") for k, n in counts]
-    shares = [k / n for k, n in counts]
-    down, up = (
-        np.sqrt(sum((p - end) ** 2 for p, end in zip(shares, some, strict=True))) / len(counts)
-        for some in ([e.low for e in ends], [e.high for e in ends])
-    )
-    right = sum(shares) / len(counts)
-    return {"right": right, "low": float(right - down), "high": float(right + up)}
-
-
-def verdict(right: float, low: float) -> str:
-    """What a test has shown: "passed", "in part" or "failed"; "" where it could not be examined.
-
-    Passed: the whole interval of how often it is right lies above one half, which a test has that always says
-    the same. In part: more than one half, but the interval contains it. Failed: one half or less.
-    """
-    if np.isnan(right):
-        return ""
-    return PASSED if low > 0.5 else IN_PART if right > 0.5 else FAILED

@@ -134,7 +134,7 @@ def planted_carriers(table: pd.DataFrame, titles: Mapping[str, str]) -> go.Figur
     figure.update_xaxes(title="omega, % of the layer's relevance")
     figure.update_yaxes(title="effect of the trace lost without the map, %")
     told = "; ".join(
-        f"{titles[case]}: {100 * float(own['lost'].max()):.1f} lost without the strongest carrier"
+        f"{titles[str(case)]}: {100 * float(own['lost'].max()):.1f} lost without the strongest carrier"
         for case, own in table.groupby("case", sort=False)
         if case in titles
     )
