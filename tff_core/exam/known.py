@@ -10,6 +10,7 @@ be trained in minutes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from tff_core import detectors, lrp, metrics
+from tff_core.detectors.training import KERNELS
 from tff_core.exam.planting import Planted, in_chroma, resampled
 from tff_core.miniature.planted import Trace
 from tff_core.pictures import data
@@ -104,7 +106,7 @@ def train(
 ) -> Known:
     """Train a detector on scenes with and without a trace; its threshold is chosen on ``held_out`` ones.
 
-    Everything follows from ``seed``. Raises ValueError where there are fewer scenes than a step shows,
+    Everything follows from ``seed``, on any processor that has the kernels of `detectors.training`. Raises ValueError where there are fewer scenes than a step shows,
     FloatingPointError where the loss diverges.
     """
     recipe = recipe or Recipe()
@@ -113,6 +115,8 @@ def train(
             f"{len(pictures)} scenes to learn from: expected {recipe.scenes} at least, as many as a step "
             "shows"
         )
+    for name, value in KERNELS.items():
+        os.environ.setdefault(name, value)
     device = torch.device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
