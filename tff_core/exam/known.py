@@ -106,8 +106,8 @@ def train(
 ) -> Known:
     """Train a detector on scenes with and without a trace; its threshold is chosen on ``held_out`` ones.
 
-    Everything follows from ``seed``, on any processor that has the kernels of `detectors.training`. Raises ValueError where there are fewer scenes than a step shows,
-    FloatingPointError where the loss diverges.
+    Everything follows from ``seed``, on any processor that has the kernels of `detectors.training`. Raises
+    ValueError where there are fewer scenes than a step shows, FloatingPointError where the loss diverges.
     """
     recipe = recipe or Recipe()
     if len(pictures) < recipe.scenes:
