@@ -79,8 +79,8 @@ def examine(
     """Train a detector of a case and its colour-robust twin, and ask everything of them.
 
     ``pixels``: photographs, uint8 (N, 3, H, W), by part ("train", "val", "test"), at least as many as ``n``
-    of the settings. A detector that has not learnt the trace (`known.learnt`) is asked no more than what it
-    uses and from which dose on: its other tables have no rows.
+    of the settings. A detector that has not learnt the trace (`known.learnt`), or calls no picture with it
+    fake, is asked no more than what it uses and from which dose on: its other tables have no rows.
 
     Test scenes and places are the same for all cases and seeds. Raises ValueError for too few pictures and an
     unknown case.
@@ -102,14 +102,17 @@ def examine(
     bare, marked = dose.scores(known, test)
     amplitudes = [d * traces[0].amplitude for d in dose.DOSES]
     curve = dose.curve(bare, marked, amplitudes, known.threshold)
+    full = marked[dose.DOSES.index(1.0)]
+    called = np.flatnonzero(full >= max(known.threshold, 0.0))  # relevance explains a logit above zero
+    counts = learnt(used) and bool(len(called))
     tables = {
-        "known_use": used.assign(learnt=learnt(used), color=looks_at_color(used), clipped=test.clipped),
+        "known_use": used.assign(learnt=counts, color=looks_at_color(used), clipped=test.clipped),
         "known_dose": curve,
         "known_scores": _scores(bare, marked, amplitudes),
     }
     heat: dict[str, NDArray[Any]] = {}
-    if learnt(used):
-        called = np.flatnonzero(marked[dose.DOSES.index(1.0)] >= known.threshold)[: settings.explained]
+    if counts:
+        called = called[: settings.explained]
         some = test.take(called)
         heat = place.explain(known, some.marked, place.methods(known, settings.integrated), seed)
         ranking = carriers.omega(known, test)
