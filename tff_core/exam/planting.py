@@ -25,7 +25,7 @@ from tff_core.miniature.planted import CHANNELS, Trace
 from tff_core.miniature.splices import region
 
 CHROMA = ("Cb", "Cr")
-AMPLITUDES = {"Y": 16.0, "Cb": 8.0, "Cr": 8.0}
+AMPLITUDES = {"Y": 20.0, "Cb": 8.0, "Cr": 8.0}
 """Levels of 255 at which a trace is planted by default: photographs have less of their own in chroma."""
 _WAVE = re.compile(rf"({'|'.join(CHANNELS)})(\d+(?:\.\d+)?)")
 
