@@ -673,7 +673,7 @@ class TestTinyBook:
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
                  # these compute with its kernels
                  "book", "train_patches", "law", "parity", "variants", "adaptive", "train_sources",
-                 "robustness", "faithful", "depend", "shuffled"},
+                 "robustness", "faithful", "depend", "shuffled", "known"},
             ),
             (
                 "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",

@@ -59,6 +59,7 @@ from tff_core.figures.history import training_statistics
 from tff_core.figures.images import collage, patch_chroma, pictures
 from tff_core.figures.pixels import object_shares, share_differences
 from tff_core.figures.planes import planes
+from tff_core.figures.planted import planted_carriers, planted_doses, planted_places
 from tff_core.figures.relevance import (
     conservation,
     layer_mix,
@@ -125,6 +126,9 @@ __all__ = [
     "patch_chroma",
     "pictures",
     "planes",
+    "planted_carriers",
+    "planted_doses",
+    "planted_places",
     "precision_recall",
     "ranking_areas",
     "ranking_stability",

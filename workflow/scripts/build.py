@@ -91,6 +91,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
         config["patch_networks"] = config["all_patch_networks"]
         config["source_networks"] = config["all_source_networks"]
         config["experiments"] = config["all_experiments"]
+        config["known_cases"], config["known_seeds"] = config["all_known_cases"], config["all_known_seeds"]
         config["spliced"] = config["all_spliced"]
         config["robustness"] = config["all_robustness"]
         config["faithful"] = {**config["faithful"], **config["all_faithful"]}

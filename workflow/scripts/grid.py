@@ -46,6 +46,10 @@ _NO_MASKS = (
     "This page needs pictures that are fake in a known part, which only the miniature has. Below is the "
     "page's text, without results."
 )
+_NO_PLANTED = (
+    "This page plants traces in the photographs that detectors are trained on, which only the miniature has. "
+    "Below is the page's text, without results."
+)
 _NO_SOURCES = (
     "This page is about networks that name the generator of a picture, which are trained on pictures of "
     "several generators: only a build of the miniature has these, with networks under `source_networks`. "
@@ -159,6 +163,8 @@ def page(
         "shuffled": config["shuffled"]["detector"], "shuffled_seeds": shuffled_seeds(config),
         "experiments": experiments(config), "law_networks": config["law"]["networks"],
         "adapted": config["adaptive"]["generators"],
+        "known_cases": config["known_cases"] if has_known(config) else [],
+        "known_seeds": config["known_seeds"],
         "source_networks": config["source_networks"] if has_sources(config) else [],
         "source_seeds": config["source_seeds"],
         "named_by": naming(config) if chosen[0] in config["added"] else "none",
@@ -172,6 +178,8 @@ def page(
         lacks = _NOT_COMPARED
     elif "attributed" in needs and not has_sources(config):
         lacks = _NO_SOURCES
+    elif "known" in needs and not has_known(config):
+        lacks = _NO_PLANTED
     elif "localized" in needs and config["dataset"] != "miniature":
         lacks = _NO_MASKS
     elif "patches" in needs and not has_patches(config):
@@ -208,6 +216,11 @@ def shuffled_seeds(config: dict[str, Any]) -> list[int]:
     """Training seeds of the detectors of shuffled labels; none without pictures to train on."""
     there = config["dataset"] == "miniature" or "train" in config["sources"].get("progan", {})
     return list(config["shuffled_seeds"]) if there else []
+
+
+def has_known(config: dict[str, Any]) -> bool:
+    """Whether the build trains detectors of planted traces: it names some, and has photographs."""
+    return bool(config["known_cases"]) and config["dataset"] == "miniature"
 
 
 def has_sources(config: dict[str, Any]) -> bool:

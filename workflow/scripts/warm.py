@@ -30,7 +30,7 @@ GPUS = "TFF_GPUS"  # names the GPUs of the build, as CUDA does, with commas betw
 ON_GPU = (
     "tff_core.detectors.training", "adopt.py", "rank.py", "scores.py", "train_patches.py",
     "train_sources.py", "add_source.py", "law.py", "parity.py", "variants.py", "adaptive.py",
-    "robustness.py", "faithful.py", "depend.py", "shuffled.py", "execute.py",
+    "robustness.py", "faithful.py", "depend.py", "shuffled.py", "known.py", "execute.py",
 )  # fmt: skip
 _LIBRARIES = (
     "efficientnet_pytorch", "ipykernel.kernelapp", "jupytext", "pandas", "papermill", "plotly.graph_objects",
