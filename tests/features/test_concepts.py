@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-import torchvision
 from lrp_nets import Toy, pictures, randomise, toy
 from lrp_others import zennit_composite
 from PIL import Image
 from torch import Tensor
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from tff_core import lrp
 from tff_core.features import concepts, patches, pixels
@@ -22,7 +23,7 @@ def of_layer(net: lrp.Net, *layers: str) -> list[FeatureMap]:
     return [FeatureMap(layer, c, net.layers[layer]) for layer in layers for c in range(net.layers[layer])]
 
 
-MODEL = randomise(torchvision.models.resnet18(num_classes=1), 3, 32)
+MODEL = randomise(ResNet(BasicBlock, [1, 1, 1, 1], num_classes=1), 3, 32)
 RESNET = lrp.canonize(MODEL)
 NET = lrp.canonize(toy(7))
 X = pictures(7, 32)
@@ -48,7 +49,7 @@ def test_heatmaps_of_all_maps_of_a_cut_sum_to_the_heatmap(cut: tuple[str, ...]) 
 
 
 def test_heatmaps_of_the_maps_of_a_branch_sum_to_what_passes_it() -> None:
-    x, layer = pictures(1, 32, 6), "layer3.1.conv1"
+    x, layer = pictures(1, 32, 6), "layer2.0.conv1"
     tape: list[object] = []
     arrived: dict[str, Tensor] = {}
     y = RESNET.forward(x, tape)
@@ -61,7 +62,7 @@ def test_heatmaps_of_the_maps_of_a_branch_sum_to_what_passes_it() -> None:
     assert whole is not None and (found - whole).abs().sum() > 0.01 * whole.abs().sum()  # there is a shortcut
 
 
-@pytest.mark.parametrize("layer", ["conv1", "layer1.1.conv2", "layer2.0.downsample.0"])
+@pytest.mark.parametrize("layer", ["conv1", "layer1.0.conv2", "layer2.0.downsample.0"])
 def test_zennit_agrees_when_its_relevance_is_masked_there(layer: str) -> None:
     """As zennit-crp does; what goes round the layer is not conditional on it, and is taken off."""
     net = lrp.canonize(MODEL, reference=True)  # whose folding is zennit's
@@ -163,3 +164,25 @@ def test_a_map_without_patch_or_relevance_has_no_share_inside(images: data.Image
     table = concepts.table([row])
     assert table["inside"].isna().all() and table["share"].tolist() == [0.0]
     assert concepts.table([]).empty
+
+
+def test_means_are_over_maps_and_say_how_many() -> None:
+    rows = pd.DataFrame(
+        [
+            ("a", "x", 0.2, 0.9, 0.5),
+            ("a", "y", 0.4, 0.7, 0.5),
+            ("b", "x", 0.0, 0.4, 0.2),
+            ("c", "x", 0.1, None, None),
+        ],
+        columns=["map", "generator", "share", "inside", "area"],
+    )
+    found = concepts.means(rows, n=200).set_index("measure")
+    assert found["value"].to_dict() == pytest.approx(
+        {"share": (0.3 + 0 + 0.1) / 3, "inside": 0.6, "area": 0.35, "inside - area": 0.25}
+    )
+    assert found["maps"].tolist() == [3, 2, 2, 2] and found["pictures"].tolist() == [4, 3, 3, 3]
+    assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
+    one = concepts.means(rows[rows["map"] == "b"]).set_index("measure")
+    assert one.loc["inside", "value"] == 0.4 and np.isnan(one.loc["inside", "low"])
+    none = concepts.means(concepts.table([])).set_index("measure")
+    assert none["value"].isna().all() and (none["maps"] == 0).all()

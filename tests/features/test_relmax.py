@@ -84,3 +84,16 @@ def test_rankings_of_other_maps_or_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match="rankings are of 1 pictures"):
         relmax.agreement(a, a, 1)
     assert isinstance(relmax.agreement(a, a, 2), pd.DataFrame)
+
+
+def test_the_summary_is_a_mean_over_maps_and_counts_what_is_behind_it() -> None:
+    a, b = ranked([[0, 1, 2], [3, 4, 5]]), ranked([[2, 1, 0], [6, 7, 3]])
+    silent = relmax.agreement(ranked([[0, 1, 2]] * 2, values=0.0), a, count=30)
+    rows = pd.concat([relmax.agreement(a, b, 30), relmax.agreement(a, a, 30), silent])
+    found = relmax.summary(rows, n=200)
+    assert found["value"] == pytest.approx((1 + 2 / 3) / 2) and found["chance"] == pytest.approx(0.1)
+    assert (found["maps"], found["cases"], found["beyond"]) == (2, 4, 3)
+    assert found["low"] <= found["value"] <= found["high"] and found["same_place"] == 1
+    none = relmax.summary(silent)
+    assert none["cases"] == 0 and np.isnan(none["value"]) and np.isnan(none["same_place"])
+    assert np.isnan(relmax.summary(rows[rows["map"] == rows["map"].iloc[0]])["low"])

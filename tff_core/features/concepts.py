@@ -1,7 +1,7 @@
 """Concept relevance: what reaches the pixels through a feature map alone (CRP).
 
-An LRP-max patch says what excites a map. The part of a heatmap that runs through the map says what the detector
-makes of it, in the same picture.
+An LRP-max patch says what excites a map. The part of a heatmap that runs through the map says what the
+detector makes of it, in the same picture.
 
 Source: Achtibat et al. (2023), From attribution maps to human-understandable explanations through Concept
 Relevance Propagation, Nature Machine Intelligence 5, 1006-1019 (conditional heatmaps).
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tff_core import lrp
+from tff_core import lrp, metrics
 from tff_core.features import maxima, pixels
 from tff_core.features.names import FeatureMap
 from tff_core.lrp.walk import start_at, walk_back
@@ -179,3 +179,32 @@ def table(rows: Iterable[Beside]) -> pd.DataFrame:
     keys = ("map", "generator", "share", "inside", "area")
     found = pd.DataFrame([[getattr(row, key) for key in keys] for row in rows], columns=keys)
     return found.astype(dict.fromkeys(keys[2:], float))
+
+
+def means(rows: pd.DataFrame, n: int = metrics.RESAMPLES, seed: int = 0) -> pd.DataFrame:
+    """Means over feature maps with 95 % intervals over maps, of the rows of `table`.
+
+    Rows ``measure, value, low, high, maps, pictures`` for "share", "inside", "area" and "inside - area". A
+    map's number is its mean over the pictures in which it has a patch and relevance (``pictures`` counts
+    these over all maps); for "share", over all. Where no map has one, the numbers are missing; of a single
+    map the interval is.
+    """
+    found = []
+    usable = rows.dropna(subset=["inside", "area"])
+    apart = usable.assign(difference=usable["inside"] - usable["area"])
+    for measure, own, column in (
+        ("share", rows.dropna(subset=["share"]), "share"),
+        ("inside", usable, "inside"),
+        ("area", usable, "area"),
+        ("inside - area", apart, "difference"),
+    ):
+        values = own.groupby("map")[column].mean().to_numpy()
+        ends = (float("nan"), float("nan"))
+        if len(values) > 1:
+            ends = metrics.percentiles(metrics.resampled_means(values, n, seed))
+        value = float(values.mean()) if len(values) else float("nan")
+        found.append(
+            {"measure": measure, "value": value, "low": ends[0], "high": ends[1], "maps": len(values)}
+            | {"pictures": len(own)}
+        )
+    return pd.DataFrame(found)

@@ -1,7 +1,7 @@
-"""The pictures in which a feature map carries the most relevance (RelMax), beside those that excite it most.
+"""The pictures in which a feature map carries the most relevance (RelMax), beside those that excite it.
 
-What excites a map need not be what the detector uses it for. Both rankings of the same pictures are compared by
-what they have in common, against chance.
+What excites a map need not be what the detector uses it for. Both rankings of the same pictures are compared
+by what they have in common, against chance.
 
 Source: Achtibat et al. (2023), as `tff_core.features.concepts` (relevance maximisation).
 """
@@ -16,7 +16,7 @@ import torch
 from scipy.stats import hypergeom
 from torch import Tensor
 
-from tff_core import lrp
+from tff_core import lrp, metrics
 from tff_core.features import maxima
 from tff_core.features.maxima import Maxima
 from tff_core.features.names import FeatureMap
@@ -84,3 +84,27 @@ def agreement(by_activation: Maxima, by_relevance: Maxima, count: int) -> pd.Dat
             own |= {"same_place": sum(first[image] == second[image] for image in both)}
         rows.append({**own, "top": top, "n": count})
     return pd.DataFrame(rows)
+
+
+def summary(rows: pd.DataFrame, n: int = metrics.RESAMPLES, seed: int = 0) -> dict[str, float]:
+    """What both rankings have in common over all maps, from rows of `agreement` of several sets of pictures.
+
+    A map's number is the mean over the sets for which it has both rankings. Returns ``value, low, high``,
+    the mean share of shared pictures over ``maps`` maps with its 95 % interval over maps (missing for a
+    single one); ``chance``, the share that random choices have in common; ``cases`` (map and set),
+    ``beyond``, in how many of them chance gives as many shared pictures with a probability of at most 5 %;
+    and ``same_place``, the share of the shared pictures in which both point to the same position.
+    """
+    usable = rows.dropna(subset=["shared"])
+    per_map = (usable["shared"] / usable["top"]).groupby(usable["map"]).mean().to_numpy()
+    found = {"value": np.nan, "low": np.nan, "high": np.nan, "maps": len(per_map), "cases": len(usable)}
+    if len(per_map):
+        found["value"] = float(per_map.mean())
+    if len(per_map) > 1:
+        found["low"], found["high"] = metrics.percentiles(metrics.resampled_means(per_map, n, seed))
+    shared = usable["shared"].sum()
+    return found | {
+        "chance": float((usable["expected"] / usable["top"]).mean()),
+        "beyond": int((usable["p"] <= 0.05).sum()),
+        "same_place": float(usable["same_place"].sum() / shared) if shared else np.nan,
+    }

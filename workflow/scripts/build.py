@@ -92,6 +92,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
         config["source_networks"] = config["all_source_networks"]
         config["experiments"] = config["all_experiments"]
         config["spliced"] = config["all_spliced"]
+        config["atlas_cards"] = config["all_atlas_cards"]
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []
     if not isinstance(config["added"], list):

@@ -156,6 +156,7 @@ def page(
         "compared": config["compared"], "carried": carries_over(config),
         "networks": config["patch_networks"] if has_patches(config) else [],
         "patch_seeds": config["patch_seeds"], "spliced": config["spliced"],
+        "cards": bool(config["atlas_cards"]),
         "experiments": experiments(config), "law_networks": config["law"]["networks"],
         "adapted": config["adaptive"]["generators"],
         "source_networks": config["source_networks"] if has_sources(config) else [],
