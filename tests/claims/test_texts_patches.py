@@ -38,7 +38,7 @@ def passing(inside: float, low: float, high: float, maps: int = 8) -> pd.DataFra
 
 def test_what_runs_through_maps_is_held_to_the_area_of_their_patches() -> None:
     text = texts.through(passing(0.8, 0.3, 0.5), 114, 8)
-    assert "first 8 maps of the top 114" in text and "(56 pictures), 5.0 [4.0, 6.0] % of the logit" in text
+    assert "first 8 maps of the top 114" in text and "(56 pictures), 5.00 [4.00, 6.00] % of the logit" in text
     assert "80.0 [70.0, 90.0] % falls into its LRP-max patch, which covers 40.0 [30.0, 50.0] %" in text
     assert "+40.0 [+30.0, +50.0] points, chance does not explain" in text and "over 8 maps" in text
     assert "even spread would give, too" in texts.through(passing(0.45, -0.1, 0.2), 114, 8)

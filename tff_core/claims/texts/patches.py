@@ -39,7 +39,7 @@ def through(means: pd.DataFrame, k: int, n: int) -> str:
     share, inside, area, apart = (found[name] for name in ("share", "inside", "area", "inside - area"))
     text = (
         f"Over the first {base.counted(n, 'map')} of the top {k}, each in its strongest fake of every "
-        f"generator ({base.counted(share['pictures'], 'picture')}), {_percent(share)} of the logit's "
+        f"generator ({base.counted(share['pictures'], 'picture')}), {_percent(share, 2)} of the logit's "
         "relevance arrives at the map on average."
     )
     if not inside["maps"]:
@@ -60,9 +60,9 @@ def through(means: pd.DataFrame, k: int, n: int) -> str:
     )
 
 
-def _percent(row: Mapping[Any, Any], sign: bool = False) -> str:
+def _percent(row: Mapping[Any, Any], digits: int = 1, sign: bool = False) -> str:
     value, low, high = (100 * row[end] for end in ("value", "low", "high"))
-    return f"{base.interval(value, low, high, 1, sign)} %"
+    return f"{base.interval(value, low, high, digits, sign)} %"
 
 
 def chroma(
