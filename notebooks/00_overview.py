@@ -141,8 +141,8 @@ say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
 #   with other maps?
 # - {doc}`Pixels </notebooks/04_pixel_attribution>`: do heatmaps on the picture show what the detector looks
 #   at, more than those of a classifier, an untrained network or the picture's edges?
-# - {doc}`Patches </notebooks/05_lrp_max>`: what excites a feature map most? {doc}`The atlas
-#   </notebooks/atlas>` has a card for each of the top-k.
+# - {doc}`Patches </notebooks/05_lrp_max>`: what excites a feature map most, and what runs through it? {doc}`The
+#   atlas </notebooks/atlas>` has a place for every map.
 # - {doc}`Without colour </notebooks/06_color_ablation>`: what does the detector make of gray pictures, and of
 #   pictures with the colours of others?
 # - {doc}`Maps that respond to colour </notebooks/07_color_conditional>`: how many of the top-k, and how many

@@ -25,7 +25,7 @@ from tff_core import figures
 from tff_core.book import explorer, panels
 from tff_core.book.chapter import Chapter, say
 from tff_core.claims.texts import patches as texts
-from tff_core.features import atlas, patches
+from tff_core.features import atlas, concepts, patches
 from tff_core.pictures import data
 
 chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
@@ -105,16 +105,16 @@ drawn = panels.patches(
     generators,
     spec.preprocessing,
 )
-figures.show(
-    figures.collage(
-        *drawn.by_rank(),
-        titles,
-        f"LRP-max patches of the first {len(top)} of the top {k} "
-        f"({spec.title}, seed {seed}), strongest of {n or 100} fakes or fewer "
-        "per generator. Hover a patch for its position and activation.",
-        prefix="rank ",
-    )
+collage = figures.collage(
+    *drawn.by_rank(),
+    titles,
+    f"LRP-max patches of the first {len(top)} of the top {k} "
+    f"({spec.title}, seed {seed}), strongest of {n or 100} fakes or fewer "
+    "per generator. Hover a patch for its position and activation.",
+    prefix="rank ",
 )
+leads = {str(m): atlas.address(m) for m in top}
+figures.show(figures.linked(collage, leads))
 say(texts.cards(k, [atlas.link(m) for m in top]))
 
 # %% [markdown]
@@ -137,6 +137,43 @@ figures.show(
         "copy of the same patch. The menu chooses the map.",
     )
 )
+
+# %% [markdown]
+# ## Through one map: concept relevance
+#
+# **Idea.** A patch shows what *excites* a map, not what the detector makes of it: of all that a map responds
+# to, only some carries relevance for the answer. Concept relevance {cite:p}`achtibat2023` keeps the part of
+# a heatmap that runs through the map alone.
+#
+# **Equation.** The walk from the logit stops at layer $l$; all maps but $c$ are set to zero, and it goes on:
+#
+# $$
+# R^{(l)}_{c',h,w}(x \mid c) = R^{(l)}_{c',h,w}(x) \text{ if } c' = c, \text{ else } 0.
+# $$
+#
+# From there on everything is linear in relevance: the heatmaps of all maps of a layer sum to what passes the
+# layer. How much of a map's part falls into its LRP-max patch, more than the patch's share of the picture?
+# It does if the whole interval of the difference, over maps, lies above zero.
+
+# %%
+strongest = found[found["seed"] == seed]
+own = {"device": chapter.device, "preprocessing": spec.preprocessing}
+parts = list(concepts.beside(chapter.net(), strongest, top[:8], **own))
+shares = concepts.table(parts).assign(detector=detector, seed=seed)
+
+# %% tags=["remove-input"]
+chapter.save("concepts", shares)
+figures.show(
+    figures.collage(
+        *panels.through(parts, generators, spec.preprocessing),
+        titles,
+        "The strongest fake of one map by generator: the picture, the "
+        "relevance of its logit, the part through the map, and the map's "
+        "LRP-max patch. Each heatmap has its own scale. The menu chooses "
+        "the map.",
+    )
+)
+say(texts.through(concepts.means(shares), k, len(top[:8])))
 
 # %% [markdown]
 # ## Are the patches colourful?
@@ -205,15 +242,12 @@ if not explorer.live():
         ]
         for m in chosen
     }
-    figures.show(
-        figures.collage(
-            *panels.looks(looks),
-            titles,
-            "One fake of each generator: the picture, the relevance for one "
-            "feature map's largest response in it, and the patch. The menu "
-            "chooses the map, the first of its layer by omega.",
-        )
+    caption = (
+        "One fake of each generator: the picture, the relevance for one "
+        "feature map's largest response in it, and the patch. The menu "
+        "chooses the map, the first of its layer by omega."
     )
+    figures.show(figures.collage(*panels.looks(looks), titles, caption))
 
 # %% [markdown]
 # ## What it means, and what it does not
@@ -226,6 +260,8 @@ if not explorer.live():
 # - Patches of deep maps are nearly the whole picture, because their receptive field is. There the relevance
 #   says more than the box.
 # - Our eyes find patterns in any collage; that is why there is a table of chroma.
+# - What runs through a map is a part of *this* detector's reasons for *this* answer. It says nothing about
+#   other maps that would carry the same if this one were gone.
 # - The control of the same layers says nothing about a layer whose maps *all* are among the top-k: there
 #   are no others. The number of maps with a partner is given below the table.
 # - Chroma of a patch is **not** the reason for the response: edges are strong in luma and in chroma alike.

@@ -28,8 +28,9 @@ import pandas as pd
 
 from tff_core import figures, published
 from tff_core.book.chapter import Chapter, say
+from tff_core.claims.texts import base
 from tff_core.claims.texts import color_conditional as texts
-from tff_core.features import color_conditional, rankings
+from tff_core.features import atlas, color_conditional, rankings
 from tff_core.pictures import data
 
 chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
@@ -121,7 +122,8 @@ figures.show(
         }
     )
 )
-say(texts.examples(len(shown), k, generator, len(found.color), seed))
+links = base.places("Their places in the atlas", list(map(atlas.link, shown)))
+say(texts.examples(len(shown), k, generator, len(found.color), seed), links)
 
 # %% [markdown]
 # ## The share, beside its controls

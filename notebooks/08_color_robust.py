@@ -35,7 +35,13 @@ from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
 from tff_core.claims.texts import base
 from tff_core.claims.texts import robust as texts
-from tff_core.features import color_conditional, color_robust, patches, pixels
+from tff_core.features import (
+    atlas,
+    color_conditional,
+    color_robust,
+    patches,
+    pixels,
+)
 from tff_core.pictures import data
 
 if not robust:
@@ -211,6 +217,9 @@ for model, own in top.groupby("model", sort=False):
 most = max(map(len, fakes.values()))
 text = texts.patches(len(rows), k, chapter.spec.title, seed, most)
 figures.show(figures.collage(frames, hover, labels, names, text))
+first = next(iter(groups["universal", seed].values()))[0][:ROWS]
+links = [atlas.link(m) for m in first if seed == seeds[0]]  # the atlas's
+say(base.places("The universal detector's maps in the atlas", links))
 
 # %% [markdown]
 # **Measuring colour.** $\bar C_{\text{patch}} / \bar C_{\text{picture}}$, the mean chroma of a patch over
@@ -258,8 +267,7 @@ say(texts.in_common(common, k, len(omega), not twin.spec.external))
 #   universal detector *used* colour for its decisions: it may have failed in gray because gray was new to it.
 #   The chapter on colour ablation has a test without gray pictures.
 # - A lower share of colour-conditional maps means that fewer maps *respond* to the change. It does not mean
-#   that the detector is blind to colour, nor that it withstands other changes: *robust* means robust to gray,
-#   and nothing else was tested.
+#   that the detector is blind to colour. *Robust* means robust to gray; no other change was tested.
 # - Random grayscaling is also simply augmentation, and augmentation alone may help on unseen generators. A
 #   control with another augmentation of the same strength is missing here, as it is in the paper.
 # - On the miniature many reals have little colour to begin with (the {doc}`data card </notebooks/data_card>`

@@ -22,6 +22,20 @@ window.addEventListener("load", async () => {
       await Plotly.relayout(box, { height: height - empty, "yaxis.constraintoward": "bottom" });
     }
   };
+  // labels that lead somewhere; plotly draws them anew, and would drop links of a page opened from a file
+  const lead = (box, links) => {
+    for (const text of box.querySelectorAll(".main-svg text[data-unformatted]")) {
+      const target = links[text.dataset.unformatted];
+      if (!target || text.querySelector("a") || text.closest(".updatemenu-container, .slider-container, .hoverlayer")) {
+        continue;
+      }
+      const link = document.createElementNS("http://www.w3.org/2000/svg", "a");
+      link.setAttribute("href", target);
+      link.append(...text.childNodes);
+      text.append(link);
+      text.style.pointerEvents = "all";
+    }
+  };
   const narrow = window.matchMedia("(max-width: 640px)").matches;
   const jobs = [...document.querySelectorAll("script[data-plotly]")].map(async (script) => {
     const box = document.getElementById(script.dataset.plotly);
@@ -41,12 +55,155 @@ window.addEventListener("load", async () => {
     if (narrow) {
       await lower(box);
     }
+    const { links } = layout.meta || {};
+    if (links) {
+      lead(box, links);
+      box.on("plotly_afterplot", () => lead(box, links));
+    }
     if (figure.frames) {
       await Plotly.addFrames(box, figure.frames);
     }
   });
   await Promise.all(jobs);
   document.documentElement.dataset.figures = "done";
+});
+
+// What the address names, after "#"; empty where it names nothing, or is no address.
+const asked = () => {
+  try {
+    return decodeURIComponent(window.location.hash.slice(1));
+  } catch {
+    return "";
+  }
+};
+
+// The atlas: every map of the network has a place at its address, also without a card.
+window.addEventListener("DOMContentLoaded", () => {
+  for (const index of document.querySelectorAll(".tff-index")) {
+    const { k, layers } = JSON.parse(index.querySelector("script").textContent);
+    const total = layers.reduce((sum, [, omegas]) => sum + omegas.length, 0);
+    const anchor = (name) => name.replace(/[^A-Za-z0-9_.]+/g, "-");
+    const byAnchor = new Map(layers.map((layer, i) => [anchor(layer[0]), { layer, i }]));
+    const byRank = [];
+    for (const [name, , ranks] of layers) {
+      ranks.forEach((rank, channel) => (byRank[rank] = [name, channel]));
+    }
+    const make = (tag, text = "", more = {}) => Object.assign(document.createElement(tag), { textContent: text, ...more });
+    const link = (name, channel, text) => make("a", text, { href: `#${anchor(name)}.${channel}` });
+    const field = make("input", "", { type: "search", placeholder: "layer1.0.conv1.63", spellcheck: false });
+    const list = make("datalist", "", { id: "tff-layers" });
+    list.append(...layers.map(([name]) => make("option", "", { value: name })));
+    field.setAttribute("list", list.id);
+    const label = make("label", "Feature map, or layer");
+    label.append(field);
+    const form = make("form", "", { className: "tff-search" });
+    form.append(label, list, make("button", "Show"));
+    const shown = make("section", "", { className: "tff-card tff-lookup", tabIndex: -1 });
+    shown.setAttribute("aria-live", "polite");
+    shown.setAttribute("aria-label", "The feature map asked for");
+    index.prepend(form, shown);
+    const facts = (pairs) => {
+      const table = make("dl");
+      for (const [key, value] of pairs) {
+        const cell = make("dd");
+        cell.append(...[value].flat());
+        table.append(make("dt", key), cell);
+      }
+      return table;
+    };
+    const title = (name) => {
+      const line = make("p", "", { className: "tff-name" });
+      line.append(make("code", name));
+      return line;
+    };
+    const map = ({ layer: [name, omegas, ranks], i }, channel) => {
+      const rank = ranks[channel];
+      const mean = omegas.reduce((a, b) => a + b, 0) / omegas.length;
+      const inside = ranks.filter((other) => other < rank).length + 1;
+      const near = [];
+      for (const [text, other] of [["rank before", byRank[rank - 1]], ["rank after", byRank[rank + 1]]]) {
+        if (other) near.push(link(...other, `${text}: ${other[0]} #${other[1]}`), make("br"));
+      }
+      if (channel > 0) near.push(link(name, channel - 1, "channel before"), " ");
+      if (channel + 1 < omegas.length) near.push(link(name, channel + 1, "channel after"), " ");
+      const card = document.getElementById(`${anchor(name)}.${channel}`);
+      const top = `${rank <= k ? "among" : "not among"} the top ${k}`;
+      shown.replaceChildren(
+        title(`${name}.#${channel}(T=${omegas.length})`),
+        facts([
+          ["layer", [make("a", name, { href: `#${anchor(name)}` }), `, convolution ${i + 1} of ${layers.length}`]],
+          ["channel", `${channel}, of 0 to ${omegas.length - 1}`],
+          ["ω", `${omegas[channel]}` + (mean > 0 ? `, ${(omegas[channel] / mean).toPrecision(2)} times its layer's mean` : "")],
+          ["rank", `${rank.toLocaleString("en")} of ${total.toLocaleString("en")}, in its layer ${inside} of ${omegas.length}; ${top}`],
+          ["card", card ? "below" : rank <= k ? "made by `make all`" : `only the top ${k} have one`],
+          ["go to", near],
+        ]),
+      );
+    };
+    const layer = ({ layer: [name, omegas, ranks], i }) => {
+      const order = ranks.map((_, channel) => channel).sort((a, b) => ranks[a] - ranks[b]);
+      const names = make("p", "", { className: "tff-channels" });
+      const show = (channels) => {
+        for (const c of channels) names.append(link(name, c, `#${c}`), " ");
+      };
+      show(order.slice(0, 48));
+      const top = ranks.filter((rank) => rank <= k).length;
+      shown.replaceChildren(
+        title(name),
+        facts([
+          ["layer", `convolution ${i + 1} of ${layers.length}`],
+          ["maps", `${omegas.length}, ${top} of them among the top ${k}`],
+          ["by ω", names],
+        ]),
+      );
+      if (order.length > 48) {
+        const more = make("button", `All ${order.length}`, { type: "button" });
+        more.addEventListener("click", () => {
+          more.remove();
+          show(order.slice(48));
+        });
+        shown.append(more);
+      }
+    };
+    const follow = (event) => {
+      const wanted = asked();
+      const element = wanted && document.getElementById(wanted);
+      if (!wanted || (element && !element.matches(".tff-card"))) {
+        // nothing, or a heading of the page
+        if (!shown.firstChild) {
+          shown.append(`${total.toLocaleString("en")} feature maps in ${layers.length} layers have a place here. Their names in the chapters lead to it.`);
+        }
+        return;
+      }
+      // as in an address, or as names are written: layer1.0.conv1.63, layer1.0.conv1.#63(T=64)
+      const [, name, channel] = wanted.match(/^(.*?)\.#?(\d+)(?:\(T=\d+\))?$/) || [];
+      const found = byAnchor.get(anchor(name || ""));
+      if (found && Number(channel) < found.layer[1].length) {
+        map(found, Number(channel));
+      } else if (byAnchor.has(anchor(wanted))) {
+        layer(byAnchor.get(anchor(wanted)));
+      } else {
+        const maps = found ? ` ${found.layer[0]} has the channels 0 to ${found.layer[1].length - 1}.` : "";
+        const [first, omegas] = layers[0];
+        shown.replaceChildren(
+          `This network has no feature map or layer “${wanted}”.${maps} Expected a layer and a channel, such as ${first}.${omegas.length - 1}; all layers are in the table below.`,
+        );
+      }
+      field.value = wanted;
+      if (!element) {
+        shown.scrollIntoView({ block: "nearest" });
+        if (event) shown.focus({ preventScroll: true });
+      }
+    };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const wanted = field.value.trim();
+      if (`#${wanted}` === window.location.hash) follow(event);
+      else window.location.hash = encodeURIComponent(wanted);
+    });
+    window.addEventListener("hashchange", follow);
+    follow();
+  }
 });
 
 // The atlas: a search field and an order above its cards, which are a plain list without this script.
@@ -105,7 +262,7 @@ window.addEventListener("DOMContentLoaded", () => {
     search();
     sort();
     const follow = () => {
-      const card = cards.find((one) => `#${one.id}` === decodeURIComponent(window.location.hash));
+      const card = cards.find((one) => one.id === asked());
       if (!card) return;
       if (card.hidden) {
         field.value = "";

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from tff_core.book import panels
+from tff_core.features import concepts
 from tff_core.features.heatmaps import Heatmaps, Subject
 from tff_core.pictures import data
 
@@ -104,3 +105,26 @@ def test_a_frame_for_each_map_has_relevance_below_every_patch(drawn: panels.Patc
     patch, relevance = frames["a.#0(T=2)"][:2, 0]
     assert (patch == 200).all()
     assert relevance[:2].mean() > relevance[2:].mean()  # light where the relevance is
+
+
+def test_what_runs_through_a_map_is_drawn_over_its_picture(drawn: panels.Patches) -> None:
+    left, right = torch.zeros(3, 16, 16), torch.zeros(3, 16, 16)
+    left[:, :, :8], right[:, :, 8:] = 1, 1
+    found = [
+        concepts.Beside(m, g, drawn.found[m, g, 0], 0.25, left, right, share, area)
+        for m, share, area in (("a.#0(T=2)", 0.5, 0.125), ("a.#1(T=2)", None, None))
+        for g in ("mine", "gaugan")
+    ]
+    frames, hover, rows = panels.through(found, ["gaugan", "mine"], data.IMAGENET, cell=16)
+    assert list(frames) == ["a.#0(T=2)", "a.#1(T=2)"] and frames["a.#0(T=2)"].shape == (4, 2, 16, 16, 3)
+    picture, whole, through, patch = frames["a.#0(T=2)"][:, 0].astype(float)
+    assert picture[:, 8:].mean() == 200 and (patch == 200).all()
+    assert (
+        whole[:, 8:, 0].mean() > whole[:, :8, 0].mean() and through[:, :8, 0].min() > through[:, 8:, 0].max()
+    )
+    assert hover["a.#0(T=2)"][2][1] == (
+        "a.#0(T=2)<br>mine: 25.0 % of the relevance arrives at the map<br>50 % of what passes it lies in the "
+        "patch, 12 % of the picture"
+    )
+    assert not frames["a.#1(T=2)"][3].any() and hover["a.#1(T=2)"][0][0].endswith("no patch")
+    assert len(rows["a.#1(T=2)"]) == 4

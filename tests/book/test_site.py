@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -99,6 +100,24 @@ def test_no_page_asks_another_host_for_anything(visits: list[Visit]) -> None:
 
 def test_no_page_has_an_error(visits: list[Visit]) -> None:
     assert [visit for visit in visits if visit.complaints] == []
+
+
+def test_every_name_of_a_map_leads_to_its_place(tiny_book: TinyBook) -> None:
+    """To a card, or to a map or layer of the index, in the atlas of the page's own detector."""
+    known: dict[Path, set[str]] = {}
+    led = 0
+    for path in sorted(tiny_book.site.rglob("*.html")):
+        text = path.read_text("utf-8")
+        for target, anchor in re.findall(r'"([\w./-]*atlas\.html)#([^"<]+)"', text):
+            page = (path.parent / target).resolve()
+            if page not in known:
+                found = re.search(r'class="tff-index"><script[^>]*>(.*?)</script>', page.read_text("utf-8"))
+                assert found, page
+                layers = json.loads(found[1])["layers"]
+                known[page] = {f"{name}.{c}" for name, omegas, _ in layers for c in range(len(omegas))}
+            assert anchor in known[page], (path, anchor)
+            led += 1
+    assert len(known) == 2 and led > 20  # of both detectors
 
 
 def test_every_figure_is_drawn(visits: list[Visit]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -140,3 +142,31 @@ def test_the_legend_of_the_atlas_counts_what_is_behind_a_card() -> None:
     text = atlas.legend("VGG", 0, 10, 2, 100, 70, 40, (6, 12))
     assert "the 2 strongest of 100 fakes" in text and "each of 70 fakes" in text
     assert "over the 40 validation fakes" in text and "12 fakes and 6 reals of the test part" in text
+
+
+def test_the_index_says_where_cards_are() -> None:
+    assert "all 26,560 feature maps" in (text := atlas.index("ResNet-50", 0, 26560, True))
+    assert "The cards are below." in text and "make all" not in text
+    assert "`make all` makes one" in atlas.index("ResNet-50", 0, 26560, False)
+
+
+def test_agreement_of_two_rankings_is_held_to_chance() -> None:
+    numbers = {
+        "value": 0.4,
+        "low": 0.3,
+        "high": 0.5,
+        "chance": 0.17,
+        "maps": 114,
+        "cases": 798,
+        "beyond": 500,
+    }
+    text = atlas.agreement(numbers | {"same_place": 0.25}, [10, 10, 8])
+    assert "first 8 to 10 pictures" in text and "40 % [30, 50] are the same, against 17 % by chance" in text
+    assert "more than chance explains (mean over 114 maps" in text and "500 of 798 cases" in text
+    assert "give 40 or fewer. In 25 % of the shared pictures" in text
+    odd = numbers | {"same_place": math.nan}
+    assert "no more than chance explains (" in atlas.agreement(odd | {"low": 0.1}, [10])
+    assert "fewer than chance gives" in atlas.agreement(odd | {"low": 0.05, "high": 0.1}, [10])
+    alone = atlas.agreement(odd | {"low": math.nan, "high": math.nan, "maps": 1}, [10])
+    assert "40 % are the same" in alone and "a single map has no interval" in alone
+    assert atlas.agreement(odd | {"cases": 0}, []).startswith("No map is active")

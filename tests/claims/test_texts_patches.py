@@ -27,6 +27,27 @@ def test_cards_lead_to_the_atlas() -> None:
     assert texts.cards(114, ["<a>one</a>", "<a>two</a>"]).endswith("Those above: <a>one</a>, <a>two</a>.")
 
 
+def passing(inside: float, low: float, high: float, maps: int = 8) -> pd.DataFrame:
+    rows = [
+        ("share", 0.05, 0.04, 0.06, 8, 56), ("inside", inside, 0.7, 0.9, maps, 50),
+        ("area", 0.4, 0.3, 0.5, maps, 50),
+        ("inside - area", inside - 0.4, low, high, maps, 50),
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "maps", "pictures"])
+
+
+def test_what_runs_through_maps_is_held_to_the_area_of_their_patches() -> None:
+    text = texts.through(passing(0.8, 0.3, 0.5), 114, 8)
+    assert "first 8 maps of the top 114" in text and "(56 pictures), 5.00 [4.00, 6.00] % of the logit" in text
+    assert "80.0 [70.0, 90.0] % falls into its LRP-max patch, which covers 40.0 [30.0, 50.0] %" in text
+    assert "+40.0 [+30.0, +50.0] points, chance does not explain" in text and "over 8 maps" in text
+    assert "even spread would give, too" in texts.through(passing(0.45, -0.1, 0.2), 114, 8)
+    assert "less than an even spread" in texts.through(passing(0.1, -0.4, -0.2), 114, 8)
+    alone = texts.through(passing(0.8, np.nan, np.nan, maps=1), 114, 8)
+    assert "+40.0 points, of a single map" in alone
+    assert "None of them has both" in texts.through(passing(np.nan, np.nan, np.nan, maps=0), 114, 8)
+
+
 def test_the_table_signs_differences_and_says_what_is_behind_them() -> None:
     text = texts.chroma(pooled(progan=0.3), [0], 4, 3, 1368, 7)
     assert "| ProGAN | 1.20 [1.10, 1.30] |" in text and "| +0.30 [+0.20, +0.40] |" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
 import shutil
@@ -46,19 +47,20 @@ X = pictures(9, 32)
 # ------------------------------------------------------------------------------------------------- links
 
 
-def test_a_link_leads_to_the_card() -> None:
-    assert atlas.anchor(MAPS[0]) == "layer1-0-conv1-63"
+def test_a_link_leads_to_the_maps_place() -> None:
+    assert atlas.anchor(MAPS[0]) == "layer1.0.conv1.63"
+    assert atlas.address(MAPS[0]) == "atlas.html#layer1.0.conv1.63"
     assert atlas.link(MAPS[0]) == (
-        '<a href="atlas.html#layer1-0-conv1-63"><code>layer1.0.conv1.#63(T=64)</code></a>'
+        '<a href="atlas.html#layer1.0.conv1.63"><code>layer1.0.conv1.#63(T=64)</code></a>'
     )
-    assert 'href="../notebooks/atlas.html#conv1-7"' in atlas.link(MAPS[1], "../notebooks/")
+    assert 'href="../notebooks/atlas.html#conv1.7"' in atlas.link(MAPS[1], "../notebooks/")
 
 
 def test_every_map_of_a_network_has_an_anchor_of_its_own() -> None:
     maps = all_maps(NET)
     anchors = {atlas.anchor(m) for m in maps}
     assert len(anchors) == len(maps)
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", name) for name in anchors)
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in anchors)
 
 
 def test_a_link_escapes_the_name() -> None:
@@ -240,7 +242,8 @@ def cards() -> pd.DataFrame:
             "map": [str(m) for m in MAPS], "place": [1, 0, 2], "omega": [0.3, 0.2, 0.1],
             "omega_low": [0.25, 0.15, 0.05], "omega_high": [0.35, 0.25, 0.15], "p": [0.5, 0.01, np.nan],
             "conditional": [0, 2, 0], "effect": [0.1, -0.2, -1.5], "effect_low": [0.0, -0.3, -2.0],
-            "effect_high": [0.2, -0.1, -1.0], "d_ap": [0.001, -0.02, -0.1],
+            "effect_high": [0.2, -0.1, -1.0], "d_ap": [0.001, -0.02, -0.1], "shared": [0.5, 0.25, np.nan],
+            "expected": [0.1, 0.1, np.nan],
         }
     )  # fmt: skip
 
@@ -264,7 +267,31 @@ def made_up_page() -> str:
         ]
     )
     drawings = {m: atlas.histograms(rng.normal(size=30), rng.normal(size=30)) for m in names}
-    return atlas.page(cards(), dict.fromkeys(names, atlas.sheet(cells)), drawings, details, ["ProGAN", EVIL])
+    shown = {"by activation": atlas.sheet(cells), "by relevance": atlas.sheet(cells[::-1])}
+    return atlas.page(cards(), dict.fromkeys(names, shown), drawings, details, ["ProGAN", EVIL])
+
+
+def made_up_omega() -> ffrs.Omega:
+    """Of layers as in a ResNet; `MAPS` are the first three."""
+    values = {"conv1": np.linspace(0.001, 0.01, 64), "layer1.0.conv1": np.full(64, 0.002)}
+    values |= {"layer2.1.conv2": np.zeros(128)}
+    for m, value in zip(MAPS, (0.3, 0.2, 0.1), strict=True):
+        values[m.layer][m.channel] = value
+    return ffrs.Omega(values, count=9)
+
+
+def test_the_index_has_a_place_for_every_map() -> None:
+    text = atlas.index(made_up_omega(), 3)
+    numbers = json.loads(re.search(r"<script[^>]*>(.*?)</script>", text)[1])  # type: ignore[index]
+    assert numbers["k"] == 3 and [len(layer[1]) for layer in numbers["layers"]] == [64, 64, 128]
+    ranks = sorted(rank for layer in numbers["layers"] for rank in layer[2])
+    assert ranks == list(range(1, 257))
+    name, omegas, places = numbers["layers"][1]
+    assert (name, omegas[63], places[63], omegas[0]) == ("layer1.0.conv1", 0.3, 1, 0.002)
+    assert '<a href="#layer1.0.conv1.63">#63</a></td><td>1</td><td>0.3</td>' in text
+    assert '<th scope="row"><a href="#layer2.1.conv2">' in text and "3 layers and their 256 maps" in text
+    odd = atlas.index(ffrs.Omega({f"a{EVIL}": np.ones(1)}, count=1), 1)
+    assert "<script>" not in odd and odd.count("<script") == 1
 
 
 class Balanced(HTMLParser):
@@ -301,6 +328,9 @@ def test_cards_hold_what_the_table_says() -> None:
         "at most 0.05 on 2 of 2",
         "−0.200 [−0.300, −0.100]",
         "−2.00 points",
+        "50 % the same by activation and relevance; chance 10 %",
+        "not comparable",
+        "Patches of conv1.#7(T=64), by relevance",
     ):
         assert words in text
     assert "facade_1.png" in text and "not measured" in text
@@ -342,21 +372,26 @@ def browser_page(tmp_path: Path) -> Iterator[Page]:
         pytest.skip("no Chromium on this machine: install one to have the atlas read in a browser")
     style, script = ((STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "book.js"))
     (tmp_path / "atlas.html").write_text(
-        f'<meta charset="utf-8"><style>{style}</style><article class="bd-article">{made_up_page()}</article>'
+        f'<meta charset="utf-8"><style>{style}</style><article class="bd-article">'
+        f'<h2 id="some-heading">H</h2>{atlas.index(made_up_omega(), 3)}{made_up_page()}</article>'
         f'<div style="height:3000px"></div><script>{script}</script>',
         encoding="utf-8",
     )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page, asked = browser.new_page(viewport={"width": 390, "height": 800}), []
         page.set_default_timeout(120_000)
+        page.on("request", lambda request: asked.append(request.url))
         page.goto((tmp_path / "atlas.html").as_uri())
         yield page
+        assert asked == [(tmp_path / "atlas.html").as_uri()]  # the page is all there is
         browser.close()
 
 
 def shown(page: Page) -> list[str]:
-    return page.evaluate("[...document.querySelectorAll('.tff-card')].filter(c => !c.hidden).map(c => c.id)")
+    return page.evaluate(
+        "[...document.querySelectorAll('.tff-cards > *')].filter(c => !c.hidden).map(c => c.id)"
+    )
 
 
 @pytest.mark.slow
@@ -382,6 +417,53 @@ def test_cards_are_searched_and_sorted(browser_page: Page) -> None:
     assert page.locator(".tff-search output").inner_text() == "1 of 3 feature maps"
     page.evaluate(f"window.location.hash = '{third}'")  # a link to a card that the search has hidden
     page.wait_for_function("document.querySelectorAll('.tff-card:not([hidden])').length === 3")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.slow
+def test_every_map_is_found_at_its_address(browser_page: Page) -> None:
+    page, place = browser_page, ".tff-lookup"
+
+    def at(address: str) -> str:
+        page.evaluate("address => { window.location.hash = address }", address)
+        page.wait_for_function(
+            "(a) => document.querySelector('.tff-index input').value === decodeURIComponent(a)", arg=address
+        )
+        return page.locator(place).inner_text()
+
+    assert "256 feature maps in 3 layers have a place here" in page.locator(place).inner_text()
+    text = at("layer1.0.conv1.5")
+    assert "layer1.0.conv1.#5(T=64)" in text and "convolution 2 of 3" in text
+    assert "not among the top 3" in text
+    assert page.evaluate("document.activeElement.className") == "tff-card tff-lookup"
+    # ties in the order of the network: after 64 + 3 of larger omega
+    omega = made_up_omega()
+    rank = omega.ranking.index(FeatureMap("layer1.0.conv1", 5, 64)) + 1
+    assert f"{rank} of 256, in its layer" in text and "only the top 3 have one" in text
+    page.locator(place).get_by_text("channel after").click()
+    page.wait_for_function("window.location.hash === '#layer1.0.conv1.6'")
+    assert "layer1.0.conv1.#6(T=64)" in page.locator(place).inner_text()
+    # with a card: that is where the address leads
+    text = at("layer2.1.conv2.5")
+    assert "among the top 3" in text and "below" in text
+    assert page.evaluate("document.querySelector(':target').tagName") == "LI"
+    assert "no feature map or layer “layer1.0.conv1.64”. layer1.0.conv1 has the channels 0 to 63" in at(
+        "layer1.0.conv1.64"
+    )
+    assert "no feature map or layer “<b>nothing</b>”" in at("%3Cb%3Enothing%3C%2Fb%3E")
+    text = at("layer2.1.conv2")
+    assert "128, 1 of them among the top 3" in text and page.locator(f"{place} .tff-channels a").count() == 48
+    page.get_by_role("button", name="All 128").click()
+    assert page.locator(f"{place} .tff-channels a").count() == 128
+    # by the keyboard alone, with the name as the chapters write it
+    field = page.get_by_label("Feature map, or layer")
+    field.fill("conv1.#7(T=64)")
+    field.press("Enter")
+    page.wait_for_function("document.querySelector('.tff-lookup').textContent.includes('conv1.#7(T=64)')")
+    before = page.locator(place).inner_text()
+    page.evaluate("window.location.hash = 'some-heading'")  # not every address is a map's
+    page.wait_for_function("document.querySelector(':target').id === 'some-heading'")
+    assert page.locator(place).inner_text() == before
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

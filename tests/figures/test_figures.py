@@ -381,6 +381,14 @@ def test_layer_mix_shares_add_up() -> None:
     np.testing.assert_allclose(total, 100)
 
 
+def test_labels_that_lead_somewhere_are_kept_beside_the_caption() -> None:
+    figure = figures.conservation(pd.DataFrame({"layer": ["a"], "share": [1.0]}), {"a": 1.0})
+    before = figures.caption(figure), figures.alt(figure)
+    assert figures.linked(figure, {"a": "atlas.html#a.0"}) is figure
+    assert figure.layout.meta["links"] == {"a": "atlas.html#a.0"}
+    assert (figures.caption(figure), figures.alt(figure)) == before
+
+
 def test_patch_chroma_draws_the_table_and_moves_the_line_of_no_difference() -> None:
     figure = FIGURES["patch chroma"]
     for trace, (_, rows) in zip(figure.data, chroma().groupby("group", sort=False), strict=True):

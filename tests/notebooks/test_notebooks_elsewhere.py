@@ -197,6 +197,14 @@ def test_runs_with_another_preprocessing_and_one_generator(
     run(name, store, monkeypatch, detector="square", generators=["progan"], n=8)
 
 
+def test_without_cards_the_atlas_is_the_index_of_all_maps(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = run("atlas", store, monkeypatch, cards=False)
+    assert "all 4,800 feature maps" in text and "`make all` makes one" in text
+    assert 'class="tff-index"' in text and 'class="tff-cards"' not in text and "What a card says" not in text
+
+
 def test_the_page_of_verdicts_puts_measured_beside_published(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

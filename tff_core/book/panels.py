@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from tff_core.book import explorer
-from tff_core.features import pixels
+from tff_core.features import concepts, pixels
 from tff_core.features.heatmaps import Heatmaps
 from tff_core.figures import generator_name
 from tff_core.pictures import data
@@ -164,4 +165,44 @@ def looks(
         {name: explorer.rows(own) for name, own in found.items()},
         {name: [[look.words() for look in own]] * len(rows) for name, own in found.items()},
         dict.fromkeys(found, rows),
+    )
+
+
+def through(
+    found: Sequence[concepts.Beside],
+    generators: Sequence[str],
+    preprocessing: data.Preprocessing,
+    cell: int = 64,
+) -> tuple[dict[str, Pictures], dict[str, list[list[str]]], dict[str, list[str]]]:
+    """A frame for each map: its strongest fake of every generator, and what runs through the map there.
+
+    Rows are the picture, the relevance of the answer over all ways, the part of it through the map, and the
+    LRP-max patch; columns are generators. Cells, hover texts, names of rows.
+    """
+    rows = ["picture", "relevance", "through<br>the map", "patch"]
+    place = {(one.map, one.generator): one for one in found}
+    frames: dict[str, Pictures] = {}
+    hover: dict[str, list[list[str]]] = {}
+    for m in dict.fromkeys(one.map for one in found):
+        own = [place[m, generator] for generator in generators]
+        frames[m] = np.stack([_through(one, preprocessing, cell) for one in own], axis=1)
+        hover[m] = [[_passing(one) for one in own]] * len(rows)
+    return frames, hover, dict.fromkeys(frames, rows)
+
+
+def _through(one: concepts.Beside, preprocessing: data.Preprocessing, cell: int) -> Pictures:
+    picture = preprocessing.cut(data.read(one.row.path)).permute(1, 2, 0).numpy()
+    light = pixels.overlay(np.stack([picture] * 2), pixels.heat(torch.stack([one.whole, one.through])))
+    whole = (0, 0, *picture.shape[:2])
+    drawn = [pixels.enlarge(each, whole, cell) for each in (picture, *light)]
+    return np.stack([*drawn, pixels.thumbnail(one.row.path, one.row.box, cell, preprocessing)])
+
+
+def _passing(one: concepts.Beside) -> str:
+    told = f"{generator_name(one.generator)}: {100 * one.share:.1f} % of the relevance arrives at the map"
+    if one.inside is None or one.area is None:
+        return f"{one.map}<br>{told}<br>no patch"
+    return (
+        f"{one.map}<br>{told}<br>{100 * one.inside:.0f} % of what passes it lies in the patch, "
+        f"{100 * one.area:.0f} % of the picture"
     )

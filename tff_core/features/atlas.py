@@ -7,6 +7,7 @@ that is a plain list without scripts. Searching and sorting come from the site's
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tff_core import lrp, metrics
-from tff_core.features import dropout
+from tff_core.features import dropout, ffrs
 from tff_core.features.color_conditional import ALPHA
 from tff_core.features.names import FeatureMap
 from tff_core.pictures import data, sheets
@@ -26,7 +27,7 @@ from tff_core.pictures import data, sheets
 Floats = NDArray[np.float64]
 COLUMNS = (
     "map", "place", "omega", "omega_low", "omega_high", "p", "conditional", "effect", "effect_low",
-    "effect_high", "d_ap",
+    "effect_high", "d_ap", "shared", "expected",
 )  # fmt: skip
 """The columns of the table that `page` takes, which describes them."""
 _GAP = 2  # px between the patches of a card
@@ -36,18 +37,58 @@ _GAP = 2  # px between the patches of a card
 
 
 def anchor(m: FeatureMap) -> str:
-    """The id of a map's card: ``layer1-0-conv1-63`` for ``layer1.0.conv1.#63(T=64)``."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", f"{m.layer}-{m.channel}")
+    """The address of a map on the atlas's page: ``layer1.0.conv1.63`` for ``layer1.0.conv1.#63(T=64)``.
+
+    Every map of the network has one: the page shows its card there, or what is known of all maps.
+    """
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", f"{m.layer}.{m.channel}")
+
+
+def address(m: FeatureMap, folder: str = "") -> str:
+    """Where the map's name leads, as for `link`; figures take it, see `figures.linked`."""
+    return f"{folder}atlas.html#{anchor(m)}"
 
 
 def link(m: FeatureMap, folder: str = "") -> str:
-    """An HTML link to the map's card, for text written by a notebook.
+    """A map's name as a link to its place in the atlas, for text written by a notebook.
 
     ``folder`` is the atlas's folder relative to the page: "" if they share one (as all chapters of one
     detector do), otherwise with a trailing slash, such as ``../notebooks/``.
     """
-    target = html.escape(f"{folder}atlas.html#{anchor(m)}", quote=True)
-    return f'<a href="{target}"><code>{html.escape(str(m))}</code></a>'
+    return f'<a href="{html.escape(address(m, folder), quote=True)}"><code>{html.escape(str(m))}</code></a>'
+
+
+# ----------------------------------------------------------------------------------------------- the index
+
+
+def index(omega: ffrs.Omega, k: int) -> str:
+    """A place for every map of the network, as HTML: its layer, omega and rank, and a table of the layers.
+
+    ``k`` maps count as top. The page's script shows the map whose `anchor` the address names, or the maps of
+    a layer (``atlas.html#layer1.0.conv1``); numbers are in the page itself, so nothing is loaded. Without
+    the script there is the table.
+    """
+    rank = {m: number for number, m in enumerate(omega.ranking, start=1)}
+    layers, rows = [], []
+    for name, values in omega.values.items():
+        maps = [FeatureMap(name, c, len(values)) for c in range(len(values))]
+        places = [rank[m] for m in maps]
+        layers.append([name, [float(f"{v:.3g}") for v in values], places])
+        first = maps[int(np.argmin(places))]
+        rows.append(
+            f'<tr><th scope="row"><a href="#{anchor(first).rpartition(".")[0]}"><code>{html.escape(name)}'
+            f"</code></a></th><td>{len(maps):,}</td><td>{sum(place <= k for place in places)}</td>"
+            f'<td><a href="#{anchor(first)}">#{first.channel}</a></td><td>{min(places):,}</td>'
+            f"<td>{max(values):.3g}</td></tr>"
+        )
+    # the text of a script ends at the first "</"
+    numbers = json.dumps({"k": k, "layers": layers}, separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        f'<div class="tff-index"><script type="application/json">{numbers}</script><details><summary>All '
+        f"{len(layers)} layers and their {len(omega):,} maps</summary><table><thead><tr><th>layer</th>"
+        f"<th>maps</th><th>in the top {k}</th><th>largest ω</th><th>rank</th><th>ω</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></details></div>"
+    )
 
 
 # ---------------------------------------------------------------------------------------------- the numbers
@@ -239,7 +280,7 @@ def _place(box: tuple[int, int, int, int] | None) -> str:
 
 def page(
     table: pd.DataFrame,
-    sheets: Mapping[str, str],
+    sheets: Mapping[str, Mapping[str, str]],
     drawings: Mapping[str, str],
     details: pd.DataFrame,
     generators: Sequence[str],
@@ -251,8 +292,11 @@ def page(
     table: one row per map, columns `COLUMNS`: its name, the ``place`` of its layer in the network (from 0),
         omega with its interval, ``p`` of the colour test (median over generators) and on how many it is at
         most 0.05 (``conditional``), the effect of dropping it alone with its interval (change of the logit of
-        fakes) and on the AP. A missing number is shown as such and sorted last.
-    sheets: for each map the data URI of its patches, one column per generator, from `sheet`.
+        fakes) and on the AP, and how many of its first pictures by relevance are among the first by
+        activation (``shared``, in percent), and by chance (``expected``). A missing number is shown as such
+        and sorted last.
+    sheets: for each map the data URIs of its patches, one column per generator, from `sheet`, by what they
+        are ranked by, in words.
     drawings: the histograms of each map, from `histograms`.
     details: rows ``map, generator, activation, where, picture, p``, in the order in which they are shown.
     generators: their names as shown, in the order of the columns of the sheets.
@@ -280,7 +324,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _card(
     number: int,
     row: Mapping[str, Any],
-    picture: str,
+    sheets: Mapping[str, str],
     drawing: str,
     details: pd.DataFrame | None,
     generators: Sequence[str],
@@ -296,14 +340,23 @@ def _card(
         "colour: p": f"{_number(row['p'], '{:.2g}')}; at most {ALPHA:g} on {row['conditional']} of {total}",
         "dropped: logit": _interval(row, "effect", "{:+.3f}"),
         "dropped: AP": f"{_number(row['d_ap'], '{:+.2f}', 100)} points",
+        "pictures": "not comparable"
+        if pd.isna(row["shared"])
+        else f"{100 * row['shared']:.0f} % the same by activation and relevance; chance "
+        f"{100 * row['expected']:.0f} %",
     }
     listed = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
     heads = "".join(f"<span>{html.escape(g)}</span>" for g in generators)
-    alt = html.escape(f"Strongest patches of {name}; one column for each of {', '.join(generators)}", True)
+    columns = f"one column for each of {', '.join(generators)}"
+    shown = "".join(
+        f'<p class="tff-by">{html.escape(by)}</p><img src="{picture}" '
+        f'alt="{html.escape(f"Patches of {name}, {by}; {columns}", True)}">'
+        for by, picture in sheets.items()
+    )
     return (
         f'<li class="tff-card" id="{anchor(m)}"{data}><p class="tff-name"><a href="#{anchor(m)}">'
         f"<span>{number}</span> <code>{html.escape(name)}</code></a></p>"
-        f'<div class="tff-patches" style="--columns:{total}"><img src="{picture}" alt="{alt}">'
+        f'<div class="tff-patches" style="--columns:{total}">{shown}'
         f'<div class="tff-heads">{heads}</div></div>{drawing}<dl>{listed}</dl>{_details(details)}</li>'
     )
 

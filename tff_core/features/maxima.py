@@ -6,8 +6,8 @@ Source: paper, section 4 and supplementary (LRP-max response patches).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,16 @@ class Maxima:
     row: np.ndarray
     col: np.ndarray
     batches: Batches
+
+    def first(self, top: int) -> Maxima:
+        """The same with the ``top`` first pictures of each map, or all where there are fewer."""
+        value, image, row, col = (v[:, :top] for v in (self.value, self.image, self.row, self.col))
+        return replace(self, value=value, image=image, row=row, col=col)
+
+
+Peaks = Callable[[lrp.Net, Tensor, Mapping[str, Tensor], slice], dict[str, Tensor]]
+"""From a network, pictures, the channels asked for in each layer, and a part of the pictures: for each layer
+(4, M, N) float64, the value of its maps, number of the picture in the part, row and column."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,23 @@ def activation_max(
     Raises ValueError where the network has no such map, or there is no picture, and memory.OutOfMemory where
     a single picture does not fit.
     """
+    return search(net, batches, maps, top, _peaks, checkpoint=checkpoint)
+
+
+@torch.no_grad()
+def search(
+    net: lrp.Net,
+    batches: Batches,
+    maps: Iterable[FeatureMap],
+    top: int,
+    peaks: Peaks,
+    *,
+    checkpoint: Checkpoint | None = None,
+) -> Maxima:
+    """The ``top`` pictures with the largest value of each map, and where; ``peaks`` computes the values.
+
+    Everything else is as for `activation_max`, which is one such search.
+    """
     maps = tuple(maps)
     known(net, maps)
     layers: dict[str, list[int]] = {}
@@ -142,10 +169,10 @@ def activation_max(
     for number, x in enumerate(data.pictures(batches if not complete else ())):
         if number >= done:
             net.check(x)
-            for part, found in parts(partial(_peaks, net, x, channels), len(x), memory.describe(x)):
-                for layer, peaks in found.items():
-                    peaks[1] += seen + part.start
-                    both = torch.cat([best[layer], peaks], 2)
+            for part, found in parts(partial(peaks, net, x, channels), len(x), memory.describe(x)):
+                for layer, new in found.items():
+                    new[1] += seen + part.start
+                    both = torch.cat([best[layer], new], 2)
                     order = both[0].sort(dim=1, descending=True, stable=True).indices[:, :top]
                     best[layer] = both.gather(2, order.expand(4, -1, -1))
             seen += len(x)
@@ -162,22 +189,23 @@ def activation_max(
     return Maxima(maps, table[0], image, row, col, batches)
 
 
-def _peaks(net: lrp.Net, x: Tensor, channels: Mapping[str, Tensor], part: slice) -> dict[str, Tensor]:
-    """For each layer (4, M, N) float64: the largest value of its maps, number of the picture, row, column.
+def largest(values: Tensor) -> Tensor:
+    """The largest value of each map in each picture, as `Peaks` returns it: (4, M, N) from (N, M, h, w)."""
+    value, position = (v.cpu() for v in values.flatten(2).max(2))
+    image = torch.arange(len(values))[:, None].expand_as(value)
+    # float64 first: the network's own precision may not represent every picture or column number
+    columns = values.shape[3]
+    peaks = [v.double() for v in (value, image, position // columns, position % columns)]
+    return torch.stack(peaks).transpose(1, 2)
 
-    Of the pictures ``x[part]``; ``channels`` of a layer are those asked for.
-    """
+
+def _peaks(net: lrp.Net, x: Tensor, channels: Mapping[str, Tensor], part: slice) -> dict[str, Tensor]:
+    """The largest output of the maps of each layer, see `Peaks`."""
     found: dict[str, Tensor] = {}
 
     def watch(step: Step, y: Tensor) -> None:
-        if not step.layer or step.name not in channels:
-            return
-        index = channels[step.name].to(y.device)
-        value, position = (v.cpu() for v in y.index_select(1, index).flatten(2).max(2))
-        image = torch.arange(len(y))[:, None].expand_as(value)
-        # float64 first: the network's own precision may not represent every picture or column number
-        peaks = [v.double() for v in (value, image, position // y.shape[3], position % y.shape[3])]
-        found[step.name] = torch.stack(peaks).transpose(1, 2)
+        if step.layer and step.name in channels:
+            found[step.name] = largest(y.index_select(1, channels[step.name].to(y.device)))
 
     net.forward(x[part], stop=max(net.index[k] for k in channels), watch=watch)
     return found

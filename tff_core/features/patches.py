@@ -38,6 +38,7 @@ def find(
     batch_size: int = 50,
     preprocessing: data.Preprocessing = data.IMAGENET,
     checkpoint: Path | None = None,
+    best: maxima.Maxima | None = None,
 ) -> pd.DataFrame:
     """Where each map is most active, and the patch that it sees there; one row per map and rank.
 
@@ -53,15 +54,21 @@ def find(
     preprocessing: the network's preprocessing; boxes are positions in the preprocessed picture.
     checkpoint: file for the positions found so far, from which an interrupted search continues, bit for bit;
         the caller deletes it once the table is saved.
+    best: positions that were found already, in `data.batches` of these pictures; by relevance, for example,
+        from `relmax.relevance_max`. Nothing is searched then, and ``maps`` and ``top`` are theirs.
 
     Returns
     -------
-    Columns ``map`` (name), ``rank`` (0 is the strongest), ``activation`` (after batch normalisation),
+    Columns ``map`` (name), ``rank`` (0 is the strongest), ``activation`` (after batch normalisation, or the
+    value of ``best``),
     ``row``, ``col`` (in the map), ``box`` (top, left, bottom, right in the picture; None where the map has no
     relevance), ``path`` and ``patch``.
 
     Raises ValueError as `maxima.activation_max`.
     """
+    if best is not None:
+        assert isinstance(best.batches, data.Batches)
+        return _patches(net, images, best, best.batches, keep)
     batches = data.batches(images, batch_size, device=device, preprocessing=preprocessing)
     begun = None
     if checkpoint is not None:
@@ -69,6 +76,16 @@ def find(
         wanted = [[str(m) for m in maps], top]
         begun = Checkpoint(checkpoint, [net.fingerprint(), shown, wanted, str(device), torch.__version__])
     best = maxima.activation_max(net, batches, maps, top=top, checkpoint=begun)
+    return _patches(net, images, best, batches, keep)
+
+
+def _patches(
+    net: lrp.Net,
+    images: data.ImageSet,
+    best: maxima.Maxima,
+    batches: data.Batches,
+    keep: Collection[FeatureMap],
+) -> pd.DataFrame:
     order = batches.order  # a batch holds pictures of one size
     kept = set(keep)
     rows = []

@@ -22,6 +22,7 @@ from tff_core.figures.base import (
     alt,
     caption,
     generator_name,
+    linked,
     show,
 )
 from tff_core.figures.beyond import (
@@ -117,6 +118,7 @@ __all__ = [
     "layer_mix",
     "layer_shares",
     "layer_sums",
+    "linked",
     "mean_ranks",
     "object_shares",
     "omega_ranks",

@@ -66,6 +66,16 @@ def alt(figure: go.Figure) -> str:
     return figure.layout.meta["alt"]
 
 
+def linked(figure: go.Figure, links: Mapping[str, str]) -> go.Figure:
+    """The same figure, in which each label among ``links`` leads to that address on the book's pages.
+
+    Labels of axes and titles, written exactly so. plotly itself drops links of a page that was opened from a
+    file; the pages' script makes them.
+    """
+    figure.update_layout(meta={**figure.layout.meta, "links": dict(links)})
+    return figure
+
+
 def finish(figure: go.Figure, height: int, text: str, description: str, menu: bool = False) -> go.Figure:
     figure.update_layout(
         height=height,

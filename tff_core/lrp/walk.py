@@ -86,8 +86,8 @@ def relevance(
         r = one_hot(start, y)
     else:
         y = net.forward(x, tape)
-        logit = y if net.target is None else y[:, net.target : net.target + 1]
-        r = _start(net, start, y, logit)
+        logit = _logit(net, y)
+        r = start_at(net, start, y)
     del y
     found = walk_back(net, r, tape, pixels, report)
     return Relevance(logit, {k: maps[k] for k in net.layers if k in maps}, found)
@@ -118,7 +118,9 @@ def one_hot(neuron: Neuron, y: Tensor) -> Tensor:
     return r
 
 
-def _start(net: Net, start: str | Tensor, y: Tensor, logit: Tensor) -> Tensor:
+def start_at(net: Net, start: str | Tensor, y: Tensor) -> Tensor:
+    """Relevance at the network's output ``y`` (N, K); ``start`` and errors as for `relevance`."""
+    logit = _logit(net, y)
     if isinstance(start, Tensor):
         if start.shape not in (logit.shape, y.shape):
             raise ValueError(
@@ -140,6 +142,10 @@ def _start(net: Net, start: str | Tensor, y: Tensor, logit: Tensor) -> Tensor:
     assert net.target is not None
     r[:, net.target] = start[:, 0]
     return r
+
+
+def _logit(net: Net, y: Tensor) -> Tensor:
+    return y if net.target is None else y[:, net.target : net.target + 1]
 
 
 def walk_back(net: Net, r: Tensor, tape: list[Any], pixels: bool, report: OnLayer) -> Tensor | None:

@@ -97,6 +97,7 @@ def load_config(name: str, everything: bool) -> dict[str, Any]:
         config["faithful"] = {**config["faithful"], **config["all_faithful"]}
         config["depend"] = {**config["depend"], **config["all_depend"]}
         config["shuffled_seeds"] = config["all_shuffled_seeds"]
+        config["atlas_cards"] = config["all_atlas_cards"]
     if config["added"] is None:  # `added:` with its entries removed
         config["added"] = []
     if not isinstance(config["added"], list):

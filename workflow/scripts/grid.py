@@ -161,6 +161,7 @@ def page(
         "networks": config["patch_networks"] if has_patches(config) else [],
         "patch_seeds": config["patch_seeds"], "spliced": config["spliced"],
         "shuffled": config["shuffled"]["detector"], "shuffled_seeds": shuffled_seeds(config),
+        "cards": bool(config["atlas_cards"]),
         "experiments": experiments(config), "law_networks": config["law"]["networks"],
         "adapted": config["adaptive"]["generators"],
         "known_cases": config["known_cases"] if has_known(config) else [],

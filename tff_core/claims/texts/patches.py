@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -22,9 +24,45 @@ _GROUPS = {
 def cards(k: int, links: Sequence[str]) -> str:
     """Where to look up the maps that are shown. ``links``: HTML, one for each of them."""
     return (
-        f'Each of the top {k} has a card in the <a href="atlas.html">atlas</a>: its patches, how it responds '
-        f"to colour, what is lost without it. Those above: {', '.join(links)}."
+        'Every map of the network has a place in the <a href="atlas.html">atlas</a>, where its name leads. '
+        f"For each of the top {k} `make all` adds a card there: its patches, how it responds to colour, what "
+        f"is lost without it. Those above: {', '.join(links)}."
     )
+
+
+def through(means: pd.DataFrame, k: int, n: int) -> str:
+    """What runs through single maps, in the pictures of their patches. ``means``: as from `concepts.means`.
+
+    The maps are the first of the top ``k``; ``n``: how many of them were looked at.
+    """
+    found = {row["measure"]: row for row in means.to_dict("records")}
+    share, inside, area, apart = (found[name] for name in ("share", "inside", "area", "inside - area"))
+    text = (
+        f"Over the first {base.counted(n, 'map')} of the top {k}, each in its strongest fake of every "
+        f"generator ({base.counted(share['pictures'], 'picture')}), {_percent(share, 2)} of the logit's "
+        "relevance arrives at the map on average."
+    )
+    if not inside["maps"]:
+        return f"{text} None of them has both a patch and relevance."
+    told = "chance does not explain the difference"
+    if not apart["low"] > 0:
+        told = (
+            "which is less than an even spread would give"
+            if apart["high"] < 0
+            else "which an even spread would give, too"
+        )
+    if math.isnan(apart["low"]):
+        told = "of a single map, so that there is no interval"
+    return (
+        f"{text} Of what reaches the pixels through the map {_percent(inside)} falls into its LRP-max patch, "
+        f"which covers {_percent(area)} of the picture: {_percent(apart, sign=True)[:-2]} points, {told} "
+        f"(95 % intervals over {base.counted(inside['maps'], 'map')})."
+    )
+
+
+def _percent(row: Mapping[Any, Any], digits: int = 1, sign: bool = False) -> str:
+    value, low, high = (100 * row[end] for end in ("value", "low", "high"))
+    return f"{base.interval(value, low, high, digits, sign)} %"
 
 
 def chroma(
