@@ -32,8 +32,8 @@ build = ""  # where the results are; "": the project's build folder
 from tff_core import detectors, figures
 from tff_core.book.chapter import Chapter, say
 from tff_core.claims import verdicts
+from tff_core.claims.texts import exam, planes, where, who
 from tff_core.claims.texts import overview as texts
-from tff_core.claims.texts import planes, where, who
 
 chapter = Chapter(detector, generators, seeds, k=k, build=build)
 store, spec = chapter.store, chapter.spec
@@ -119,6 +119,16 @@ say(
 )
 
 # %% [markdown]
+# ## Can the explanations be trusted?
+#
+# Relevance, omega and heatmaps are answers of a method, and a method can be examined: with detectors that have
+# forgotten what they learnt, with traces that were planted, with pictures from which the relevant is taken away,
+# and with pictures that are damaged. Edges and random numbers sit the same exam.
+
+# %% tags=["remove-input"]
+say(exam.front(exam.load(store, detector)))
+
+# %% [markdown]
 # ## Omega in three sentences
 #
 # *Layer-wise relevance propagation* (LRP) {cite}`bach2015,montavon2019` takes a detector's logit for one
@@ -152,6 +162,8 @@ say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
 #   recognise generators that it has never seen?
 # - {doc}`What the paper did not ask </notebooks/09_beyond>`: other rankings, harder controls, more and fewer
 #   maps, other ways of dropping them.
+# - {doc}`Can we trust it? </notebooks/17_does_it_depend>`: what explanations depend on, what they find, whether
+#   they are faithful, and whether they hold when pictures are damaged.
 # - {doc}`Verdicts </notebooks/10_verdicts>`: every claim, its intervals and its verdict.
 # - {doc}`Every generator </book/generators>`: one page for each, with pictures, scores, accuracies and
 #   differences.

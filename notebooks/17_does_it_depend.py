@@ -196,7 +196,11 @@ say(texts.verdicts(judged, together), texts.finding(judged, together))
 keep("dependence", alike)
 keep("dependence_starts", pooled["starts"])
 keep("dependence_complexity", pooled["complexity"])
-keep("dependence_verdicts", judged)
+words = together.set_index("explanation")["verdict"]
+keep(
+    "dependence_verdicts",
+    judged.assign(together=judged["explanation"].map(words)),
+)
 
 # %% [markdown]
 # ## What it means, and what it does not

@@ -142,7 +142,8 @@ if examined:
     drawn = drawn.assign(chance=found["known_place"]["area"].mean())
     figures.show(figures.planted_places(drawn, texts.METHODS, names))
     say(texts.places(summary, verdicts, which))
-    save(store, "known_place", summary)
+    words = summary["method"].map(verdicts)
+    save(store, "known_place", summary.assign(verdict=words))
 
 # %% tags=["remove-input"]
 if examined and "heat_lrp" in shown:

@@ -28,6 +28,7 @@ PLAIN = ("logistic", "nearest-mean")  # that name sources without randomness, se
 COMPARING = "what_carries_over"
 PATCHES = "11_patches"
 SOURCES = "14_primary_secondary"
+KNOWN = "18_planted_truth"
 ALL_NEEDS = ("data", "detectors", "omega", "tables")
 _NO_TWIN = (
     "This detector has no colour-robust twin: the workflow's settings name none under `robust`. "
