@@ -50,7 +50,10 @@ def test_the_contract_notices(tmp_path: Path, file: str, line: str, told: str) -
     "step",
     [
         "tff_core/detectors/training.py",
-        *(f"workflow/scripts/{name}.py" for name in ("rank", "scores", "adopt", "train_sources")),
+        *(
+            f"workflow/scripts/{name}.py"
+            for name in ("rank", "scores", "adopt", "train_sources", "depend", "shuffled")
+        ),
     ],
 )
 def test_words_figures_and_the_audit_make_no_network_run_again(step: str) -> None:
