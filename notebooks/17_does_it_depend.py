@@ -22,7 +22,7 @@ import pandas as pd
 from tff_core import detectors, figures
 from tff_core.book.chapter import Chapter, save, say
 from tff_core.claims.texts import exam_dependence as texts
-from tff_core.exam import dependence
+from tff_core.exam import dependence, noticing
 from tff_core.exam import shuffled as labels
 
 chapter = Chapter(detector, ["progan"], seeds, device=device, build=build)
@@ -89,7 +89,7 @@ pooled = dependence.pool(tables)
 alike = pooled["similarity"]
 down = alike[alike["order"] == dependence.TOP_DOWN]
 groups = list(down.sort_values("depth")["group"].drop_duplicates())
-later = dependence.later(len(groups))
+later = noticing.later(len(groups))
 
 # %% [markdown]
 # ## Forgetting, step by step
@@ -190,8 +190,8 @@ else:
 # By the rules at the top of the page.
 
 # %% tags=["remove-input"]
-judged = dependence.judge(pooled)
-together = dependence.overall(judged)
+judged = noticing.judge(pooled)
+together = noticing.overall(judged)
 say(texts.verdicts(judged, together), texts.finding(judged, together))
 keep("dependence", alike)
 keep("dependence_starts", pooled["starts"])

@@ -52,7 +52,17 @@ def test_the_contract_notices(tmp_path: Path, file: str, line: str, told: str) -
         "tff_core/detectors/training.py",
         *(
             f"workflow/scripts/{name}.py"
-            for name in ("rank", "scores", "robustness", "faithful", "known", "adopt", "train_sources")
+            for name in (
+                "rank",
+                "scores",
+                "robustness",
+                "faithful",
+                "known",
+                "depend",
+                "shuffled",
+                "adopt",
+                "train_sources",
+            )
         ),
     ],
 )

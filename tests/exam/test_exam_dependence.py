@@ -8,7 +8,7 @@ import pytest
 import torch
 from exam_nets import coloured, plain, trained
 
-from tff_core.exam import dependence, pooling
+from tff_core.exam import dependence, noticing, pooling
 from tff_core.exam.dependence import AGAIN, ALONE, EDGES, NOISE, OMEGA, SMOOTH, TO_EDGES, TOP_DOWN, Settings
 from tff_core.exam.randomization import GRADIENT, METHODS, ZPLUS
 
@@ -86,10 +86,10 @@ def test_one_picture_and_a_dead_detector_have_defined_results() -> None:
     found = dependence.run(dead, coloured(1), coloured(1, 1), 6, make=plain, settings=few)
     heat = found["heatmaps"]
     assert values(heat, order=TOP_DOWN, explanation=ZPLUS).isna().all() and AGAIN not in set(heat["order"])
-    judged = dependence.judge(dependence.pool([found], 20))
+    judged = noticing.judge(dependence.pool([found], 20))
     # without an explanation there is nothing to judge; with one training nothing is decided
-    assert set(judged["verdict"]) == {dependence.OPEN, dependence.NONE}
-    assert (judged[judged["explanation"] == ZPLUS]["question"].isin([dependence.ALL])).any()
+    assert set(judged["verdict"]) == {noticing.OPEN, noticing.NONE}
+    assert (judged[judged["explanation"] == ZPLUS]["question"].isin([noticing.ALL])).any()
 
 
 def test_settings_that_make_no_sense_are_said() -> None:
@@ -142,18 +142,18 @@ def pooled_by_hand(seeds: int = 3) -> dict[str, pd.DataFrame]:
 
 
 def test_verdicts_follow_their_rules() -> None:
-    judged = dependence.judge(pooled_by_hand()).set_index(["explanation", "question"])["verdict"].to_dict()
-    passed, failed, undecided = dependence.PASSED, dependence.FAILED, dependence.OPEN
+    judged = noticing.judge(pooled_by_hand()).set_index(["explanation", "question"])["verdict"].to_dict()
+    passed, failed, undecided = noticing.PASSED, noticing.FAILED, noticing.OPEN
     assert judged == {
-        (ZPLUS, dependence.ALL): failed, (GRADIENT, dependence.ALL): passed, (EDGES, dependence.ALL): failed,
-        (ZPLUS, dependence.LATER): failed, (GRADIENT, dependence.LATER): passed,
-        (EDGES, dependence.LATER): failed, (OMEGA, dependence.LATER): undecided,
-        (ZPLUS, dependence.SENT): failed, (GRADIENT, dependence.SENT): passed,
-        (OMEGA, dependence.SENT): failed,
-        (ZPLUS, dependence.SIDES): passed, (OMEGA, dependence.SIDES): undecided,
-        (ZPLUS, dependence.COMPLEX): passed, (GRADIENT, dependence.COMPLEX): failed,
+        (ZPLUS, noticing.ALL): failed, (GRADIENT, noticing.ALL): passed, (EDGES, noticing.ALL): failed,
+        (ZPLUS, noticing.LATER): failed, (GRADIENT, noticing.LATER): passed,
+        (EDGES, noticing.LATER): failed, (OMEGA, noticing.LATER): undecided,
+        (ZPLUS, noticing.SENT): failed, (GRADIENT, noticing.SENT): passed,
+        (OMEGA, noticing.SENT): failed,
+        (ZPLUS, noticing.SIDES): passed, (OMEGA, noticing.SIDES): undecided,
+        (ZPLUS, noticing.COMPLEX): passed, (GRADIENT, noticing.COMPLEX): failed,
     }  # fmt: skip
-    words = dependence.overall(dependence.judge(pooled_by_hand())).set_index("explanation")
+    words = noticing.overall(noticing.judge(pooled_by_hand())).set_index("explanation")
     assert words["verdict"].to_dict() == {
         ZPLUS: "in part",
         GRADIENT: "in part",
@@ -164,10 +164,10 @@ def test_verdicts_follow_their_rules() -> None:
 
 
 def test_one_training_decides_nothing() -> None:
-    judged = dependence.judge(pooled_by_hand(1))
-    assert set(judged["verdict"]) == {dependence.OPEN}
-    assert set(dependence.overall(judged)["verdict"]) == {dependence.OPEN}
+    judged = noticing.judge(pooled_by_hand(1))
+    assert set(judged["verdict"]) == {noticing.OPEN}
+    assert set(noticing.overall(judged)["verdict"]) == {noticing.OPEN}
 
 
 def test_the_later_half_is_half_of_the_groups() -> None:
-    assert [dependence.later(n) for n in (1, 2, 3, 6, 7)] == [1, 1, 1, 3, 3]
+    assert [noticing.later(n) for n in (1, 2, 3, 6, 7)] == [1, 1, 1, 3, 3]
