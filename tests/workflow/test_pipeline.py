@@ -191,6 +191,13 @@ def test_a_detector_trained_elsewhere_has_one_seed_and_may_have_no_twin() -> Non
     assert "added/mine/own/08_color_robust" not in apart
 
 
+def test_traces_are_planted_where_there_are_photographs_and_cases() -> None:
+    page = grid.pages(_config(), ROOT)["notebooks/18_planted_truth"]
+    assert not page.lacks and page.parameters["known_cases"] == _config()["known_cases"] and not page.detector
+    for without in (_config(known_cases=[]), _config(dataset="forensynths")):
+        assert "only the miniature has" in grid.pages(without, ROOT)["notebooks/18_planted_truth"].lacks
+
+
 def test_what_is_left_to_make_all_is_text_in_make_and_executed_in_make_all() -> None:
     part, whole = (build.load_config("", everything) for everything in (False, True))
     left = [page for page in grid.pages(part, ROOT).values() if page.lacks]
