@@ -25,7 +25,7 @@ from tff_core import figures
 from tff_core.book import explorer, panels
 from tff_core.book.chapter import Chapter, say
 from tff_core.claims.texts import patches as texts
-from tff_core.features import atlas, concepts, patches
+from tff_core.features import concepts, names, patches
 from tff_core.pictures import data
 
 chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
@@ -113,9 +113,9 @@ collage = figures.collage(
     "per generator. Hover a patch for its position and activation.",
     prefix="rank ",
 )
-leads = {str(m): atlas.address(m) for m in top}
+leads = {str(m): names.address(m) for m in top}
 figures.show(figures.linked(collage, leads))
-say(texts.cards(k, [atlas.link(m) for m in top]))
+say(texts.cards(k, [names.link(m) for m in top]))
 
 # %% [markdown]
 # *How to read it.* If a row shows the same thing in all columns, its map responds to something that these

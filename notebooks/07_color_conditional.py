@@ -27,10 +27,9 @@ build = ""  # where the results are; "": the project's build folder
 import pandas as pd
 
 from tff_core import figures, published
-from tff_core.book.chapter import Chapter, say
-from tff_core.claims.texts import base
+from tff_core.book.chapter import Chapter, places, say
 from tff_core.claims.texts import color_conditional as texts
-from tff_core.features import atlas, color_conditional, rankings
+from tff_core.features import color_conditional, rankings
 from tff_core.pictures import data
 
 chapter = Chapter(detector, generators, seeds, k=k, device=device, build=build)
@@ -122,7 +121,7 @@ figures.show(
         }
     )
 )
-links = base.places("Their places in the atlas", list(map(atlas.link, shown)))
+links = places("Their places in the atlas", shown)
 say(texts.examples(len(shown), k, generator, len(found.color), seed), links)
 
 # %% [markdown]

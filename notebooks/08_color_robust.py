@@ -31,17 +31,11 @@ import numpy as np
 import pandas as pd
 
 from tff_core import detectors, figures, published
-from tff_core.book.chapter import Chapter, say
+from tff_core.book.chapter import Chapter, places, say
 from tff_core.claims import verdicts
 from tff_core.claims.texts import base
 from tff_core.claims.texts import robust as texts
-from tff_core.features import (
-    atlas,
-    color_conditional,
-    color_robust,
-    patches,
-    pixels,
-)
+from tff_core.features import color_conditional, color_robust, patches, pixels
 from tff_core.pictures import data
 
 if not robust:
@@ -218,8 +212,8 @@ most = max(map(len, fakes.values()))
 text = texts.patches(len(rows), k, chapter.spec.title, seed, most)
 figures.show(figures.collage(frames, hover, labels, names, text))
 first = next(iter(groups["universal", seed].values()))[0][:ROWS]
-links = [atlas.link(m) for m in first if seed == seeds[0]]  # the atlas's
-say(base.places("The universal detector's maps in the atlas", links))
+first = first if seed == seeds[0] else []  # of which the atlas speaks
+say(places("The universal detector's maps in the atlas", first))
 
 # %% [markdown]
 # **Measuring colour.** $\bar C_{\text{patch}} / \bar C_{\text{picture}}$, the mean chroma of a patch over

@@ -142,6 +142,8 @@ table = pd.DataFrame(
 ).join(effects)
 share = shared[["shared", "expected"]].div(shared["top"], axis=0)
 table = table.join(share.groupby(shared["map"]).mean(), on="map")
+
+# %% tags=["remove-input", "only-if:cards=True"]
 cells = {
     (by, row.map, g, row.rank): pixels.thumbnail(row.path, row.box, CELL, seen)
     for by, own in found.items()

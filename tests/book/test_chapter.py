@@ -13,9 +13,10 @@ from PIL import Image
 from torchvision.models import squeezenet1_1
 
 from tff_core import detectors
-from tff_core.book.chapter import Chapter, say
+from tff_core.book.chapter import Chapter, places, say
 from tff_core.detectors import adoption
 from tff_core.features import ffrs
+from tff_core.features.names import FeatureMap
 from tff_core.pictures import data
 from tff_core.store.results import Store
 
@@ -120,3 +121,10 @@ def test_say_leaves_out_what_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     say("one", "", "two")
     say("", "")
     assert shown == ["one\n\ntwo"]
+
+
+def test_places_of_maps_are_listed_where_there_are_some() -> None:
+    maps = [FeatureMap("conv1", c, 4) for c in (3, 0)]
+    text = places("Their places", maps)
+    assert text.startswith('Their places: <a href="atlas.html#conv1.3">') and text.endswith("</a>.")
+    assert places("Their places", []) == ""

@@ -49,8 +49,3 @@ def test_an_interval_keeps_quiet_about_what_is_not_there() -> None:
     assert base.interval(0.3, -0.1, 0.4, sign=True) == "+0.30 [-0.10, +0.40]"
     assert base.interval(0.3, math.nan, math.nan) == "0.30"
     assert base.interval(math.nan, math.nan, math.nan) == "none"
-
-
-def test_places_are_listed_where_there_are_some() -> None:
-    assert base.places("Their places", ["<a>a</a>", "<a>b</a>"]) == "Their places: <a>a</a>, <a>b</a>."
-    assert base.places("Their places", []) == ""

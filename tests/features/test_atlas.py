@@ -23,7 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 from tff_core import lrp, metrics
 from tff_core.book import explorer
 from tff_core.features import atlas, color_exchange, dropout, ffrs, maxima, patches
-from tff_core.features.names import FeatureMap
+from tff_core.features.names import FeatureMap, anchor
 from tff_core.pictures import data
 
 STATIC = Path(__file__).parents[2] / "book" / "static"
@@ -42,30 +42,6 @@ def all_maps(net: lrp.Net) -> list[FeatureMap]:
 
 NET = lrp.canonize(toy(7))
 X = pictures(9, 32)
-
-
-# ------------------------------------------------------------------------------------------------- links
-
-
-def test_a_link_leads_to_the_maps_place() -> None:
-    assert atlas.anchor(MAPS[0]) == "layer1.0.conv1.63"
-    assert atlas.address(MAPS[0]) == "atlas.html#layer1.0.conv1.63"
-    assert atlas.link(MAPS[0]) == (
-        '<a href="atlas.html#layer1.0.conv1.63"><code>layer1.0.conv1.#63(T=64)</code></a>'
-    )
-    assert 'href="../notebooks/atlas.html#conv1.7"' in atlas.link(MAPS[1], "../notebooks/")
-
-
-def test_every_map_of_a_network_has_an_anchor_of_its_own() -> None:
-    maps = all_maps(NET)
-    anchors = {atlas.anchor(m) for m in maps}
-    assert len(anchors) == len(maps)
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in anchors)
-
-
-def test_a_link_escapes_the_name() -> None:
-    odd = FeatureMap(f'a"{EVIL}', 0, 1)
-    assert EVIL not in atlas.link(odd) and '"' not in atlas.anchor(odd)
 
 
 # ----------------------------------------------------------------------------------------------- numbers
@@ -319,7 +295,7 @@ def test_cards_hold_what_the_table_says() -> None:
     parser = Balanced()
     parser.feed(text)
     assert parser.open == []
-    assert list(parser.cards) == [atlas.anchor(m) for m in MAPS]
+    assert list(parser.cards) == [anchor(m) for m in MAPS]
     first, second, third = parser.cards.values()
     assert (first["data-rank"], first["data-layer"], first["data-p"]) == ("1", "1", "0.5")
     assert (second["data-effect"], third["data-effect"], third["data-p"]) == ("-0.2", "-1.5", "")
@@ -397,7 +373,7 @@ def shown(page: Page) -> list[str]:
 @pytest.mark.slow
 def test_cards_are_searched_and_sorted(browser_page: Page) -> None:
     page = browser_page
-    first, second, third = (atlas.anchor(m) for m in MAPS)
+    first, second, third = (anchor(m) for m in MAPS)
     assert shown(page) == [first, second, third]
     for choice, expected in (
         ("layer", [second, first, third]),
@@ -410,11 +386,11 @@ def test_cards_are_searched_and_sorted(browser_page: Page) -> None:
             "(c) => [...document.querySelectorAll('select option')].find(o => o.text.startsWith(c)).text",
             choice,
         )
-        page.locator(".tff-search select").select_option(label=label)
+        page.locator(".tff-atlas .tff-search select").select_option(label=label)
         assert shown(page) == expected, choice
-    page.locator(".tff-search input").fill("CONV1 #63")
+    page.locator(".tff-atlas .tff-search input").fill("CONV1 #63")
     assert shown(page) == [first]
-    assert page.locator(".tff-search output").inner_text() == "1 of 3 feature maps"
+    assert page.locator(".tff-atlas .tff-search output").inner_text() == "1 of 3 feature maps"
     page.evaluate(f"window.location.hash = '{third}'")  # a link to a card that the search has hidden
     page.wait_for_function("document.querySelectorAll('.tff-card:not([hidden])').length === 3")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

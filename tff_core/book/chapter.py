@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 import torch
 
 from tff_core import detectors, lrp
-from tff_core.features import ffrs
+from tff_core.features import ffrs, names
+from tff_core.features.names import FeatureMap
 from tff_core.pictures import data
 from tff_core.store.results import Store, atomic_write, read_json
 
@@ -159,6 +160,15 @@ def save(store: Store, table: str, rows: pd.DataFrame) -> None:
     """Write a result table that no other chapter adds to, completely or not at all."""
     with atomic_write(store.table(table)) as part:
         rows.to_csv(part, index=False)
+
+
+def places(who: str, maps: Iterable[FeatureMap]) -> str:
+    """``who`` and the maps' names, which lead to their places in the atlas; empty where there are no maps.
+
+    The maps are of the page's own detector and its first seed, as the atlas beside it is.
+    """
+    links = list(map(names.link, maps))
+    return f"{who}: {', '.join(links)}." if links else ""
 
 
 def say(*blocks: str) -> None:

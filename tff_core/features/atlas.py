@@ -1,4 +1,4 @@
-"""The atlas: what is known of each top feature map of one detector, as a page of cards.
+"""The atlas: a place for every feature map of one detector, and a card for each of the top ones.
 
 The contents of a card are computed here or elsewhere and passed in as tables; `page` renders them as HTML
 that is a plain list without scripts. Searching and sorting come from the site's ``book.js``.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -21,7 +20,7 @@ from torch import Tensor
 from tff_core import lrp, metrics
 from tff_core.features import dropout, ffrs
 from tff_core.features.color_conditional import ALPHA
-from tff_core.features.names import FeatureMap
+from tff_core.features.names import FeatureMap, anchor
 from tff_core.pictures import data, sheets
 
 Floats = NDArray[np.float64]
@@ -31,31 +30,6 @@ COLUMNS = (
 )  # fmt: skip
 """The columns of the table that `page` takes, which describes them."""
 _GAP = 2  # px between the patches of a card
-
-
-# ---------------------------------------------------------------------------------------------- the links
-
-
-def anchor(m: FeatureMap) -> str:
-    """The address of a map on the atlas's page: ``layer1.0.conv1.63`` for ``layer1.0.conv1.#63(T=64)``.
-
-    Every map of the network has one: the page shows its card there, or what is known of all maps.
-    """
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", f"{m.layer}.{m.channel}")
-
-
-def address(m: FeatureMap, folder: str = "") -> str:
-    """Where the map's name leads, as for `link`; figures take it, see `figures.linked`."""
-    return f"{folder}atlas.html#{anchor(m)}"
-
-
-def link(m: FeatureMap, folder: str = "") -> str:
-    """A map's name as a link to its place in the atlas, for text written by a notebook.
-
-    ``folder`` is the atlas's folder relative to the page: "" if they share one (as all chapters of one
-    detector do), otherwise with a trailing slash, such as ``../notebooks/``.
-    """
-    return f'<a href="{html.escape(address(m, folder), quote=True)}"><code>{html.escape(str(m))}</code></a>'
 
 
 # ----------------------------------------------------------------------------------------------- the index

@@ -44,9 +44,9 @@ def agreement(found: Mapping[str, float], tops: Iterable[int]) -> str:
     return (
         f"Of the first {base.span(tops)} pictures of a map by activation and by relevance {value:.0f} %"
         f"{span} are the same, against {chance:.0f} % by chance: {told} (mean over {found['maps']:.0f} maps, "
-        f"95 % interval over maps). One by one, {found['beyond']:.0f} of {found['cases']:.0f} cases, a map "
-        "and a generator each, share more than chance explains at 5 %, which would give "
-        f"{0.05 * found['cases']:.0f} or fewer.{place}"
+        "95 % interval over maps, of the same pictures). One by one, "
+        f"{found['beyond']:.0f} of {found['cases']:.0f} cases, a map and a generator each, share more than "
+        f"chance explains at 5 %, which would give {0.05 * found['cases']:.0f} or fewer.{place}"
     )
 
 

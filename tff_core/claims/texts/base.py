@@ -45,11 +45,6 @@ def names(generators: Iterable[str], none: str = "none") -> str:
     return ", ".join(map(generator_name, generators)) or none
 
 
-def places(who: str, links: Sequence[str]) -> str:
-    """``who`` and the places of feature maps in the atlas, HTML links; empty where there are none."""
-    return f"{who}: {', '.join(links)}." if links else ""
-
-
 def counted(n: float, noun: str, plural: str = "") -> str:
     """``1 seed``, ``3 seeds``, ``2.4 epochs``; ``plural`` where it is not the noun and an s."""
     n = int(n) if n == int(n) else n
