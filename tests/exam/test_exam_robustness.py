@@ -144,7 +144,7 @@ def test_intervals_over_pictures_are_the_bootstraps_and_over_seeds_wider(watched
     assert row["value"] == metrics.average_precision(y, s)
     if row["value"] < 1:
         assert (row["low"], row["high"]) == pytest.approx(metrics.ap_interval(y, s, 300)[1:])
-    mean = one.xs("AP", level="measure").loc["jpeg", 30]["value"]
+    mean = one.sort_index().xs("AP", level="measure").loc["jpeg", 30]["value"]
     assert mean[robustness.MEAN] == pytest.approx(mean[["one", "two"]].mean())
     with pytest.raises(ValueError, match="3 measurements and 1 thresholds"):
         robustness.curves(seeds, [0.0])

@@ -21,13 +21,13 @@ RULE = judge.Rule(0.0, 0.0, 0.0, "")
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return list(draw(tmp_path_factory.mktemp("turning") / "set", 3, 0).paths)
+    return list(draw(tmp_path_factory.mktemp("turning") / "set", 2, 0).paths)
 
 
 def test_each_turn_is_the_first_level_at_which_the_decision_differs(paths: list[Path]) -> None:
     model = detector()
     found = turning.turning(model, paths, RULE, LEVELS, batch_size=4)
-    assert list(found.columns) == turning.columns(LEVELS) and len(found) == 6
+    assert list(found.columns) == turning.columns(LEVELS) and len(found) == 4
     for place, path in enumerate(paths):
         # the number of a picture in its batch is its place among all
         shown = data.read(path)[None]
@@ -52,7 +52,7 @@ def test_each_turn_is_the_first_level_at_which_the_decision_differs(paths: list[
             assert row["turned_to"] != before
         else:
             assert (np.isnan(row["turned_at"]) and row["turned_by"] is np.nan) or row["turned_by"] is None
-    assert found["turns_blur"].iloc[3:].notna().all()  # fakes lose their trace
+    assert found["turns_blur"].iloc[2:].notna().all()  # fakes lose their trace
     assert found["turns_noise"].isna().any()
 
 
@@ -60,8 +60,8 @@ def test_unsure_is_a_decision_too(paths: list[Path]) -> None:
     model = detector()
     logits = judge.logits_of(model, torch.stack([data.read(p) for p in paths]), torch.device("cpu"))
     zone = judge.Rule(0.0, float(logits.min()) - 1, float(logits.max()) - 1e-4, "")
-    found = turning.turning(model, paths[3:], zone, {"blur": (2,)})
-    surest = int(logits[3:].argmax())
+    found = turning.turning(model, paths[2:], zone, {"blur": (2,)})
+    surest = int(logits[2:].argmax())
     assert found.loc[surest, "turned_to"] == "unsure" and found["turns_blur"].notna().sum() == 1
 
 
@@ -72,7 +72,7 @@ def test_what_cannot_be_judged_or_cropped_turns_nothing(paths: list[Path], tmp_p
     wants = data.Preprocessing(crop=20)
     model = detector()
     found = turning.turning(
-        model, [tmp_path / "broken.png", small, paths[3]], RULE, LEVELS, preprocessing=wants
+        model, [tmp_path / "broken.png", small, paths[2]], RULE, LEVELS, preprocessing=wants
     )
     assert found.iloc[:2].isna().all().all()
     assert found.loc[2, "turns_blur"] > 0 and np.isnan(found.loc[2, "turns_crop"])  # 16 pixels are too few
@@ -81,9 +81,9 @@ def test_what_cannot_be_judged_or_cropped_turns_nothing(paths: list[Path], tmp_p
 
 
 def test_words_say_the_smallest_turn_and_how_many_turn(paths: list[Path]) -> None:
-    found = turning.turning(detector(), paths[3:], RULE, LEVELS)
+    found = turning.turning(detector(), paths[2:], RULE, LEVELS)
     told = turning.told(found)
-    assert "blur 3 (from 0." in told and "noise none" in told
+    assert "blur 2 (from 0." in told and "noise none" in told
     row = found.iloc[0].to_dict()
     assert turning.smallest(row).startswith(
         f"{row['turned_by']} "
