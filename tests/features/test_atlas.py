@@ -392,7 +392,7 @@ def test_cards_are_searched_and_sorted(browser_page: Page) -> None:
     assert shown(page) == [first]
     assert page.locator(".tff-atlas .tff-search output").inner_text() == "1 of 3 feature maps"
     page.evaluate(f"window.location.hash = '{third}'")  # a link to a card that the search has hidden
-    page.wait_for_function("document.querySelectorAll('.tff-card:not([hidden])').length === 3")
+    page.wait_for_function("document.querySelectorAll('.tff-cards > :not([hidden])').length === 3")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
