@@ -117,7 +117,7 @@ def test_trainings_have_pictures_of_their_own(tmp_path: Path) -> None:
         faithfulness.own_pictures({"none": sets["progan"].take([])}, 3, 0)
 
 
-def rows(values: dict[str, list[list[float]]], metric: str = "insertion") -> pd.DataFrame:
+def rows(values: dict[str, list[list[float]]], metric: str = "flip_least") -> pd.DataFrame:
     """By method: a list for each training, of its pictures' values."""
     return pd.DataFrame(
         [
@@ -140,8 +140,16 @@ def test_trainings_are_pooled_as_everywhere() -> None:
     half = intervals.half_width([2.0, 4.0], np.zeros((2, 2)))
     assert found.loc["some", "high"] - 3 == pytest.approx(half, rel=0.05)
     # lower is better: the difference to the control turns round
-    lower = faithfulness.summary(rows(given, "deletion")).set_index("method")
+    lower = faithfulness.summary(rows(given, "flip_most")).set_index("method")
     assert lower.loc["some", "over_random"] == pytest.approx(-(4 / 3 + 3) / 2)
+
+
+@pytest.mark.parametrize(("metric", "least"), [("deletion", 0.0), ("road", 0.0), ("sensitivity_n", -1.0)])
+def test_intervals_of_shares_and_correlations_stay_where_these_can_be(metric: str, least: float) -> None:
+    given = {"some": [[0.1, 0.3], [0.9, 0.8]], "random": [[0.9, 0.7], [0.1, 0.3]]}
+    found = faithfulness.summary(rows(given, metric))
+    assert (found["low"] >= least).all() and (found["high"] <= 1).all()
+    assert (found["low"] < found["value"]).all() and (found["value"] < found["high"]).all()
 
 
 def test_one_picture_of_one_training_has_a_value_and_no_interval() -> None:
@@ -173,7 +181,7 @@ def test_ranks_of_all_measures_are_those_of_their_mean() -> None:
     total = found[found["measure"] == faithfulness.ALL].set_index("method")["mean_rank"]
     # of the first picture a is best by both; of the second it is 1 and 3, b 2 and 1, c 3 and 2
     assert total.tolist() == [(1 + 2) / 2, (2 + 1) / 2, 3]
-    assert set(found["measure"]) == {"insertion", "deletion", "max_sensitivity", "all"}
+    assert set(found["measure"]) == {"flip_least", "deletion", "max_sensitivity", "all"}
 
 
 def test_the_summary_of_a_run_finds_the_exact_map_better_than_random(measured: faithfulness.Measured) -> None:

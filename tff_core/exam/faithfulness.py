@@ -31,20 +31,25 @@ CURVES = ("flip_most", "flip_least", "deletion", "insertion", "road")
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure: whether ``higher`` is better, what it is ``of`` (faithfulness, stability), its source."""
+    """A measure: whether ``higher`` is better, what it is ``of`` (faithfulness, stability), its source.
+
+    ``bounds``: the smallest and the largest value that it can have, within which its intervals stay; None
+    where it has not both.
+    """
 
     higher: bool
     of: str
     source: str
+    bounds: intervals.Bounds | None = None
 
 
 METRICS: Mapping[str, Metric] = {
     "flip_most": Metric(False, "faithfulness", "Samek et al. 2017"),
     "flip_least": Metric(True, "faithfulness", "Samek et al. 2017"),
-    "deletion": Metric(False, "faithfulness", "Petsiuk et al. 2018"),
-    "insertion": Metric(True, "faithfulness", "Petsiuk et al. 2018"),
-    "road": Metric(False, "faithfulness", "Rong et al. 2022"),
-    "sensitivity_n": Metric(True, "faithfulness", "Ancona et al. 2018"),
+    "deletion": Metric(False, "faithfulness", "Petsiuk et al. 2018", intervals.SHARE),
+    "insertion": Metric(True, "faithfulness", "Petsiuk et al. 2018", intervals.SHARE),
+    "road": Metric(False, "faithfulness", "Rong et al. 2022", intervals.SHARE),
+    "sensitivity_n": Metric(True, "faithfulness", "Ancona et al. 2018", intervals.DIFFERENCE),
     "infidelity": Metric(False, "faithfulness", "Yeh et al. 2019"),
     "max_sensitivity": Metric(False, "stability", "Yeh et al. 2019"),
 }
@@ -258,7 +263,7 @@ def summary(values: pd.DataFrame, seed: int = 0, n: int = metrics.RESAMPLES) -> 
         table = own.pivot(index=["seed", "picture"], columns="method", values="value")
         sign = 1 if METRICS[metric].higher else -1
         for method in dict.fromkeys(own["method"]):
-            pooled = _pooled(table[method], seed, n)
+            pooled = _pooled(table[method], seed, n, METRICS[metric].bounds)
             row = {"method": method, "measure": metric, **pooled.columns("value")}
             for control in ("random", "edges"):
                 there = control in table and control != method
@@ -271,7 +276,7 @@ def summary(values: pd.DataFrame, seed: int = 0, n: int = metrics.RESAMPLES) -> 
     return pd.DataFrame(rows)
 
 
-def _pooled(values: pd.Series, seed: int, n: int) -> intervals.Pooled:
+def _pooled(values: pd.Series, seed: int, n: int, bounds: intervals.Bounds | None = None) -> intervals.Pooled:
     """The mean over trainings of the means over their pictures, by ``seed`` and ``picture``."""
     groups = [own.dropna().to_numpy(float) for _, own in values.groupby(level="seed")]
     groups = [own for own in groups if len(own)]
@@ -280,7 +285,7 @@ def _pooled(values: pd.Series, seed: int, n: int) -> intervals.Pooled:
     if len(groups) == 1 and len(groups[0]) == 1:
         return intervals.Pooled(float(groups[0][0]), np.nan, np.nan, 1)
     drawn = [metrics.resampled_means(own, n, [seed, place]) for place, own in enumerate(groups)]
-    return intervals.over_seeds([own.mean() for own in groups], np.stack(drawn, 1))
+    return intervals.over_seeds([own.mean() for own in groups], np.stack(drawn, 1), bounds)
 
 
 def ranking(values: pd.DataFrame, level: float = metrics.LEVEL) -> pd.DataFrame:
