@@ -180,3 +180,15 @@ def test_the_interval_of_a_paired_change_covers_it() -> None:
     assert intervals.paired(3, 1, 98) == pytest.approx(
         (0.02 - 1.96 * 0.024413, 0.02 + 1.96 * 0.024413), abs=1e-5
     )
+
+
+def test_the_interval_of_a_single_training_holds_its_value_in_the_worst_order() -> None:
+    """Every resample of the worst order has a larger AP."""
+    labels, scores = np.repeat([0, 1], 60), -np.arange(120.0)
+    value = metrics.average_precision(labels, scores)
+    drawn = metrics.resampled_ap(labels, scores, metrics.picture_weights(labels, 500))
+    assert metrics.percentiles(drawn)[0] > value, "what has to be mended"
+    one = metrics.ap_interval(labels, scores)
+    pooled = intervals.ap_interval_over_seeds(labels, scores)
+    for low, middle, high in ((one.low, one.value, one.high), (pooled.low, pooled.value, pooled.high)):
+        assert low <= middle == pytest.approx(value) and middle < high
