@@ -33,6 +33,21 @@ def test_spectra_are_those_of_scipy_on_pillows_luma() -> None:
     assert float(flat[0, 0]) == pytest.approx(np.log(77 * 8)) and float(flat.flatten()[1:].max()) < -20
 
 
+@pytest.mark.parametrize("shape", [(2, 1, 8, 8), (1, 1, 12, 7), (3, 1, 64, 64)])
+def test_both_ways_of_the_transform_are_its_definition(shape: tuple[int, ...]) -> None:
+    plane = torch.rand(shape, generator=torch.Generator().manual_seed(1)).double() * 255
+
+    def cosines(side: int) -> torch.Tensor:
+        k, n = torch.arange(side).double()[:, None], torch.arange(side).double()
+        waves = torch.cos(torch.pi * k * (2 * n + 1) / (2 * side)) * (2 / side) ** 0.5
+        waves[0] /= 2**0.5
+        return waves
+
+    expected = cosines(shape[-2]) @ plane @ cosines(shape[-1]).T
+    for transform in (inputs._fast, inputs._products):
+        assert torch.allclose(transform(plane), expected, rtol=0, atol=1e-9)
+
+
 def test_pixels_are_between_minus_one_and_one() -> None:
     x = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1)
     torch.testing.assert_close(inputs.pixels(x).flatten(), torch.tensor([-1.0, -0.6, 1.0]))
