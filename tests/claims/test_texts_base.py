@@ -49,3 +49,8 @@ def test_an_interval_keeps_quiet_about_what_is_not_there() -> None:
     assert base.interval(0.3, -0.1, 0.4, sign=True) == "+0.30 [-0.10, +0.40]"
     assert base.interval(0.3, math.nan, math.nan) == "0.30"
     assert base.interval(math.nan, math.nan, math.nan) == "none"
+
+
+def test_nothing_has_no_minus() -> None:
+    assert base.interval(-0.001, -0.004, 0.004) == "0.00 [0.00, 0.00]"
+    assert base.interval(-0.001, -0.2, 0.004, sign=True) == "+0.00 [-0.20, +0.00]"

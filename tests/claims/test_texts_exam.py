@@ -79,7 +79,7 @@ def test_the_table_has_the_questions_that_were_asked_with_their_n(tmp_path: Path
     found = exam.load(store, "mine")
     told = exam.front(found)
     assert "17_does_it_depend" in told and "19_faithful" in told and "20_robust" not in told
-    assert "n = 24 pictures (depends), 15 pictures (faithful)" in told
+    assert "n = 24 pictures and 3 detectors (depends on the detector); 15 pictures" in told
     assert "Not asked" in exam.front(exam.load(store, "another")), "rows of another detector"
 
 

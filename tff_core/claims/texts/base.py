@@ -69,6 +69,6 @@ def interval(value: float, low: float, high: float, digits: int = 2, sign: bool 
     """``0.31 [0.25, 0.40]``, with signs on request; "none" for a missing number."""
     if math.isnan(value):
         return "none"
-    form = f"{'+' if sign else ''}.{digits}f"
+    form = f"{'+' if sign else ''}z.{digits}f"  # z: no minus before nothing
     text = f"{value:{form}}"
     return text if math.isnan(low) or math.isnan(high) else f"{text} [{low:{form}}, {high:{form}}]"

@@ -40,6 +40,8 @@ _ALIASES = {
     "noise": "random", "input_gradient": "input_x_gradient", "integrated": "integrated_gradients",
 }  # fmt: skip
 _LATER = "the later half forgotten"
+_COUNTED = {"depends": "dependence_verdicts", "finds": "known_place", "faithful": "faithfulness"}
+"""The tables that say how many pictures and detectors are behind the answers."""
 _PASSED = {
     verdicts.HOLDS: "passed", verdicts.IN_PART: "in part", verdicts.MIXED: "in part",
     verdicts.CONTRADICTED: "failed", verdicts.UNDECIDED: "open",
@@ -135,14 +137,15 @@ def _rules(found: Mapping[str, pd.DataFrame], asked: list[str]) -> str:
         "robust": "*Outlives*: how many degradations break it before the detector's verdict, and after.",
     }
     counts = []
-    for question, table in (("depends", "dependence_verdicts"), ("finds", "known_place")):
+    for question, table in _COUNTED.items():
         if question in asked:
-            counts.append(f"{base.span(found[table]['n'])} pictures ({question})")
-    if "faithful" in asked:
-        counts.append(f"{base.span(found['faithfulness']['n'])} pictures (faithful)")
+            rows = found[table]
+            counts.append(
+                f"{base.span(rows['n'])} pictures and {base.counted(int(rows['seeds'].max()), 'detector')} "
+                f"({QUESTIONS[question][0]})"
+            )
     said = " ".join(told[question] for question in asked)
-    seeds = max((int(rows["seeds"].max()) for rows in found.values() if "seeds" in rows), default=0)
-    n = f" n = {', '.join(counts)}; {base.seeds(seeds)}." if counts and seeds else ""
+    n = f" n = {'; '.join(counts)}." if counts else ""
     return f"{said} The rules stand in the chapters, before the results. Brackets: 95 % intervals.{n}"
 
 
