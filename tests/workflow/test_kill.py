@@ -17,7 +17,7 @@ from conftest import copy_project, start, tables
 from tff_core import detectors
 from tff_core.pictures import data
 
-KILLS = 8
+KILLS = 6
 DETECTOR = "resnet18-miniature"
 # the chapters whose tables the page of verdicts reads; the others take long and write in no other way
 KEPT = ("00", "01", "03", "08", "10", "generator_page")
