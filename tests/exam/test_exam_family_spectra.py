@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from exam_pictures import SIZE, draw
+from PIL import Image
 
 from tff_core.exam import family_spectra
+from tff_core.pictures import data
 
 
 def test_a_trace_stands_in_its_channel_at_its_frequency(tmp_path: Path) -> None:
@@ -33,6 +36,16 @@ def test_a_trace_stands_in_its_channel_at_its_frequency(tmp_path: Path) -> None:
     ]
     apart = found.differences.query("family == 'one' and channel == 'Y'").set_index("frequency")["value"]
     assert (both["fake"] - both["real"]).to_numpy() == pytest.approx(apart.to_numpy())
+
+
+def test_pictures_of_several_sizes_are_cropped_to_the_middle_that_all_have(tmp_path: Path) -> None:
+    images = draw(tmp_path / "one", 4, 0)
+    alike = family_spectra.measure({"one": images})
+    with Image.open(images.paths[0]) as one:
+        larger = np.pad(np.asarray(one.convert("RGB")), ((2, 2), (3, 3), (0, 0)))
+    Image.fromarray(larger).save(images.paths[0])
+    found = family_spectra.measure({"one": data.scan(tmp_path / "one")})
+    pd.testing.assert_frame_equal(found.differences, alike.differences)
 
 
 def test_a_family_of_one_picture_has_no_mean(tmp_path: Path) -> None:

@@ -41,21 +41,23 @@ class Spectra:
 
 
 def measure(images: Mapping[str, data.ImageSet]) -> Spectra:
-    """The spectra of labelled pictures by family; each family's pictures have one size.
+    """The spectra of labelled pictures by family, of the largest middle that all pictures of a family have.
 
-    ValueError where a family's sizes differ, or it has fewer than two pictures of a label.
+    ValueError where a family has fewer than two pictures of a label.
     """
     profiles, differences, planes = [], [], {}
     for family, some in images.items():
         power = {}
+        labels = np.asarray(some.labels)
         for label, name in enumerate(("real", "fake")):
-            own = some.where(label=label)
-            if len(own) < 2:
+            if (count := int((labels == label).sum())) < 2:
                 raise ValueError(
-                    f"{family} has {len(own)} pictures that are {name}: expected two at least, for the "
+                    f"{family} has {count} pictures that are {name}: expected two at least, for the "
                     "mean of a spectrum"
                 )
-            power[name] = spectra.power(band_stop.planes(data.load(own)))
+        pixels = data.load(some, middle=True)
+        for label, name in enumerate(("real", "fake")):
+            power[name] = spectra.power(band_stop.planes(pixels[labels == label]))
         rings = spectra.fourier_rings(*power["real"].shape[-2:])
         by_label = {name: spectra.azimuthal(values, fourier=True) for name, values in power.items()}
         for name, values in by_label.items():

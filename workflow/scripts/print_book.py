@@ -38,7 +38,8 @@ _LINKS = """([site, chapter, inside]) => {
   document.querySelectorAll('.toggle-hidden').forEach((one) => one.classList.remove('toggle-hidden'));
   const here = location.href.split('#')[0];
   for (const link of document.querySelectorAll('a[href]')) {
-    const [page, anchor] = link.href.split('#');
+    // within a drawing a link's href is an object
+    const [page, anchor] = (link.href.baseVal ?? link.href).split('#');
     if (page === here) {
       const target = anchor && document.getElementById(decodeURIComponent(anchor));
       if (!target) { link.removeAttribute('href'); continue }
