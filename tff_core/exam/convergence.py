@@ -17,9 +17,7 @@ other answer.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,8 +29,6 @@ from torch import Tensor
 from tff_core import lrp
 from tff_core.exam import similarity
 from tff_core.exam.randomization import GRADIENT, ZPLUS
-from tff_core.lrp.canonize import Step
-from tff_core.lrp.rules import Passing
 from tff_core.lrp.walk import walk_back
 from tff_core.store import resuming
 
@@ -131,23 +127,9 @@ def _walk(net: lrp.Net, x: Tensor, start: Tensor, end: int) -> _Walk:
 
 
 def _gradient(net: lrp.Net, x: Tensor, start: Tensor, end: int) -> _Walk:
-    steps = []
-    for step in net.steps:
-        if isinstance(step.rule, Passing) and step.rule.overwrite:
-            rule = copy.copy(step.rule)
-            rule.overwrite = False  # the output that it would write over is asked for
-            step = replace(step, rule=rule)
-        steps.append(step)
-    plain = lrp.Net(steps, channels=net.channels, target=net.target, reference=net.reference)
-    outputs: _Walk = {}
-
-    def watch(step: Step, y: Tensor) -> None:
-        if step.layer:
-            outputs[step.name] = y
-
     with torch.enable_grad():
         picture = x.clone().requires_grad_()
-        y = plain.forward(picture, stop=end, watch=watch)
+        y, outputs = net.layers_of(picture, end)
         wanted = {PIXELS: picture, **outputs}
         gradients = torch.autograd.grad(y, list(wanted.values()), start)
     return dict(zip(wanted, gradients, strict=True))

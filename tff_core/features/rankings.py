@@ -11,9 +11,8 @@ These comparisons are additions to the paper, whose sections 4 and 5 define omeg
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -28,7 +27,6 @@ from tff_core.features import dropout
 from tff_core.features.ffrs import Omega
 from tff_core.features.names import FeatureMap
 from tff_core.lrp.canonize import Step
-from tff_core.lrp.rules import Passing
 from tff_core.pictures import data
 from tff_core.store import memory
 
@@ -92,23 +90,9 @@ def shares(
 
 def _gradients(net: lrp.Net, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """For each layer its output (N, C, h, w) and the gradient of each picture's logit with respect to it."""
-    steps = []
-    for step in net.steps:
-        if isinstance(step.rule, Passing) and step.rule.overwrite:
-            rule = copy.copy(step.rule)
-            rule.overwrite = False  # the output that it would write over is asked for
-            step = replace(step, rule=rule)
-        steps.append(step)
-    plain = lrp.Net(steps, channels=net.channels, target=net.target, reference=net.reference)
-    outputs: dict[str, Tensor] = {}
-
-    def watch(step: Step, y: Tensor) -> None:
-        if step.layer:
-            outputs[step.name] = y
-
     with torch.enable_grad():
-        logit = plain.forward(x.clone().requires_grad_(), watch=watch)[:, net.target or 0].sum()
-        gradients = torch.autograd.grad(logit, list(outputs.values()))
+        y, outputs = net.layers_of(x.clone().requires_grad_())
+        gradients = torch.autograd.grad(y[:, net.target or 0].sum(), list(outputs.values()))
     return {layer: (y.detach(), g) for (layer, y), g in zip(outputs.items(), gradients, strict=True)}
 
 

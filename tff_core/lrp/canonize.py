@@ -173,6 +173,24 @@ class Net:
                 f"the network is on {self.device}, the pictures are on {x.device}: move one of them"
             )
 
+    def layers_of(self, x: Tensor, stop: int | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Output of step ``stop`` as by `forward`, and of each layer, none overwritten: for gradients."""
+        steps = []
+        for step in self.steps:
+            if isinstance(step.rule, Passing) and step.rule.overwrite:
+                rule = copy.copy(step.rule)
+                rule.overwrite = False  # the output that it would write over is asked for
+                step = replace(step, rule=rule)
+            steps.append(step)
+        plain = Net(steps, channels=self.channels, target=self.target, reference=self.reference)
+        outputs: dict[str, Tensor] = {}
+
+        def watch(step: Step, y: Tensor) -> None:
+            if step.layer:
+                outputs[step.name] = y
+
+        return plain.forward(x, stop=stop, watch=watch), outputs
+
     def forward(
         self,
         x: Tensor,
