@@ -136,10 +136,9 @@ def over_seeds(
     middle = float(x.mean()) if value is None else value
     if len(x) == 1:
         known = drawn[np.isfinite(drawn)]
-        if not len(known) or not np.isfinite(middle):
-            return Pooled(middle, *(metrics.percentiles(known, level) if len(known) else (np.nan, np.nan)), 1)
-        low, high = metrics.percentiles(known, level)
-        return Pooled(middle, min(low, middle), max(high, middle), 1)  # see `metrics.ap_interval`
+        if not len(known):
+            return Pooled(middle, np.nan, np.nan, 1)
+        return Pooled(*metrics.around(middle, known, level), 1)
     return Pooled(middle, *bounded(middle, half_width(x, covariance(drawn), level), bounds), len(x))
 
 

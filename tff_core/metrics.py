@@ -194,18 +194,22 @@ def percentiles(values: NDArray[np.floating], level: float = LEVEL) -> tuple[flo
     return float(low), float(high)
 
 
+def around(value: float, values: NDArray[np.floating], level: float = LEVEL) -> Interval:
+    """A value with the percentile interval of its resamples, which holds the value itself.
+
+    Of AP it may not: near the worst order every resample has a larger one, since pictures drawn twice share a
+    rank.
+    """
+    low, high = percentiles(values, level)
+    return Interval(value, float(np.fmin(low, value)), float(np.fmax(high, value)))
+
+
 def ap_interval(
     labels: ArrayLike, scores: ArrayLike, n: int = RESAMPLES, level: float = LEVEL, seed: int = 0
 ) -> Interval:
-    """Average precision with its percentile bootstrap interval over the pictures, stratified by label.
-
-    Near the worst order every resample has a larger AP, since pictures drawn twice share a rank: the interval
-    then reaches down to the value itself.
-    """
+    """Average precision with its percentile bootstrap interval over the pictures, stratified by label."""
     values = resampled_ap(labels, scores, picture_weights(labels, n, seed))
-    value = average_precision(labels, scores)
-    low, high = percentiles(values, level)
-    return Interval(value, min(low, value), max(high, value))
+    return around(average_precision(labels, scores), values, level)
 
 
 def threshold_interval(

@@ -261,8 +261,10 @@ def table(
         chosen = {"validation": thresholds[number], "test": np.nan if own is None else own}
         for name in CONDITIONS:
             for draw, logits in enumerate(cases.get(name, ())):
-                low, high = metrics.percentiles(metrics.resampled_ap(one.labels, logits, weights))
-                ap = metrics.average_precision(one.labels, logits)
+                ap, low, high = metrics.around(
+                    metrics.average_precision(one.labels, logits),
+                    metrics.resampled_ap(one.labels, logits, weights),
+                )
                 for source, threshold in chosen.items():
                     real, fake = metrics.accuracies(one.labels, logits, threshold)
                     rows.append(
