@@ -45,11 +45,8 @@ def by_source(
         weights = metrics.picture_weights(y, resamples, seed).astype(np.float64)
         whole = np.ones((len(y), 1))
         for measure in MEASURES:
-            points = [float(_measure(measure, *one, whole)[0]) for one in own]
-            drawn = np.stack([_measure(measure, *one, weights) for one in own], 1)
-            pooled = intervals.over_seeds(points, drawn, intervals.SHARE)
-            if pooled.value in (0.0, 1.0) and pooled.low == pooled.high:
-                pooled = _at_the_end(pooled, measure, own)
+            points, drawn = _values(measure, own, whole)[0], _values(measure, own, weights)
+            pooled = _pooled(points, drawn, measure, own)
             counts = {"n": int(y.sum()), "n_others": int((1 - y).sum())}
             rows.append({"name": name, "measure": measure} | pooled.columns("value") | counts)
     return pd.DataFrame(rows)
@@ -86,49 +83,45 @@ def by_model(
         others = judged & (truth != name)
         rng = np.random.default_rng(seed)
         drawn_others = metrics.resamples(int(others.sum()), resamples, rng).T
-        points: dict[tuple[str, str], Floats] = {}
-        drawn: dict[tuple[str, str], Floats] = {}
-        for model, group in groups.items():
-            if not group.any():
-                continue
-            y = np.repeat([0, 1], [others.sum(), group.sum()])
-            weights = np.concatenate(
-                [drawn_others, metrics.resamples(int(group.sum()), resamples, rng).T]
-            ).astype(np.float64)
-            columns = [_columns(pd.concat([frame[others], frame[group]]), name) for frame in frames]
-            for measure in ("ap", "recall"):
-                points[model, measure] = np.array(
-                    [_measure(measure, y, p, called, np.ones((len(y), 1)))[0] for _, p, called in columns]
-                )
-                drawn[model, measure] = np.stack(
-                    [_measure(measure, y, p, called, weights) for _, p, called in columns], 1
-                )
-        counts = {model: int(group.sum()) for model, group in groups.items()}
+        counts = {model: int(group.sum()) for model, group in groups.items() if group.any()}
+        y, weights, columns = {}, {}, {}
+        for model, n in counts.items():
+            y[model] = np.repeat([0, 1], [others.sum(), n])
+            drawn = [drawn_others, metrics.resamples(n, resamples, rng).T]
+            weights[model] = np.concatenate(drawn).astype(np.float64)
+            members = [pd.concat([frame[others], frame[groups[model]]]) for frame in frames]
+            columns[model] = [_columns(frame, name) for frame in members]
         for measure in ("ap", "recall"):
-            pair = [(model, measure) for model in groups if (model, measure) in points]
-            for model, _ in pair:
-                pooled = intervals.over_seeds(points[model, measure], drawn[model, measure], intervals.SHARE)
-                if pooled.value in (0.0, 1.0) and pooled.low == pooled.high:
-                    ends = intervals.share_of(int(pooled.value) * counts[model], counts[model])
-                    pooled = pooled._replace(low=ends["low"], high=ends["high"])
-                rows.append(_model_row(name, model, measure, pooled, counts[model], int(others.sum())))
-            if len(pair) == 2:
-                first, second = pair
-                pooled = intervals.over_seeds(
-                    points[second] - points[first], drawn[second] - drawn[first], intervals.DIFFERENCE
-                )
-                rows.append(_model_row(name, APART, measure, pooled, sum(counts.values()), int(others.sum())))
+            points = {m: _values(measure, columns[m], np.ones((len(y[m]), 1)))[0] for m in counts}
+            sampled = {m: _values(measure, columns[m], weights[m]) for m in counts}
+            pooled = {m: _pooled(points[m], sampled[m], measure, columns[m]) for m in counts}
+            n_of = dict(counts)
+            if len(counts) == 2:
+                first, second = counts
+                apart = points[second] - points[first], sampled[second] - sampled[first]
+                pooled[APART] = intervals.over_seeds(*apart, intervals.DIFFERENCE)
+                n_of[APART] = sum(counts.values())
+            rows += [
+                {"name": name, "model": model, "measure": measure}
+                | one.columns("value")
+                | {"n": n_of[model], "n_others": int(others.sum())}
+                for model, one in pooled.items()
+            ]
     return pd.DataFrame(rows)
 
 
 APART = "another - learnt"
 
 
-def _model_row(
-    name: str, model: str, measure: str, pooled: intervals.Pooled, n: int, n_others: int
-) -> dict[str, Any]:
-    facts = {"name": name, "model": model, "measure": measure}
-    return facts | pooled.columns("value") | {"n": n, "n_others": n_others}
+def _values(measure: str, own: Sequence[Columns], weights: Floats) -> Floats:
+    """A score of every training in every resample, (B, S), from weights (N, B)."""
+    return np.stack([_measure(measure, *one, weights) for one in own], 1)
+
+
+def _pooled(points: ArrayLike, drawn: Floats, measure: str, own: Sequence[Columns]) -> intervals.Pooled:
+    pooled = intervals.over_seeds(points, drawn, intervals.SHARE)
+    atom = pooled.value in (0.0, 1.0) and pooled.low == pooled.high
+    return _at_the_end(pooled, measure, own) if atom else pooled
 
 
 def _at_the_end(pooled: intervals.Pooled, measure: str, own: Sequence[Columns]) -> intervals.Pooled:

@@ -10,7 +10,6 @@ picture's own structure gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,17 +114,13 @@ def methods(known: Known, steps: int = 16) -> dict[str, Explain]:
         )
         return pixels.strength(found.detach())
 
-    def cam(x: Tensor, guided: bool) -> Floats:
-        coarse, fine = pixels.guided_gradcam(model, x, target=0)
-        return pixels.strength(fine) if guided else coarse[:, 0].double().cpu().numpy()
-
     return {
         "lrp": lambda x: pixels.strength(pixels.relevance(known.net, x)),
         "gradient": lambda x: pixels.strength(pixels.gradient(model, x)),
         "input_gradient": input_gradient,
         "integrated": integrated,
-        "gradcam": partial(cam, guided=False),
-        "guided_gradcam": partial(cam, guided=True),
+        "gradcam": lambda x: pixels.gradcam(model, x, target=0)[:, 0].double().cpu().numpy(),
+        "guided_gradcam": lambda x: pixels.strength(pixels.guided_gradcam(model, x, target=0)[1]),
     }
 
 

@@ -19,20 +19,12 @@ QUESTIONS = {
     "robust": ("outlives the verdict", "20_robust"),
 }
 """The questions in words, and the chapters that put them."""
+_CONTROLS = {"edges": "*edges* (no detector)", "random": "*random numbers*"}
 METHODS = {
     "omega": "omega, of feature maps",
-    "lrp": "LRP, z+",
-    "lrp_epsilon_gamma": "LRP, epsilon and gamma",
-    "gradient": "gradient",
-    "input_x_gradient": "input × gradient",
-    "integrated_gradients": "integrated gradients",
-    "smoothgrad": "SmoothGrad",
-    "guided_gradcam": "Guided Grad-CAM",
-    "gradcam": "Grad-CAM",
-    "occlusion": "occlusion",
-    "rise": "RISE",
-    "edges": "*edges* (no detector)",
-    "random": "*random numbers*",
+    "lrp": exam_faithful.METHODS["lrp_zplus"],
+    **{name: title for name, title in exam_faithful.METHODS.items() if name not in {"lrp_zplus", *_CONTROLS}},
+    **_CONTROLS,
 }
 """Explanations in the order of the table."""
 _ALIASES = {
