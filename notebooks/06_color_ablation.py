@@ -31,6 +31,7 @@ from tff_core.book.chapter import Chapter, say
 from tff_core.claims.texts import color_ablation as texts
 from tff_core.features import color_ablation, color_exchange, pixels
 from tff_core.features.color_exchange import Altered, exchange, partners
+from tff_core.features.color_robust import in_color
 from tff_core.pictures import data
 
 chapter = Chapter(detector, generators, seeds, device=device, build=build)
@@ -53,15 +54,15 @@ N_FEW = min(n or 24, 24)  # per label that are altered, some many times
 # bootstrap that draws pictures, each with both of its values, and from how far detector seeds differ, where
 # there are several.
 #
-# **Code.** One more transform before the detector.
+# **Code.** The pictures in colour were scored for the chapter on sensitivity; for gray, one more transform
+# stands before the detector.
 
 
 # %%
-def fake_probability(images, transform=None):
+def fake_probability(logits):
     """Of all pictures, (S, N): one row per detector seed."""
-    shown = chapter.batches(images, transform=transform)
-    logits = [detectors.logits(chapter.net(seed), shown) for seed in seeds]
-    return torch.from_numpy(np.stack(logits)).double().sigmoid().numpy()
+    rows = np.stack([logits[seed] for seed in seeds])
+    return torch.from_numpy(rows).double().sigmoid().numpy()
 
 
 logit = {seed: chapter.trained(seed).threshold for seed in seeds}
@@ -69,9 +70,12 @@ threshold = {seed: 1 / (1 + np.exp(-at)) for seed, at in logit.items()}
 ablation = []
 for generator in generators:
     images = chapter.test(generator, first=n)
+    gray = chapter.batches(images, transform=data.grayscale)
     table = color_ablation.by_seed(
-        fake_probability(images),
-        fake_probability(images, data.grayscale),
+        fake_probability(in_color(chapter.scores(generator), images)),
+        fake_probability(
+            {s: detectors.logits(chapter.net(s), gray) for s in seeds}
+        ),
         images.labels,
         threshold,
     )
