@@ -544,6 +544,9 @@ def test_the_users_own_settings_lie_over_all_others(tmp_path: Path, monkeypatch:
     assert (config["names"]["mine"], config["names"]["progan"], config["names"]["gaugan"]) == (
         "My GAN", "P", "GauGAN",
     )  # fmt: skip
+    for nothing in ("", "# n_test: 9\n"):  # all settings taken back
+        (folder / "config.local.yaml").write_text(nothing)
+        assert build.load_config("own", False)["n_test"] == 7
 
 
 def test_links_to_the_repository_need_a_public_address(tmp_path: Path) -> None:
