@@ -80,6 +80,26 @@ def test_code_is_stale_when_it_does_something_else(tmp_path: Path, file: str, te
     assert (new != old) is stale
 
 
+def test_what_was_read_of_a_file_is_kept_and_holds_for_its_content_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "KEPT", tmp_path / "cache" / "facts.json")
+    found = []
+    for text in ("y = 1\n", "y = 2\n", "y = 1  # as before\n"):
+        for kept in ("as it is", "[1, 2", "{"):  # in turn whole, another thing, and cut off
+            root = tmp_path / f"{len(found)}"
+            _package(root)
+            (root / "tff_core" / "c.py").write_text(text)
+            if kept != "as it is":
+                imports.KEPT.write_text(kept)
+            imports._kept.cache_clear()
+            found.append(imports.fingerprint([root / "tff_core" / "a.py"], root))
+            imports._keep()
+    assert found[0] == found[1] == found[2] == found[6] == found[8] != found[3] == found[5]
+    imports._kept.cache_clear()
+    assert imports._kept() and [path.name for path in imports.KEPT.parent.iterdir()] == ["facts.json"]
+
+
 def test_weights_of_another_family_make_no_pictures_stale(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tff_core", tmp_path / "tff_core", ignore=shutil.ignore_patterns("__pycache__"))
     weights = tmp_path / imports.WEIGHTS
