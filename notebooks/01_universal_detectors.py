@@ -474,7 +474,15 @@ def tuned(labels, scores, rng):
 # %% [markdown] tags=["solution"]
 # Of sixty candidates for the threshold one always suits the pictures at hand, so even noise looks better than
 # one half there; on the other half it falls below one half (with $r + f = 1$ on average, $\sqrt{rf}$ is at
-# most one half). On a real detector the difference between the two numbers is over-fitting to the half that
+# most one half). On a detector:
+#
+# ~~~python
+# one = whole[whole["generator"] == generators[-1]]
+# one = one[one["seed"] == seeds[0]]
+# tuned(one["label"].to_numpy(), one["logit"].to_numpy(), rng)
+# ~~~
+#
+# There the difference between the two numbers is over-fitting to the half that
 # chose the cut. What remains over the validation threshold is real: it comes from knowing the generator's
 # scale, an advantage that a detector of *unknown* generators does not have.
 

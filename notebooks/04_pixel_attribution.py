@@ -281,7 +281,7 @@ say(texts.likeness(mean, seed))
 # ```{exercise} More than its area
 # *Objective:* measure where heatmaps point, with one vote for each picture · *easy* · 10 minutes
 #
-# Write `q` from this chapter's equation: `heatmaps` and `objects` are `(N, H, W)`, not negative and boolean.
+# Write `q` from this chapter's equation: `heats` and `objects` are `(N, H, W)`, not negative and boolean.
 # What is $q$ of a heatmap that is the same everywhere, and does its brightness matter?
 # ```
 
@@ -292,14 +292,14 @@ rng = np.random.default_rng(0)
 objects = np.zeros((3, 8, 8), dtype=bool)
 for i, side in enumerate((2, 4, 6)):
     objects[i, 1 : 1 + side, 1 : 1 + side] = True
-heatmaps = rng.random((3, 8, 8)) * (1 + 2 * objects)
+heats = rng.random((3, 8, 8)) * (1 + 2 * objects)
 
 
 # %% tags=["solution"]
-def q(heatmaps, objects):
+def q(heats, objects):
     """Share of relevance on objects, over their share of the area."""
     # BEGIN SOLUTION
-    on = (heatmaps * objects).sum((1, 2)) / heatmaps.sum((1, 2))
+    on = (heats * objects).sum((1, 2)) / heats.sum((1, 2))
     return on.sum() / objects.mean((1, 2)).sum()
     # END SOLUTION
 
@@ -310,8 +310,8 @@ assert np.isclose(same, 1), (
     f"a heatmap that is the same everywhere has q = {same:.2f}: it knows "
     "nothing about objects, so expected 1; divide by the area's share"
 )
-loud = heatmaps * np.array([1, 1, 100])[:, None, None]
-assert np.isclose(q(loud, objects), q(heatmaps, objects)), (
+loud = heats * np.array([1, 1, 100])[:, None, None]
+assert np.isclose(q(loud, objects), q(heats, objects)), (
     "one heatmap a hundred times as bright changes q: each picture's "
     "relevance should be divided by its own sum first"
 )
@@ -319,10 +319,10 @@ assert np.isclose(q(loud, objects), q(heatmaps, objects)), (
 # %% tags=["hidden-test"]
 from tff_core.features import pixels
 
-shares, area = pixels.share_on(heatmaps, objects)
+shares, area = pixels.share_on(heats, objects)
 expected = shares.sum() / area.sum()
-assert np.isclose(q(heatmaps, objects), expected), (
-    f"q is {expected:.3f}, found {q(heatmaps, objects):.3f}: sum over the "
+assert np.isclose(q(heats, objects), expected), (
+    f"q is {expected:.3f}, found {q(heats, objects):.3f}: sum over the "
     "pictures above and below the line, then divide"
 )
 assert np.isclose(q(1.0 * objects, objects), 3 / area.sum()), (
@@ -332,20 +332,20 @@ assert np.isclose(q(1.0 * objects, objects), 3 / area.sum()), (
 
 # %% tags=["wrong"]
 # pools the pixels of all pictures, so bright heatmaps count more
-def q(heatmaps, objects):
-    return (heatmaps * objects).sum() / heatmaps.sum() / objects.mean()
+def q(heats, objects):
+    return (heats * objects).sum() / heats.sum() / objects.mean()
 
 
 # %% tags=["wrong"]
 # reports the share of relevance, whatever the size of the objects
-def q(heatmaps, objects):
-    return ((heatmaps * objects).sum((1, 2)) / heatmaps.sum((1, 2))).mean()
+def q(heats, objects):
+    return ((heats * objects).sum((1, 2)) / heats.sum((1, 2))).mean()
 
 
 # %% tags=["wrong"]
 # averages the ratios: a tiny object gives its picture a huge vote
-def q(heatmaps, objects):
-    on = (heatmaps * objects).sum((1, 2)) / heatmaps.sum((1, 2))
+def q(heats, objects):
+    on = (heats * objects).sum((1, 2)) / heats.sum((1, 2))
     return (on / objects.mean((1, 2))).mean()
 
 
@@ -416,10 +416,9 @@ for answer in (0, 1):
     a = net[:2](x).detach().requires_grad_()
     (g,) = torch.autograd.grad(net[2:](a)[0, answer], a)
     found = cam(a.detach()[0], g[0])
+    found = found / found.max().clamp(min=1e-12)
     expected = pixels.gradcam(net, x, layer="1", target=answer)[0, 0]
-    assert torch.allclose(
-        found / found.max().clamp(min=1e-12), expected, atol=1e-4
-    ), (
+    assert torch.allclose(found, expected, atol=1e-4), (
         f"answer {answer}: not Grad-CAM's map; each map should have one "
         "weight, the mean of its gradient over all positions"
     )
@@ -499,23 +498,25 @@ import torch
 from torch import nn
 
 
-def network(activation, depth=4):
-    """Convolutions with an activation between them, and one logit."""
+class Activation(nn.Module):
+    """A function of a tensor as a layer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+def opposite(function, depth=4):
+    """Cosine of the pixels' gradients of f and of -f, random weights."""
     torch.manual_seed(0)
-    sides = [3] + [16] * depth
     layers = []
-    for i, o in zip(sides, sides[1:], strict=False):
-        layers += [nn.Conv2d(i, o, 3, padding=1), activation]
+    for width in [3] + [16] * (depth - 1):
+        layers += [nn.Conv2d(width, 16, 3, padding=1), Activation(function)]
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 1)
-    return nn.Sequential(*layers, *head)
-
-
-def opposite(activation):
-    """Cosine of the pixels' gradients of f and of -f."""
-    net = network(activation)
+    net = nn.Sequential(*layers, *head)
     x = torch.randn(1, 3, 16, 16).requires_grad_()
     one, other = (torch.autograd.grad(s * net(x).sum(), x)[0] for s in (1, -1))
-    return float(nn.functional.cosine_similarity(one, other, (1, 2, 3)))
+    return float(torch.cosine_similarity(one.flatten(), other.flatten(), 0))
 
 
 # %% tags=["solution"]
@@ -533,20 +534,15 @@ class Guided(torch.autograd.Function):
         # END SOLUTION
 
 
-class GuidedReLU(nn.Module):
-    def forward(self, x):
-        return Guided.apply(x)
-
-
 # %% tags=["test"]
 x = torch.tensor([2.0, 2.0, -2.0, -2.0], requires_grad=True)
 incoming = torch.tensor([3.0, -3.0, 3.0, -3.0])
-(found,) = torch.autograd.grad(GuidedReLU()(x), x, incoming)
+(found,) = torch.autograd.grad(Guided.apply(x), x, incoming)
 assert found.tolist() == [3, 0, 0, 0], (
     f"inputs 2, 2, -2, -2 and gradients 3, -3, 3, -3: only the first passes "
     f"both masks, found {found.tolist()}"
 )
-plain, guided = opposite(nn.ReLU()), opposite(GuidedReLU())
+plain, guided = opposite(torch.relu), opposite(Guided.apply)
 print(f"cosine of f and -f: plain {plain:.2f}, guided {guided:.2f}")
 assert plain < -0.99 and guided > 0.7, (
     f"guided gradients of f and of -f have cosine {guided:.2f}: expected "
@@ -560,7 +556,7 @@ x = torch.randn(200, requires_grad=True)
 incoming = torch.randn(200)
 found, expected = (
     torch.autograd.grad(relu(x), x, incoming)[0]
-    for relu in (GuidedReLU(), pixels.Guided(torch.relu))
+    for relu in (Guided.apply, pixels.Guided(torch.relu))
 )
 assert torch.equal(found, expected), (
     "differs from tff_core's guided ReLU on random inputs and gradients"
@@ -581,11 +577,6 @@ class Guided(torch.autograd.Function):
         return gradient * (x > 0)
 
 
-class GuidedReLU(nn.Module):
-    def forward(self, x):
-        return Guided.apply(x)
-
-
 # %% tags=["wrong"]
 # masks the gradient's sign only, as a deconvolution does
 class Guided(torch.autograd.Function):
@@ -598,9 +589,18 @@ class Guided(torch.autograd.Function):
         return gradient.clamp(min=0)
 
 
-class GuidedReLU(nn.Module):
-    def forward(self, x):
-        return Guided.apply(x)
+# %% tags=["wrong"]
+# lets negative gradients pass as positive ones
+class Guided(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient.abs() * (x > 0)
 
 
 # %% [markdown] tags=["solution"]

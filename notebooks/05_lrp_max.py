@@ -357,7 +357,7 @@ assert found is not None and tuple(found) != (0, 0, 8, 10), (
 )
 assert tuple(found) == (2, 3, 4, 6), (
     f"relevance lies in rows 2 and 3, columns 3 to 5: (2, 3, 4, 6), found "
-    f"{tuple(found)}; heat[top:bottom, left:right] should hold all of it"
+    f"{tuple(map(int, found))}; heat[top:bottom, left:right] should hold them"
 )
 
 # %% tags=["hidden-test"]
@@ -370,9 +370,8 @@ rng = np.random.default_rng(0)
 for keep in (0.05, 0.4, 1.0):
     random = rng.random((12, 9)) * (rng.random((12, 9)) < keep)
     pixels = torch.from_numpy(random)[None]
-    patch = Patch(
-        FeatureMap("layer", 0, 1), 0, 1.0, 0, (0, 0, 12, 9), (12, 9), pixels, pixels
-    )  # fmt: skip
+    shape = (0, 0, 12, 9), (12, 9)
+    patch = Patch(FeatureMap("a", 0, 1), 0, 1.0, 0, *shape, pixels, pixels)
     assert tuple(box(random)) == patch.window(), (
         f"tff_core's box is {patch.window()}, found {box(random)}"
     )
@@ -424,8 +423,8 @@ def box(heat):
 # *Objective:* compute a receptive field, and find out what makes it grow · *medium* · 10 minutes
 #
 # `layers` lists kernel size and stride of the layers up to a map, the first one first. Write `field`: how many
-# pixels a side one of the map's positions depends on, away from the borders. Which of the last three 3 x 3
-# layers adds more: one behind five strides of 2, or one behind none?
+# pixels a side one of the map's positions depends on, away from the borders. How many pixels does a 3 x 3
+# layer add behind five strides of 2, and how many behind none?
 # ```
 
 # %% tags=["exercise"]
@@ -458,19 +457,19 @@ print(f"five layers: stride 1 {field(plain)}, stride 2 {field(strided)}")
 
 # %% tags=["hidden-test"]
 import torch
-from torch import nn
 
 
 def measured(layers):
-    """Pixels with a gradient from the middle of a map of ones."""
-    convs = [nn.Conv2d(1, 1, k, s, bias=False) for k, s in layers]
-    net = nn.Sequential(*convs).requires_grad_(False)
+    """How far gradients reach from the middle of a map of ones."""
+    convs = [torch.nn.Conv2d(1, 1, *own, bias=False) for own in layers]
+    net = torch.nn.Sequential(*convs).requires_grad_(False)
     for conv in net:
-        nn.init.ones_(conv.weight)
+        torch.nn.init.ones_(conv.weight)
     x = torch.zeros(1, 1, 128, 128, requires_grad=True)
     y = net(x)[0, 0]
     y[len(y) // 2, len(y) // 2].backward()
-    return int((x.grad[0, 0].sum(1) != 0).sum())
+    rows = x.grad[0, 0].sum(1).nonzero()
+    return int(rows.max() - rows.min()) + 1
 
 
 for layers in ([(5, 1)], [(3, 2), (5, 1), (3, 1)], [(1, 2), (3, 1)], strided):
@@ -674,15 +673,14 @@ assert pixels(0, padded, 64)[0] == 0, "no row lies above the picture"
 
 # %% tags=["hidden-test"]
 import torch
-from torch import nn
 
 
 def measured(index, layers, size):
     """The rows with a gradient from one row of a map of ones."""
-    convs = [nn.Conv2d(1, 1, k, s, p, bias=False) for k, s, p in layers]
-    net = nn.Sequential(*convs).requires_grad_(False)
+    convs = [torch.nn.Conv2d(1, 1, *own, bias=False) for own in layers]
+    net = torch.nn.Sequential(*convs).requires_grad_(False)
     for conv in net:
-        nn.init.ones_(conv.weight)
+        torch.nn.init.ones_(conv.weight)
     x = torch.zeros(1, 1, size, size, requires_grad=True)
     y = net(x)[0, 0]
     y[index].sum().backward()
