@@ -182,7 +182,7 @@ say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
 #
 # ```{admonition} You can now
 # :class: tip
-# - say what the paper claims, and which two controls the claim is measured against here;
+# - say what the paper claims, and name the controls that the claim is measured against here;
 # - read an interval: what it covers, and on which side of zero it lies;
 # - turn the intervals of several generators into a verdict, by a rule that was fixed beforehand.
 # ```

@@ -420,7 +420,7 @@ def tuned(labels, scores, rng):
 # %% tags=["test"]
 rng = np.random.default_rng(0)
 labels = np.repeat([0, 1], 30)
-noise = [tuned(labels, rng.normal(size=60), rng) for _ in range(200)]
+noise = [tuned(labels, rng.normal(size=60), rng) for _ in range(100)]
 own, other = np.mean(noise, axis=0)
 assert own > 0.53, (
     f"noise scores {own:.2f} where its threshold was chosen: expected "
