@@ -472,7 +472,7 @@ def tuned(labels, scores, rng):
 
 
 # %% [markdown] tags=["solution"]
-# Of sixty candidates for the threshold one always suits the pictures at hand, so even noise looks better than
+# Of thirty candidates for the threshold one always suits the pictures at hand, so even noise looks better than
 # one half there; on the other half it falls below one half (with $r + f = 1$ on average, $\sqrt{rf}$ is at
 # most one half). On a detector:
 #
@@ -580,7 +580,8 @@ def reach(values):
 # %% [markdown] tags=["instructor"]
 # **Hint** Fix one of the three factors at a time (quantile, spread, root) and look at the coverage.
 #
-# **Marking** 1 point for each factor of `reach`; 2 points: why 1.96 covers too little with three seeds.
+# **Marking** 1 point: the quantile; 1 point: the spread; 1 point: the root; 2 points: why 1.96 covers too
+# little with three seeds.
 #
 # **Common mistakes** `np.std` divides by $S$; the quantile of $S$ instead of $S - 1$ degrees of freedom;
 # the interval of a single detector.

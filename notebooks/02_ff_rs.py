@@ -423,7 +423,7 @@ def omega_of(relevance):
 # %% [markdown] tags=["instructor"]
 # **Hint** For each of the three operations (positive part, sum, division): over which axes, and when?
 #
-# **Marking** 1 point each: total for each picture; absolute values; positive part before the sum.
+# **Marking** 1 point: total for each picture; 1 point: absolute values; 1 point: positive part before the sum.
 #
 # **Common mistakes** Normalising over the batch; normalising each map by itself; clamping after the sum.
 #
@@ -481,8 +481,8 @@ assert torch.allclose(found, wanted, atol=1e-4), (
 # %% tags=["hidden-test"]
 from tff_core import lrp
 
-for seed in range(3):
-    conv, bn = pair(bias=True, seed=seed)
+for number in range(3):
+    conv, bn = pair(bias=True, seed=number)
     weight, bias = fold(conv, bn)
     found = nn.functional.conv2d(x, weight, bias)
     assert torch.allclose(found, bn(conv(x)), atol=1e-4), (
@@ -577,8 +577,8 @@ def scaled(values):
 
 
 # %% tags=["test"]
-plain = [among_top(by_luck(s))["narrow"] for s in range(20)]
-fair = [among_top(scaled(by_luck(s)))["narrow"] for s in range(20)]
+plain = [among_top(by_luck(i))["narrow"] for i in range(20)]
+fair = [among_top(scaled(by_luck(i)))["narrow"] for i in range(20)]
 print(f"of the narrow layer's 16 maps, in the top 32: {np.mean(plain):.1f}")
 print(f"scaled: {np.mean(fair):.1f}; its share of all maps: {32 / 17:.1f}")
 assert np.mean(plain) > 8, "by luck alone most narrow maps are at the top"
