@@ -612,7 +612,8 @@ class Guided(torch.autograd.Function):
 # %% [markdown] tags=["instructor"]
 # **Hint** Two masks, multiplied; one is known from the forward pass, the other comes with the gradient.
 #
-# **Marking** 1 point: the mask of the input; 1 point: that of the gradient; 2 points: why $f$ and $-f$ give nearly the same.
+# **Marking** 1 point: the mask of the input; 1 point: that of the gradient; 2 points: why $f$ and $-f$ give
+# nearly the same.
 #
 # **Common mistakes** One mask of the two; masking the *output* of the backward pass by its own input twice.
 #
