@@ -231,10 +231,9 @@ say(texts.suffices(table, networks))
 # ```{exercise} Frozen, to the last bit
 # *Objective:* freeze a network with batch normalisation · *medium* · 15 minutes
 #
-# The primary is to stay as it is while a secondary module learns from its maps. `requires_grad_(False)` stops
-# the optimiser. But a batch normalisation keeps means of what it has seen, and updates them in training mode
-# without any gradient; and `net.train()`, which every loop calls, puts *all* modules into training mode. Write
-# `freeze` and `train`.
+# The primary is to stay as it is while a secondary module learns from its maps. Without gradients its weights
+# stay. But a batch normalisation also keeps means of what it has seen, and in training mode updates them at
+# every call, without any gradient. Write the lines of `step` that compute the primary's maps.
 # ```
 
 # %% tags=["exercise"]
@@ -242,126 +241,116 @@ import torch
 from torch import nn
 
 
-class Modules(nn.Module):
-    """A primary, of which all is shared here, and one secondary module."""
-
-    def __init__(self):
-        super().__init__()
-        self.frozen = False
-        self.primary = nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
-        )
-        self.secondary = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)
-        )
-
-    def forward(self, x):
-        return self.secondary(self.primary(x))
+def modules():
+    """A primary, of which all is shared here, and a secondary module."""
+    torch.manual_seed(0)
+    primary = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    pool = nn.AdaptiveAvgPool2d(1)
+    return primary, nn.Sequential(pool, nn.Flatten(), nn.Linear(4, 1))
 
 
-def step(net, x, y):
-    """One step of training, as any loop makes it."""
-    net.train()
-    net.zero_grad()
-    loss = nn.functional.binary_cross_entropy_with_logits(net(x), y)
+def state(module):
+    """Weights and running statistics, by name."""
+    return {name: v.clone() for name, v in module.state_dict().items()}
+
+
+# %% tags=["solution"]
+def step(primary, secondary, x, y):
+    """One step of training of the secondary module."""
+    # BEGIN SOLUTION
+    primary.eval()
+    with torch.no_grad():
+        maps = primary(x)
+    # END SOLUTION
+    loss = nn.functional.binary_cross_entropy_with_logits(secondary(maps), y)
     loss.backward()
     with torch.no_grad():
-        for weights in net.parameters():
+        for weights in (*primary.parameters(), *secondary.parameters()):
             if weights.grad is not None:
                 weights -= 0.1 * weights.grad
 
 
-# %% tags=["solution"]
-class Two(Modules):
-    """A primary that can be frozen."""
-
-    def freeze(self):
-        self.frozen = True
-        # BEGIN SOLUTION
-        self.primary.requires_grad_(False)
-        self.train(self.training)
-        # END SOLUTION
-
-    def train(self, mode=True):
-        super().train(mode)
-        # BEGIN SOLUTION
-        if self.frozen:
-            self.primary.eval()
-        # END SOLUTION
-        return self
-
-
 # %% tags=["test"]
-torch.manual_seed(0)
-net = Two()
+primary, secondary = modules()
+before, learnt = state(primary), state(secondary)
 x, y = torch.randn(8, 1, 9, 9) + 3, torch.ones(8, 1)
-net.freeze()
-before = {name: v.clone() for name, v in net.state_dict().items()}
-step(net, x, y)
-for name, now in net.state_dict().items():
-    if name.startswith("primary"):
-        assert torch.equal(before[name], now), (
-            f"{name} has changed in one step: weights change by gradients, "
-            "running statistics by training mode"
-        )
-assert not torch.equal(
-    before["secondary.2.weight"], net.secondary[2].weight
-), "the secondary module has to go on learning"
+step(primary, secondary, x, y)
+for name, now in state(primary).items():
+    assert torch.equal(before[name], now), (
+        f"{name} of the primary has changed in one step: weights change by "
+        "gradients, running statistics in training mode"
+    )
+assert not torch.equal(learnt["2.weight"], secondary[2].weight), (
+    "the secondary module has to go on learning"
+)
 
 # %% tags=["hidden-test"]
-assert net.secondary.training and not net.primary.training, (
-    "after net.train() the secondary is in training mode, the primary is not"
-)
-assert not any(p.requires_grad for p in net.primary.parameters()), (
-    "the primary's weights still ask for gradients"
-)
-other = Two()
-step(other, x, y)
-assert other.primary[1].num_batches_tracked == 1, (
-    "before freeze() the primary has to learn as usual"
-)
-other.freeze()
-kept = other.primary[1].running_mean.clone()
-other(x)
-assert torch.equal(kept, other.primary[1].running_mean), (
-    "freeze() has to take effect at once, not at the next call of train()"
+primary, secondary = modules()
+primary(x)  # its running means are no longer 0
+before, learnt = state(primary), state(secondary)
+primary.train()  # as net.train() of a whole network does before every epoch
+step(primary, secondary, x, y)
+changed = [n for n, v in state(primary).items() if not v.equal(before[n])]
+assert not changed, f"{changed} changed after train() had been called again"
+primary, other = modules()
+primary.load_state_dict(before)
+maps = primary.eval()(x).detach()
+nn.functional.binary_cross_entropy_with_logits(other(maps), y).backward()
+expected = learnt["2.weight"] - 0.1 * other[2].weight.grad
+assert torch.allclose(secondary[2].weight, expected), (
+    "the secondary has to learn from the maps that the frozen primary makes "
+    "when it is used, by its running means and not by those of the batch"
 )
 
 
 # %% tags=["wrong"]
 # stops the gradients alone; the running statistics go on
-class Two(Modules):
-    def freeze(self):
-        self.frozen = True
-        self.primary.requires_grad_(False)
-
-    def train(self, mode=True):
-        return super().train(mode)
+def step(primary, secondary, x, y):
+    with torch.no_grad():
+        maps = primary(x)
+    loss = nn.functional.binary_cross_entropy_with_logits(secondary(maps), y)
+    loss.backward()
+    with torch.no_grad():
+        for weights in secondary.parameters():
+            weights -= 0.1 * weights.grad
 
 
 # %% tags=["wrong"]
-# puts the primary into evaluation mode once; net.train() undoes it
-class Two(Modules):
-    def freeze(self):
-        self.frozen = True
-        self.primary.requires_grad_(False).eval()
+# sets evaluation mode alone; the weights go on learning
+def step(primary, secondary, x, y):
+    logits = secondary(primary.eval()(x))
+    nn.functional.binary_cross_entropy_with_logits(logits, y).backward()
+    with torch.no_grad():
+        for weights in (*primary.parameters(), *secondary.parameters()):
+            weights -= 0.1 * weights.grad
 
-    def train(self, mode=True):
-        return super().train(mode)
+
+# %% tags=["wrong"]
+# lets the primary change and puts its state back afterwards
+def step(primary, secondary, x, y):
+    kept = state(primary)
+    maps = primary(x).detach()
+    primary.load_state_dict(kept)
+    nn.functional.binary_cross_entropy_with_logits(
+        secondary(maps), y
+    ).backward()
+    with torch.no_grad():
+        for weights in secondary.parameters():
+            weights -= 0.1 * weights.grad
 
 
 # %% [markdown] tags=["solution"]
-# Weights are protected by `requires_grad_(False)`, running means by evaluation mode, and evaluation mode by a
-# `train` that sets the primary back. If the means moved, the primary would go on detecting, with maps on
-# another scale than the one that its later layers have learnt: it gets worse without any error, and modules
-# that were trained earlier get worse with it.
+# Weights are protected by computing without gradients, running means by evaluation mode. `net.train()`, which
+# every loop calls, puts *all* modules back into training mode, so the primary has to be set to evaluation after
+# it, each time. If its means moved, its own later layers would see maps on another scale than the one that they
+# have learnt: detection gets worse without any error, and so do modules that were trained earlier.
 
 # %% [markdown] tags=["instructor"]
-# **Hint** Print `net.state_dict()` before and after a forward pass in training mode.
+# **Hint** Print `primary.state_dict()` before and after a call in training mode.
 #
-# **Marking** 1 point: no gradients; 1 point: evaluation mode; 1 point: it survives `net.train()`.
+# **Marking** 1 point: no gradients; 1 point: evaluation mode; 1 point: why both are needed.
 #
-# **Common mistakes** `torch.no_grad()` around the primary, which leaves its running means alive.
+# **Common mistakes** `requires_grad_(False)` or `torch.no_grad()` alone, which leave the running means alive.
 
 # %% [markdown] tags=["exercise"]
 # ```{exercise} The cosine transform is a matrix
