@@ -395,8 +395,8 @@ def honest(validation, test, thresholds):
 # ```{exercise} Silence must not pay
 # *Objective:* keep authentic pictures out of the mean overlap · *medium* · 10 minutes
 #
-# On an authentic picture there is nothing to find: if nothing is marked, the IoU is 0 / 0, which many programs
-# count as 1. Write `judged`: the mean IoU over the *spliced* pictures, and apart from it the share of the
+# On an authentic picture there is nothing to find: if nothing is marked, the IoU is 0 / 0, which programs,
+# this book's among them, count as 1. Write `judged`: the mean IoU over the *spliced* pictures, and apart from it the share of the
 # pixels of *authentic* pictures that is marked.
 # ```
 

@@ -581,7 +581,7 @@ def decide(fake, sources):
 # ```{exercise} One in twenty of four thousand
 # *Objective:* hold the false discovery rate · *hard* · 15 minutes
 #
-# Of 4096 coefficients about 205 have p < 0.05 by chance. Benjamini and Hochberg's procedure holds instead the
+# Of 4096 coefficients about 205 have p < 0.05 by chance if none of them differs. Benjamini and Hochberg's procedure holds instead the
 # expected share of false ones *among those that are called different*: with sorted p-values
 # $p_{(1)} \le \dots \le p_{(m)}$ call the first $k$ different, for the **largest** $k$ with
 # $p_{(k)} \le \alpha\,k / m$. Write `different`.

@@ -469,8 +469,8 @@ def areas(known, right, unknown):
 
 # %% [markdown] tags=["solution"]
 # All pairs in one table, $n$ by $m$. The AUROC knows no names, and is 1 if every known picture scores above every
-# stranger, whatever it is called; the OSCR area is then the share that is named right, at most. It is not the
-# product of the two either: wrong names often come with low scores, and rejecting these costs nothing.
+# stranger, whatever it is called; the OSCR area is then the share that is named right. In general it is not the
+# product of the two: wrong names may come with low scores, and to reject these costs nothing.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** `known[:, None] > unknown` compares each with each.
