@@ -445,8 +445,8 @@ def box(field, cell, height, width):
 # %% [markdown] tags=["solution"]
 # Start and end follow from the jump; then the box is clipped to the picture. A cell in the corner of a padded
 # network may see a quarter of its field, and zeros for the rest. Zeros are no pixels of a photograph: such a
-# cell knows that it sits at the border, and has less to judge by. Moving the box inside would show pixels that
-# the cell has never seen.
+# cell knows that it sits at the border, and has less to judge by. Moving the box inside would show pixels
+# that the cell has never seen.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** First the box without borders, then `max` and `min`.
@@ -459,9 +459,10 @@ def box(field, cell, height, width):
 # ```{exercise} Averages before and after
 # *Objective:* say what the softmax does to a very sure cell · *medium* · 10 minutes
 #
-# The mean of the logits and the mean of the probabilities need not rank pictures alike. Give the logits of two
-# pictures with two cells each whose order differs: the *first* looks faker by the mean of its logits, the
-# *second* by the mean of its probabilities, both by more than 0.05. In which of them does a single very sure cell decide?
+# The mean of the logits and the mean of the probabilities need not rank pictures alike. Give the logits of
+# two pictures with two cells each whose order differs: the *first* looks faker by the mean of its logits, the
+# *second* by the mean of its probabilities, both by more than 0.05. In which of them does a single very sure
+# cell decide?
 # ```
 
 # %% tags=["exercise"]
@@ -516,14 +517,16 @@ def pictures():
 
 
 # %% [markdown] tags=["solution"]
-# Logits $(9, -5)$ and $(1, 1)$: the means of the logits are 2 and 1, those of the probabilities about 0.50 and
-# 0.73. Before the softmax one very sure cell outweighs the others; after it, it counts as one of two. The mean
-# of probabilities, like a vote, asks how *many* cells find a trace; the mean of logits also how strong it is.
+# Logits $(9, -5)$ and $(1, 1)$: the means of the logits are 2 and 1, those of the probabilities about 0.50
+# and 0.73. Before the softmax one very sure cell outweighs the others; after it, it counts as one of two. The
+# mean of probabilities, like a vote, asks how *many* cells find a trace; the mean of logits also how strong
+# it is.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** A probability cannot exceed 1; a logit can be anything.
 #
-# **Marking** 2 points: an example that works; 1 point: the first picture's sure cell decides, and only before.
+# **Marking** 2 points: an example that works; 1 point: the first picture's sure cell decides, and only
+# before.
 #
 # **Discuss** Which of the two would you take for pictures of which a small part is fake?
 
@@ -531,10 +534,10 @@ def pictures():
 # ```{exercise} The AP of being wrong every time
 # *Objective:* recognise swapped labels by their average precision · *medium* · 10 minutes
 #
-# Of a classifier's two outputs one means *fake*, but a file of weights need not say which. Read the wrong one,
-# and a perfect classifier ranks every real above every fake. Its AUC is 0. Is its AP 0, or
-# one less what it should be? Write `worst`, the AP of that order, from the definition: at each fake, the share
-# of fakes among all pictures that rank as high or higher; and the mean of these shares over the fakes.
+# Of a classifier's two outputs one means *fake*, but a file of weights need not say which. Read the wrong
+# one, and a perfect classifier ranks every real above every fake. Its AUC is 0. Is its AP 0, or one less what
+# it should be? Write `worst`, the AP of that order, from the definition: at each fake, the share of fakes
+# among all pictures that rank as high or higher; and the mean of these shares over the fakes.
 # ```
 
 # %% tags=["exercise"]
@@ -588,10 +591,11 @@ def worst(n_real, n_fake):
 
 
 # %% [markdown] tags=["solution"]
-# At the $k$-th fake all $n$ reals and $k$ fakes have been called: $\frac{1}{m} \sum_{k=1}^{m} \frac{k}{n + k}$.
-# With as many reals as fakes this tends to $1 - \ln 2$, about 0.31, and with many more fakes to 1. So an AP
-# below that of chance does not turn into a good one by taking it from 1, and one of 0.31 on balanced pictures
-# is not a weak classifier but a perfect one whose labels are swapped.
+# At the $k$-th fake all $n$ reals and $k$ fakes have been called:
+# $\frac{1}{m} \sum_{k=1}^{m} \frac{k}{n + k}$. With as many reals as fakes this tends to $1 - \ln 2$, about
+# 0.31, and with many more fakes to 1. So an AP below that of chance does not turn into a good one by taking
+# it from 1, and one of 0.31 on balanced pictures is not a weak classifier but a perfect one whose labels are
+# swapped.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Write the ranking of two reals and two fakes and go down.
@@ -605,8 +609,8 @@ def worst(n_real, n_fake):
 # *Objective:* resample what is independent · *medium* · 10 minutes
 #
 # Of ten pictures a hundred cells each are right or wrong: a thousand zeros and ones. How sure is the share of
-# right cells? Write `spread`, the standard deviation of that share over bootstrap resamples of the *pictures*,
-# each with all of its cells.
+# right cells? Write `spread`, the standard deviation of that share over bootstrap resamples of the
+# *pictures*, each with all of its cells.
 # ```
 
 # %% tags=["exercise"]
@@ -665,10 +669,10 @@ def spread(right, resamples, rng):
 
 
 # %% [markdown] tags=["solution"]
-# Draw pictures with replacement and take the mean over all of their cells. Had cells been drawn, the deviation
-# would be $\sqrt{100} = 10$ times too small in the first example, and any difference between two networks would
-# look certain. What is exchangeable is the picture: the next test will have other pictures, not other cells of
-# these.
+# Draw pictures with replacement and take the mean over all of their cells. Had cells been drawn, the
+# deviation would be $\sqrt{100} = 10$ times too small in the first example, and any difference between two
+# networks would look certain. What is exchangeable is the picture: the next test will have other pictures,
+# not other cells of these.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** `right[drawn]` with numbers of pictures.
@@ -686,12 +690,13 @@ def spread(right, resamples, rng):
 # ```
 
 # %% [markdown] tags=["solution"]
-# By what a small latent cannot hold. Fine detail is lost, as in a resize, so an inversion is smoother than its
-# real. *Prepared alike?* asks single statistics of the pixels before any training, detail among them.
+# By what a small latent cannot hold. Fine detail is lost, as in a resize, so an inversion is smoother than
+# its real. *Prepared alike?* asks single statistics of the pixels before any training, detail among them.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** The decoder has to draw the picture from fewer numbers than it has pixels.
 #
 # **Marking** 2 points: loss of fine detail; 1 point: the statistics of *Prepared alike?*.
 #
-# **Common mistakes** "Nothing, they are the same picture"; traces of the decoder, which the question excludes.
+# **Common mistakes** "Nothing, they are the same picture"; traces of the decoder, which the question
+# excludes.

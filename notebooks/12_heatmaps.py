@@ -193,9 +193,9 @@ say(texts.found(table, named, networks[0]))
 # ```
 
 # %% [markdown] tags=["solution"]
-# Its AP is the share of fake pixels, since every threshold calls all or none. Marking all gives the same share
-# as intersection over union, which is better than marking nothing, so at the threshold it marks all of every
-# authentic picture.
+# Its AP is the share of fake pixels, since every threshold calls all or none. Marking all gives the same
+# share as intersection over union, which is better than marking nothing, so at the threshold it marks all of
+# every authentic picture.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** How many different sets of pixels can a threshold mark?
@@ -208,9 +208,9 @@ say(texts.found(table, named, networks[0]))
 # ```{exercise} Two averages of one map
 # *Objective:* tell the AP of all pixels from the mean AP of pictures · *easy* · 10 minutes
 #
-# A map can put the fake pixels first *within* each picture and still give one whole picture higher values than
-# another. Write `both`: the AP of all pixels of all pictures together, and the mean of each picture's own AP.
-# Which of the two notices?
+# A map can put the fake pixels first *within* each picture and still give one whole picture higher values
+# than another. Write `both`: the AP of all pixels of all pictures together, and the mean of each picture's
+# own AP. Which of the two notices?
 # ```
 
 # %% tags=["exercise"]
@@ -380,9 +380,9 @@ def honest(validation, test, thresholds):
 
 
 # %% [markdown] tags=["solution"]
-# The best of many thresholds is a maximum over noise: on the pictures that chose it, it looks better than it is,
-# and the fewer pictures there are the more so. Chosen on others, its IoU on the test is what a user would get,
-# who has no masks to choose by.
+# The best of many thresholds is a maximum over noise: on the pictures that chose it, it looks better than it
+# is, and the fewer pictures there are the more so. Chosen on others, its IoU on the test is what a user would
+# get, who has no masks to choose by.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** `np.argmax` over the thresholds, with validation alone.
@@ -396,8 +396,8 @@ def honest(validation, test, thresholds):
 # *Objective:* keep authentic pictures out of the mean overlap · *medium* · 10 minutes
 #
 # On an authentic picture there is nothing to find: if nothing is marked, the IoU is 0 / 0, which programs,
-# this book's among them, count as 1. Write `judged`: the mean IoU over the *spliced* pictures, and apart from it the share of the
-# pixels of *authentic* pictures that is marked.
+# this book's among them, count as 1. Write `judged`: the mean IoU over the *spliced* pictures, and apart from
+# it the share of the pixels of *authentic* pictures that is marked.
 # ```
 
 # %% tags=["exercise"]
@@ -470,9 +470,9 @@ def judged(scores, fake, threshold):
 
 
 # %% [markdown] tags=["solution"]
-# Were authentic pictures in the mean, a map that marks nothing would have an IoU of one half on equal numbers of
-# both, for having looked nowhere; and a single false pixel would cost a whole picture. So
-# there are two numbers: what is found where there is something, and what is marked where there is nothing.
+# Were authentic pictures in the mean, a map that marks nothing would have an IoU of one half on equal numbers
+# of both, for having looked nowhere; and a single false pixel would cost a whole picture. So there are two
+# numbers: what is found where there is something, and what is marked where there is nothing.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Index with `spliced` and with `~spliced`.
@@ -485,10 +485,10 @@ def judged(scores, fake, threshold):
 # ```{exercise} Where a cell's value belongs
 # *Objective:* put a map on the pixels that it was computed from · *hard* · 15 minutes
 #
-# A network without padding has cells that see 43 pixels, 8 apart. Its map is often stretched to the size of the
-# picture; but the first cell has not looked at the first pixel only. Write `at_pixels`, along one axis: each
-# value at the *middle* of its cell's field, straight lines between, and constant beyond the first and the last
-# middle. The field is (size, jump, start) as in {doc}`the last chapter </notebooks/11_patches>`.
+# A network without padding has cells that see 43 pixels, 8 apart. Its map is often stretched to the size of
+# the picture; but the first cell has not looked at the first pixel only. Write `at_pixels`, along one axis:
+# each value at the *middle* of its cell's field, straight lines between, and constant beyond the first and
+# the last middle. The field is (size, jump, start) as in {doc}`the last chapter </notebooks/11_patches>`.
 # ```
 
 # %% tags=["exercise"]
@@ -545,17 +545,18 @@ def at_pixels(values, field, side):
 
 
 # %% [markdown] tags=["solution"]
-# The middle of the first field is `start + (size - 1) / 2`, and each further one is a jump on. A stretched map
-# is wrong most where maps are looked at, near the borders: the outermost cells of a network without padding are
-# drawn half a field away from what they have seen. Even at its true place a value speaks of all 43 pixels; a
-# sharp border in a map is one of interpolation.
+# The middle of the first field is `start + (size - 1) / 2`, and each further one is a jump on. A stretched
+# map is wrong most where maps are looked at, near the borders: the outermost cells of a network without
+# padding are drawn half a field away from what they have seen. Even at its true place a value speaks of all
+# 43 pixels; a sharp border in a map is one of interpolation.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** `np.interp(pixels, middles, values)` clamps at both ends.
 #
 # **Marking** 2 points: the middles; 1 point: constant beyond; 1 point: how far off a stretched map is.
 #
-# **Common mistakes** `align_corners`, which is an answer to another question: where the corners *of the map* are.
+# **Common mistakes** `align_corners`, which is an answer to another question: where the corners *of the map*
+# are.
 
 # %% [markdown] tags=["exercise"]
 # ```{exercise} The brightest spot of a fake
@@ -569,8 +570,8 @@ def at_pixels(values, field, side):
 # %% [markdown] tags=["solution"]
 # The traces may be as strong on the wall but hidden by its texture, or the classifier may have learnt to look
 # at smooth regions because it was right there. It may also be bright on *every* sky, those of photographs
-# included. So look at the same classifier's maps of authentic pictures with skies; and take spliced pictures in
-# which the wall alone is generated: if it stays dark there, darkness does not mean *real*.
+# included. So look at the same classifier's maps of authentic pictures with skies; and take spliced pictures
+# in which the wall alone is generated: if it stays dark there, darkness does not mean *real*.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** What would the map be on a photograph of the same place?

@@ -269,15 +269,16 @@ def surest(logits, label):
 #
 # **Marking** 2 points: the difference; 1 point: why not the probability.
 #
-# **Discuss** The same happens to scores of pictures: APs of probabilities that are rounded to 1 are AP of ties.
+# **Discuss** The same happens to scores of pictures: APs of probabilities that are rounded to 1 are AP of
+# ties.
 
 # %% [markdown] tags=["exercise"]
 # ```{exercise} Chance is not equal shares
 # *Objective:* see that a rule brings its own chance level · *easy* · 10 minutes
 #
-# Sky covers half of a picture, a bird one percent of it. A patch belongs to the category of which it holds the
-# largest share of all that the picture has. To which does a patch that shows the whole bird before the sky
-# belong, and what follows for the comparison with chance? Write the rule as `category`.
+# Sky covers half of a picture, a bird one percent of it. A patch belongs to the category of which it holds
+# the largest share of all that the picture has. To which does a patch that shows the whole bird before the
+# sky belong, and what follows for the comparison with chance? Write the rule as `category`.
 # ```
 
 # %% tags=["exercise"]
@@ -358,9 +359,9 @@ def category(segments, box, count):
 # ```{exercise} Never zero
 # *Objective:* compute a p-value from random draws · *easy* · 10 minutes
 #
-# Ninety patches show window frames. In 999 draws of random cells there were at most 61. "p = 0", says a program.
-# Write `p_value`: how likely a number at least as large as the observed one is by chance. The observed one is
-# itself a draw if chance is all there is, so it counts among the draws.
+# Ninety patches show window frames. In 999 draws of random cells there were at most 61. "p = 0", says a
+# program. Write `p_value`: how likely a number at least as large as the observed one is by chance. The
+# observed one is itself a draw if chance is all there is, so it counts among the draws.
 # ```
 
 # %% tags=["exercise"]
@@ -424,8 +425,8 @@ def p_value(observed, draws):
 # *Objective:* correct several p-values by Holm's method · *medium* · 15 minutes
 #
 # Of twenty categories one has p = 0.04. Bonferroni multiplies every p-value by their number $m$. Holm does
-# better at the same guarantee: the smallest p is multiplied by $m$, the next by $m - 1$, and so on; no corrected
-# value may be smaller than that of a smaller p, and none above 1. Write `holm`.
+# better at the same guarantee: the smallest p is multiplied by $m$, the next by $m - 1$, and so on; no
+# corrected value may be smaller than that of a smaller p, and none above 1. Write `holm`.
 # ```
 
 # %% tags=["exercise"]
@@ -489,8 +490,8 @@ def holm(p):
 # %% [markdown] tags=["solution"]
 # Sort, multiply by $m, m - 1, \dots, 1$, take the running maximum, cut at 1, and put everything back. With
 # twenty categories 0.04 becomes 0.8: that one of twenty is as unusual as that is no surprise. Holm never
-# corrects more than Bonferroni, and controls the same error: that of a single false alarm among all categories,
-# whatever the dependence between them.
+# corrects more than Bonferroni, and controls the same error: that of a single false alarm among all
+# categories, whatever the dependence between them.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** `np.maximum.accumulate` on the sorted values.
@@ -505,8 +506,8 @@ def holm(p):
 # *Objective:* relate the period of a trace to the size of a field · *hard* · 20 minutes
 #
 # In a window of $w$ pixels a wave of a long period looks like a straight line, of which photographs are full.
-# Write `beyond_line`: the share of a wave's energy in the window that no straight line (a constant and a slope)
-# explains, over all phases together. Below which ratio of window and period is hardly anything left?
+# Write `beyond_line`: the share of a wave's energy in the window that no straight line (a constant and a
+# slope) explains, over all phases together. Below which ratio of window and period is hardly anything left?
 # ```
 
 # %% tags=["exercise"]
@@ -579,8 +580,8 @@ def beyond_line(period, width):
 
 # %% [markdown] tags=["solution"]
 # Least squares with two columns, for all phases at once. With one period in the window more than half of the
-# energy is left, with half a period a tenth, with a quarter of one less than a hundredth. So a field need not be
-# as wide as a period, but with a fraction of one the trace has to be told from the slopes of every shaded
+# energy is left, with half a period a tenth, with a quarter of one less than a hundredth. So a field need not
+# be as wide as a period, but with a fraction of one the trace has to be told from the slopes of every shaded
 # surface, at whatever amplitude it has.
 
 # %% [markdown] tags=["instructor"]
@@ -594,15 +595,15 @@ def beyond_line(period, width):
 # ```{exercise} What the attack has done
 # *Objective:* read an attack beside its control · *medium* · 5 minutes
 #
-# Suppose that a classifier has an AP of 0.99 on a generator's fakes, of 0.72 after the generator was trained on
-# against the classifier, and of 0.75 after it was trained on as long without. How much is due to the attack?
-# What else would you ask before saying that the classifier is broken?
+# Suppose that a classifier has an AP of 0.99 on a generator's fakes, of 0.72 after the generator was trained
+# on against the classifier, and of 0.75 after it was trained on as long without. How much is due to the
+# attack? What else would you ask before saying that the classifier is broken?
 # ```
 
 # %% [markdown] tags=["solution"]
-# 0.03, and less than that if their intervals overlap: nearly all of the fall comes with training on, attack or
-# not. The classifier has learnt one state of the generator. Ask whether a *new* classifier, trained on the fakes
-# from after, finds them: then the traces are still there, and have merely moved.
+# 0.03, and less than that if their intervals overlap: nearly all of the fall comes with training on, attack
+# or not. The classifier has learnt one state of the generator. Ask whether a *new* classifier, trained on the
+# fakes from after, finds them: then the traces are still there, and have merely moved.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Which two of the three numbers differ by the attack alone?

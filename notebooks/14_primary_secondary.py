@@ -341,9 +341,9 @@ def step(primary, secondary, x, y):
 
 # %% [markdown] tags=["solution"]
 # Weights are protected by computing without gradients, running means by evaluation mode. `net.train()`, which
-# every loop calls, puts *all* modules back into training mode, so the primary has to be set to evaluation after
-# it, each time. If its means moved, its own later layers would see maps on another scale than the one that they
-# have learnt: detection gets worse without any error, and so do modules that were trained earlier.
+# every loop calls, puts *all* modules back into training mode, so the primary has to be set to evaluation
+# after it, each time. If its means moved, its own later layers would see maps on another scale than the one
+# that they have learnt: detection gets worse without any error, and so do modules that were trained earlier.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Print `primary.state_dict()` before and after a call in training mode.
@@ -358,8 +358,8 @@ def step(primary, secondary, x, y):
 #
 # The DCT (type II) of $n$ values has the coefficients
 # $c_k = w_k \sum_i x_i \cos\bigl(\pi k (2 i + 1) / 2 n\bigr)$, with $w_0 = \sqrt{1 / n}$ and
-# $w_k = \sqrt{2 / n}$ for the others. Write its matrix $D$. Of a picture $X$ the transform is $D X D^\top$. How
-# do you get $X$ back?
+# $w_k = \sqrt{2 / n}$ for the others. Write its matrix $D$. Of a picture $X$ the transform is $D X D^\top$.
+# How do you get $X$ back?
 # ```
 
 # %% tags=["exercise"]
@@ -430,9 +430,10 @@ def dct_matrix(n):
 
 # %% [markdown] tags=["solution"]
 # $D D^\top = 1$, so the inverse is the transpose: $X = D^\top C D$, and $\sum X^2 = \sum C^2$. The transform
-# loses nothing and finds nothing; it only puts what a generator repeats all over the picture in one place. What
-# loses something is the next step, $\ln(|c| + 10^{-12})$, which forgets the sign. A coefficient of exactly zero
-# becomes about -27.6, far below all others; rounding in single precision would fill it up, hence double.
+# loses nothing and finds nothing; it only puts what a generator repeats all over the picture in one place.
+# What loses something is the next step, $\ln(|c| + 10^{-12})$, which forgets the sign. A coefficient of
+# exactly zero becomes about -27.6, far below all others; rounding in single precision would fill it up, hence
+# double.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Two `arange`, one as a column and one as a row.
@@ -447,8 +448,9 @@ def dct_matrix(n):
 #
 # A generator doubles a row of $n$ values by repeating each: $y_{2i} = y_{2i+1} = x_i$. Derive the DCT of $y$
 # from the coefficients $c_k$ of $x$, up to a constant factor. Use
-# $\cos(a - b) + \cos(a + b) = 2 \cos a \cos b$, and what the cosine does at $\pi (2i + 1) - a$. Write `copy`: the
-# absolute coefficients $n$ to $2n - 1$ of $y$, from the lower ones of $y$ alone. What would a network see?
+# $\cos(a - b) + \cos(a + b) = 2 \cos a \cos b$, and what the cosine does at $\pi (2i + 1) - a$. Write `copy`:
+# the absolute coefficients $n$ to $2n - 1$ of $y$, from the lower ones of $y$ alone. What would a network
+# see?
 # ```
 
 # %% tags=["exercise"]
@@ -516,11 +518,11 @@ def copy(lower):
 
 
 # %% [markdown] tags=["solution"]
-# Both places of a pair together give $2 \cos\frac{\pi k}{4n} \cos\frac{\pi k (2i + 1)}{2n}$, so coefficient $k$ of
-# $y$ is $\sqrt 2 \cos\frac{\pi k}{4n}\, c_k$; at $2n - k$ the second cosine is the same but for its sign, and the
-# first becomes $\sin\frac{\pi k}{4n}$. Hence $|y_{2n-k}| = \tan\frac{\pi k}{4n}\, |y_k|$: the upper half is a
-# mirror image of the lower one, with a gap in the middle, *whatever the picture shows*. A filter that follows
-# changes its strength; only one that removes the upper half altogether would remove it.
+# Both places of a pair together give $2 \cos\frac{\pi k}{4n} \cos\frac{\pi k (2i + 1)}{2n}$, so coefficient
+# $k$ of $y$ is $\sqrt 2 \cos\frac{\pi k}{4n}\, c_k$; at $2n - k$ the second cosine is the same but for its
+# sign, and the first becomes $\sin\frac{\pi k}{4n}$. Hence $|y_{2n-k}| = \tan\frac{\pi k}{4n}\, |y_k|$: the
+# upper half is a mirror image of the lower one, with a gap in the middle, *whatever the picture shows*. A
+# filter that follows changes its strength; only one that removes the upper half altogether would remove it.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** The places $2i$ and $2i + 1$ are a quarter step to the left and right of $x_i$'s own place.
@@ -534,9 +536,9 @@ def copy(lower):
 # *Objective:* join means and deviations batch by batch · *medium* · 15 minutes
 #
 # Coefficients are brought to mean 0 and deviation 1 over more pictures than fit into memory. Sums of $x$ and
-# $x^2$ need little of it, but lose all digits where the mean is large. Welford's way keeps the number $n$, the
-# mean $m$ and the sum of squares $S$ *around the mean*. Write `join`, which takes in a batch with $n_b, m_b, S_b$:
-# $S + S_b + (m_b - m)^2\, n\, n_b / (n + n_b)$, and a mean weighted by the numbers.
+# $x^2$ need little of it, but lose all digits where the mean is large. Welford's way keeps the number $n$,
+# the mean $m$ and the sum of squares $S$ *around the mean*. Write `join`, which takes in a batch with
+# $n_b, m_b, S_b$: $S + S_b + (m_b - m)^2\, n\, n_b / (n + n_b)$, and a mean weighted by the numbers.
 # ```
 
 # %% tags=["exercise"]
@@ -604,8 +606,9 @@ def join(state, batch):
 
 # %% [markdown] tags=["solution"]
 # The difference of the means moves the joint mean by its share, and its square goes into the sum, weighted by
-# $n\, n_b / (n + n_b)$: as if each picture of the smaller set were that far off, where one set is much smaller.
-# The textbook formula $\overline{x^2} - \bar x^2$ subtracts two numbers that agree in nearly all of their digits.
+# $n\, n_b / (n + n_b)$: as if each picture of the smaller set were that far off, where one set is much
+# smaller. The textbook formula $\overline{x^2} - \bar x^2$ subtracts two numbers that agree in nearly all of
+# their digits.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Try two batches of one value each.

@@ -310,9 +310,9 @@ figures.show(
 # ```{exercise} Never named, never there
 # *Objective:* compute precision and recall where they exist · *easy* · 10 minutes
 #
-# Write `scores` of one name: the precision (of the pictures that were given the name, the share that is right)
-# and the recall (of the pictures that are the source's, the share that was given its name). Where there is
-# nothing to take a share of, the answer is NaN: neither 0 nor 1, but unknown.
+# Write `scores` of one name: the precision (of the pictures that were given the name, the share that is
+# right) and the recall (of the pictures that are the source's, the share that was given its name). Where
+# there is nothing to take a share of, the answer is NaN: neither 0 nor 1, but unknown.
 # ```
 
 # %% tags=["exercise"]
@@ -381,8 +381,8 @@ def scores(truth, answers, name):
 
 # %% [markdown] tags=["solution"]
 # Both have the pictures that are named right above the line; below it stand those that are *named*, and those
-# that are *there*. A 0 for a precision that nobody knows would lower a mean over sources for no mistake, and a 1
-# would reward silence. NaN makes whoever averages decide, and say so.
+# that are *there*. A 0 for a precision that nobody knows would lower a mean over sources for no mistake, and
+# a 1 would reward silence. NaN makes whoever averages decide, and say so.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Two masks, and what they share.
@@ -446,8 +446,8 @@ def stranger():
 
 # %% [markdown] tags=["solution"]
 # For example $(-3, -7, -7, -7)$: the first is 4 above each other, which the softmax turns into about 95 %. It
-# does not change if all logits are lowered together, so *how much* was found is lost; its answers add up to one,
-# and somebody has to be named. Claims that stand alone may all be small.
+# does not change if all logits are lowered together, so *how much* was found is lost; its answers add up to
+# one, and somebody has to be named. Claims that stand alone may all be small.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Add the same number to all logits. What changes?
@@ -545,10 +545,10 @@ def decide(fake, sources):
 
 
 # %% [markdown] tags=["solution"]
-# The primary first, then the largest claim, if it is one. The probabilities are answers to different questions,
-# of networks that were trained apart, so their product is nobody's probability: a fake of 0.6 that a module
-# claims with 0.8 would be named by the rule, and by the product not. Contradictions tell how far the two
-# questions have been learnt apart; they cost nothing to count and need no labels.
+# The primary first, then the largest claim, if it is one. The probabilities are answers to different
+# questions, of networks that were trained apart, so their product is nobody's probability: a fake of 0.6 that
+# a module claims with 0.8 would be named by the rule, and by the product not. Contradictions tell how far the
+# two questions have been learnt apart; they cost nothing to count and need no labels.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** `np.where` twice, the primary's last.
@@ -561,14 +561,14 @@ def decide(fake, sources):
 # ```{exercise} Scores and names
 # *Objective:* tell a ranking from an answer · *medium* · 5 minutes
 #
-# A module ranks its source perfectly: AP is 100 %. Can its recall be 0 all the same? What would you change, and
-# on which pictures?
+# A module ranks its source perfectly: AP is 100 %. Can its recall be 0 all the same? What would you change,
+# and on which pictures?
 # ```
 
 # %% [markdown] tags=["solution"]
-# Yes: if all of its probabilities lie below one half, the order is right and no picture is claimed. A module of
-# one source among many sees few pictures of its own and learns to be modest. The threshold has to be chosen
-# on validation pictures, not on those that it is tested on.
+# Yes: if all of its probabilities lie below one half, the order is right and no picture is claimed. A module
+# of one source among many sees few pictures of its own and learns to be modest. The threshold has to be
+# chosen on validation pictures, not on those that it is tested on.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Divide all probabilities by ten. What happens to the AP?
@@ -581,9 +581,9 @@ def decide(fake, sources):
 # ```{exercise} One in twenty of four thousand
 # *Objective:* hold the false discovery rate · *hard* · 15 minutes
 #
-# Of 4096 coefficients about 205 have p < 0.05 by chance if none of them differs. Benjamini and Hochberg's procedure holds instead the
-# expected share of false ones *among those that are called different*: with sorted p-values
-# $p_{(1)} \le \dots \le p_{(m)}$ call the first $k$ different, for the **largest** $k$ with
+# Of 4096 coefficients about 205 have p < 0.05 by chance if none of them differs. Benjamini and Hochberg's
+# procedure holds instead the expected share of false ones *among those that are called different*: with
+# sorted p-values $p_{(1)} \le \dots \le p_{(m)}$ call the first $k$ different, for the **largest** $k$ with
 # $p_{(k)} \le \alpha\,k / m$. Write `different`.
 # ```
 
@@ -663,14 +663,15 @@ def different(p, alpha):
 
 # %% [markdown] tags=["solution"]
 # Compare each sorted p-value with its line and go back from the *last* one below. A single p of 0.03 means
-# little among four thousand; among many small ones it means more, since few of them can be false. What is held is
-# an average over such tests, of coefficients that are independent or depend on each other positively; it does
-# not say which of those called different are the false ones.
+# little among four thousand; among many small ones it means more, since few of them can be false. What is
+# held is an average over such tests, of coefficients that are independent or depend on each other positively;
+# it does not say which of those called different are the false ones.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Plot sorted p-values, and the line from 0 to alpha.
 #
 # **Marking** 1 point: the lines; 2 points: the largest k, with all before it; 1 point: what is promised.
 #
-# **Discuss** Compare with Holm's method in {doc}`/notebooks/13_what_patches`: which would you take for a map that
+# **Discuss** Compare with Holm's method in {doc}`/notebooks/13_what_patches`: which would you take for a map
+# that
 # readers look at, and which for the claim "there is a difference at all"?

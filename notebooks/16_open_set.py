@@ -292,13 +292,13 @@ if shared is not None:
 # ```{exercise} Nothing but strangers
 # *Objective:* say to whom a conformal threshold promises something · *easy* · 5 minutes
 #
-# All pictures of a test come from unknown generators. What does the conformal threshold promise about the share
-# of them that is rejected?
+# All pictures of a test come from unknown generators. What does the conformal threshold promise about the
+# share of them that is rejected?
 # ```
 
 # %% [markdown] tags=["solution"]
-# Nothing: its promise is about pictures like those that it was calibrated on. A network that gives every fake the
-# same score keeps the promise, and lets in nearly every stranger.
+# Nothing: its promise is about pictures like those that it was calibrated on. A network that gives every fake
+# the same score keeps the promise, and lets in nearly every stranger.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Which pictures are exchangeable with those of the calibration?
@@ -312,8 +312,8 @@ if shared is not None:
 # *Objective:* choose the order statistic that keeps a promise · *medium* · 15 minutes
 #
 # With $\alpha = 0.05$, how many calibration pictures are needed before anything can be rejected at all? Write
-# `threshold`: the $k$-th smallest of $m$ scores, $k = \lfloor \alpha\,(m + 1) \rfloor$, and minus infinity where
-# $k$ is 0. A further picture is rejected if its score is *below* it.
+# `threshold`: the $k$-th smallest of $m$ scores, $k = \lfloor \alpha\,(m + 1) \rfloor$, and minus infinity
+# where $k$ is 0. A further picture is rejected if its score is *below* it.
 # ```
 
 # %% tags=["exercise"]
@@ -384,23 +384,25 @@ def threshold(scores, alpha):
 
 # %% [markdown] tags=["solution"]
 # $k = \lfloor 0.05\,(m + 1) \rfloor$ must be at least 1, so $m \ge 19$. The further picture's rank among all
-# $m + 1$ is equally likely to be any, so it is below the $k$-th smallest of the others in $k$ of $m + 1$ cases.
-# No word about the network, nor about how scores are distributed: only that the pictures are exchangeable.
+# $m + 1$ is equally likely to be any, so it is below the $k$-th smallest of the others in $k$ of $m + 1$
+# cases. No word about the network, nor about how scores are distributed: only that the pictures are
+# exchangeable.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Take $m = 1$: in how many of two cases is the other one smaller?
 #
 # **Marking** 2 points: the rank; 1 point: minus infinity; 1 point: 19.
 #
-# **Discuss** ProGAN's calibration pictures come from other trainings than those of the network. Does it matter?
+# **Discuss** ProGAN's calibration pictures come from other trainings than those of the network. Does it
+# matter?
 
 # %% [markdown] tags=["exercise"]
 # ```{exercise} Known, and named right
 # *Objective:* compute the areas under the ROC and the OSCR curve by pairs · *medium* · 15 minutes
 #
-# The AUROC is the probability that a known picture scores above an unknown one, equal scores counting half. The
-# area under the OSCR curve asks in addition that the known picture is *named right*. Write `areas`, which gives
-# both. Which of the two can be 1 for a network that confuses all names?
+# The AUROC is the probability that a known picture scores above an unknown one, equal scores counting half.
+# The area under the OSCR curve asks in addition that the known picture is *named right*. Write `areas`, which
+# gives both. Which of the two can be 1 for a network that confuses all names?
 # ```
 
 # %% tags=["exercise"]
@@ -468,9 +470,9 @@ def areas(known, right, unknown):
 
 
 # %% [markdown] tags=["solution"]
-# All pairs in one table, $n$ by $m$. The AUROC knows no names, and is 1 if every known picture scores above every
-# stranger, whatever it is called; the OSCR area is then the share that is named right. In general it is not the
-# product of the two: wrong names may come with low scores, and to reject these costs nothing.
+# All pairs in one table, $n$ by $m$. The AUROC knows no names, and is 1 if every known picture scores above
+# every stranger, whatever it is called; the OSCR area is then the share that is named right. In general it is
+# not the product of the two: wrong names may come with low scores, and to reject these costs nothing.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** `known[:, None] > unknown` compares each with each.
@@ -483,10 +485,10 @@ def areas(known, right, unknown):
 # ```{exercise} Groups without names
 # *Objective:* compare partitions beyond chance · *medium* · 15 minutes
 #
-# Two partitions of the same pictures are compared by pairs: $b$ pairs are together in both, $r$ in the first and
-# $c$ in the second. By chance $e = r\,c / \binom{n}{2}$ of them would be together in both, and at most
-# $(r + c) / 2$ can be. Write the adjusted Rand index, $(b - e) / \bigl((r + c) / 2 - e\bigr)$, and 1 where there
-# is nothing to adjust. Why not simply the share of pairs on which both agree?
+# Two partitions of the same pictures are compared by pairs: $b$ pairs are together in both, $r$ in the first
+# and $c$ in the second. By chance $e = r\,c / \binom{n}{2}$ of them would be together in both, and at most
+# $(r + c) / 2$ can be. Write the adjusted Rand index, $(b - e) / \bigl((r + c) / 2 - e\bigr)$, and 1 where
+# there is nothing to adjust. Why not simply the share of pairs on which both agree?
 # ```
 
 # %% tags=["exercise"]
@@ -563,8 +565,9 @@ def adjusted_rand(first, second):
 
 # %% [markdown] tags=["solution"]
 # Most pairs are in different groups of both partitions, whatever these are: with many small groups two
-# partitions drawn by lot agree on nearly all pairs. Purity is no better, since groups of one picture are pure.
-# The adjusted index is 0 for lots and 1 for the same groups, and falls for too many groups as for too few.
+# partitions drawn by lot agree on nearly all pairs. Purity is no better, since groups of one picture are
+# pure. The adjusted index is 0 for lots and 1 for the same groups, and falls for too many groups as for too
+# few.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** `pairs` of the table, of its rows' sums, and of its columns'.
@@ -649,8 +652,8 @@ def beyond(first, second, layer):
 
 # %% [markdown] tags=["solution"]
 # In each layer $x_l y_l / n_l$: every one of the first task's maps is among the second's with probability
-# $y_l / n_l$. Without layers a few narrow ones would make any two rankings look related. What is left may still
-# come from maps that are large for every task, learnt or not; that is what the untrained task is for.
+# $y_l / n_l$. Without layers a few narrow ones would make any two rankings look related. What is left may
+# still come from maps that are large for every task, learnt or not; that is what the untrained task is for.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** Draw $y$ of $n$ balls, of which $x$ are red. How many red ones are expected?
@@ -663,15 +666,15 @@ def beyond(first, second, layer):
 # ```{exercise} Cautious, or broken?
 # *Objective:* look for the trivial way to support a claim · *medium* · 5 minutes
 #
-# "Damage makes such networks miss sources rather than name wrong ones." Describe a network that knows nothing of
-# any source and supports this claim perfectly. What would you report beside the claim?
+# "Damage makes such networks miss sources rather than name wrong ones." Describe a network that knows nothing
+# of any source and supports this claim perfectly. What would you report beside the claim?
 # ```
 
 # %% [markdown] tags=["solution"]
-# A network whose claims all fall below one half as soon as a picture is touched: every answer becomes *none*, no
-# name is wrong. It misses sources because it has stopped answering. Beside the claim belongs how many names are
-# still right after the damage, and what a threshold that is chosen on damaged validation pictures would make of
-# it: if names come back, the network still knew, and was only too modest.
+# A network whose claims all fall below one half as soon as a picture is touched: every answer becomes *none*,
+# no name is wrong. It misses sources because it has stopped answering. Beside the claim belongs how many
+# names are still right after the damage, and what a threshold that is chosen on damaged validation pictures
+# would make of it: if names come back, the network still knew, and was only too modest.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** What is the safest answer to any question?
