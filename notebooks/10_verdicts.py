@@ -205,13 +205,21 @@ say(texts.luck(table, evidence, titles))
 # *Objective:* apply a rule, and keep "open" apart from "against" · *easy* · 15 minutes
 #
 # Write `word` for the intervals `low` and `high` of all generators, the claim's border, and the number `m` of
-# generators that luck does not explain. It returns `"holds"`, `"holds in part"`, `"mixed"`, `"contradicted"`
-# or `"open"`, by the rule of this page. The claim predicts numbers above the border; an interval that touches
-# it is open.
+# generators that luck does not explain. It returns `HOLDS`, `IN_PART`, `MIXED`, `CONTRADICTED` or `UNDECIDED`
+# (open), by the rule of this page. The claim predicts numbers above the border; an interval that touches it
+# is open.
 # ```
 
 # %% tags=["exercise"]
 import numpy as np
+
+from tff_core.claims.verdicts import (
+    CONTRADICTED,
+    HOLDS,
+    IN_PART,
+    MIXED,
+    UNDECIDED,
+)
 
 SEVEN = np.arange(7)  # of seven generators
 low, high = np.full(7, -0.1), np.full(7, 0.1)
@@ -223,23 +231,23 @@ def word(low, high, border, m):
     # BEGIN SOLUTION
     speak_for, against = np.sum(low > border), np.sum(high < border)
     if speak_for == len(low):
-        return "holds"
+        return HOLDS
     if against:
-        return "mixed" if speak_for else "contradicted"
-    return "holds in part" if speak_for >= m else "open"
+        return MIXED if speak_for else CONTRADICTED
+    return IN_PART if speak_for >= m else UNDECIDED
     # END SOLUTION
 
 
 # %% tags=["test"]
-assert word(low, high, -0.2, 2) == "holds", "all seven lie above the border"
-assert word(low, high, 0, 2) == "open", "all seven contain the border"
-assert word(low, high, 0.2, 2) == "contradicted", "all seven lie below it"
+assert word(low, high, -0.2, 2) == HOLDS, "all seven lie above the border"
+assert word(low, high, 0, 2) == UNDECIDED, "all seven contain the border"
+assert word(low, high, 0.2, 2) == CONTRADICTED, "all seven lie below it"
 first = np.where(SEVEN < 1, 0.2, 0)  # one generator on the claim's side
-assert word(low + first, high + first, 0, 2) == "open", (
+assert word(low + first, high + first, 0, 2) == UNDECIDED, (
     "one of seven is no more than luck gives: open, as m says"
 )
 last = first - np.where(SEVEN > 5, 0.2, 0)
-assert word(low + last, high + last, 0, 2) == "mixed", (
+assert word(low + last, high + last, 0, 2) == MIXED, (
     "one for the claim and one against it: mixed, however few"
 )
 
@@ -255,15 +263,15 @@ for _ in range(300):
     want = verdicts.word(yes, against=no, open_=n - yes - no)
     got = word(*ends, 0.0, verdicts.needed(n))
     assert got == want, f"{yes} for, {no} against, of {n}: {got}, not {want}"
-assert word(low, high, -0.1, 2) == "open", "an end on the border is open"
+assert word(low, high, -0.1, 2) == UNDECIDED, "an end on the border is open"
 
 
 # %% tags=["wrong"]
 # judges the mean interval
 def word(low, high, border, m):
     if low.mean() > border:
-        return "holds"
-    return "contradicted" if high.mean() < border else "open"
+        return HOLDS
+    return CONTRADICTED if high.mean() < border else UNDECIDED
 
 
 # %% tags=["wrong"]
@@ -271,8 +279,8 @@ def word(low, high, border, m):
 def word(low, high, border, m):
     speak_for = np.sum(low > border)
     if speak_for == len(low):
-        return "holds"
-    return "holds in part" if speak_for >= m else "contradicted"
+        return HOLDS
+    return IN_PART if speak_for >= m else CONTRADICTED
 
 
 # %% tags=["wrong"]
@@ -280,10 +288,10 @@ def word(low, high, border, m):
 def word(low, high, border, m):
     speak_for, against = np.sum(low > border), np.sum(high < border)
     if speak_for == len(low):
-        return "holds"
+        return HOLDS
     if speak_for >= m:
-        return "holds in part"
-    return "contradicted" if against else "open"
+        return IN_PART
+    return CONTRADICTED if against else UNDECIDED
 
 
 # %% [markdown] tags=["solution"]
