@@ -436,7 +436,6 @@ def shared(calibration, test):
 from tff_core import metrics
 from tff_core.exam import flipping, methods
 
-
 own = pixels.relevance(lab.net, lab.x).sum(1).double().cpu().numpy()
 
 

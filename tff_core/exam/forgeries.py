@@ -52,7 +52,7 @@ EXPLAINED, PER_LABEL, DRAWS = 4, 16, 8
 """Pictures of each label that are explained; of each part, for the threshold; draws of the random control."""
 SHARES, PATCH = (0.0, 0.2, 0.4, 0.7), 8
 _HEATMAPS_SHOWN = 5
-_ROUNDS = 20_000
+_ROUNDS = 2_000
 
 
 class Exhibit(NamedTuple):
@@ -308,14 +308,15 @@ def _first(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _heatmaps(own: Floats, edges: Floats, forgotten: Floats) -> dict[str, Floats]:
-    """Relevance (N, H, W), and what may be shown in its place; the totals tell none but the last apart."""
+    """Relevance (N, H, W), and what may be shown in its place, of the same strength in all but the last."""
     values = np.sort(own.reshape(len(own), -1), axis=1)
     places = rankdata(edges.reshape(len(own), -1), method="ordinal", axis=1).astype(int) - 1
-    total = own.sum((1, 2), keepdims=True)
+    strength = np.abs(own).sum((1, 2), keepdims=True)
 
     def dressed(maps: Floats) -> Floats:
-        sums = maps.sum((1, 2), keepdims=True)
-        return np.asarray(maps * np.divide(total, sums, out=np.ones_like(sums), where=sums != 0))
+        # by absolute values: a total may be negative, and must not turn the map
+        other = np.abs(maps).sum((1, 2), keepdims=True)
+        return np.asarray(maps * np.divide(strength, other, out=np.ones_like(other), where=other > 0))
 
     return {
         TRUE: own,
