@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 import editions  # noqa: E402
-
 from tff_core.book import exercises  # noqa: E402
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))

@@ -289,18 +289,24 @@ def test_no_edition_says_more_than_it_should(path: Path) -> None:
     assert len(code(made["book"])) == sum(cell.cell_type == "code" for cell in lesson.own)
     for name in ("student", "solutions", "instructor"):
         assert "{doc}" not in text(made[name]) and "{cite" not in text(made[name])
+    seen = public(lesson)
+    shown = {name: lines(notebook) for name, notebook in made.items()}
+    joined = {name: squeezed(text(notebook)) for name, notebook in made.items()}
     for one in lesson.exercises:
+        secret = {"solution": lines_of(one.solved), "grading": lines_of(f"{one.hidden}\n{one.instructor}")}
+        secret["grading"] |= {wrong.splitlines()[0] for wrong in one.wrong}
+        secret = {kind: {line for line in found - seen if telling(line)} for kind, found in secret.items()}
+        assert not secret["solution"] & shown["student"], one.title
         for name in ("student", "solutions", "book"):
-            for secret in (*secrets(one), *(solutions(one) if name == "student" else [])):
-                assert secret not in lines(made[name]), f"{name}: {one.title}: {secret}"
-            joined = squeezed(text(made[name]))
-            for secret in (one.hidden, *one.wrong, one.instructor, *([one.answer] * (name == "student"))):
-                assert not secret or squeezed(secret) not in joined, f"{name}: {one.title}: {secret}"
-        (shown,) = [c.source for c in made["book"].cells if f"{{exercise}} {one.title}\n" in c.source]
-        open_, folded = shown.split("{dropdown} Solution\n")
-        assert squeezed(one.answer) in squeezed(folded) and squeezed(one.answer) not in squeezed(open_)
-        assert squeezed(one.solved) in squeezed(folded)
-        assert not {*solutions(one)} & lines_of(open_)
+            known = lines_of(one.solved) | lines_of(one.answer) if name != "student" else set()
+            assert not (secret["grading"] - known) & shown[name], f"{name}: {one.title}"
+            whole = [one.hidden, *one.wrong, one.instructor]
+            whole += [one.solved, one.answer] if name == "student" else []
+            assert not [words for words in whole if words and squeezed(words) in joined[name]]
+        (page,) = [c.source for c in made["book"].cells if f"{{exercise}} {one.title}\n" in c.source]
+        open_, folded = map(squeezed, page.split("{dropdown} Solution\n"))
+        assert squeezed(one.answer) in folded and squeezed(one.answer) not in open_
+        assert squeezed(one.solved) in folded and not (one.coding and squeezed(one.solved) in open_)
 
 
 def lines_of(words: str) -> set[str]:
@@ -311,24 +317,14 @@ def lines(notebook: NotebookNode) -> set[str]:
     return lines_of(text(notebook))
 
 
-def public(one: Exercise) -> set[str]:
-    """Lines that students see anyway."""
-    return lines_of("\n".join((one.given, one.stub, one.test, one.statement)))
-
-
-def solutions(one: Exercise) -> list[str]:
-    """Lines of the solution that only it has and that are no commonplaces such as ``return x``."""
-    return [line for line in lines_of(one.solved) - public(one) if telling(line)]
-
-
-def secrets(one: Exercise) -> list[str]:
-    """Lines of hidden checks and of notes that nothing else has."""
-    code = lines_of("\n".join((one.hidden, *(wrong.splitlines()[0] for wrong in one.wrong))))
-    shown = public(one) | lines_of(one.solved) | lines_of(one.answer)
-    return [line for line in (code | lines_of(one.instructor)) - shown if telling(line)]
+def public(lesson: exercises.Lesson) -> set[str]:
+    """Lines that students see anyway: of the chapter, and of what is asked and given in any exercise."""
+    asked = [(one.given, one.stub, one.test, one.statement) for one in lesson.exercises]
+    return lines_of("\n".join([cell.source for cell in lesson.own] + ["\n".join(one) for one in asked]))
 
 
 def telling(line: str) -> bool:
+    """Whether a line says more than ``return x`` or an import does."""
     return len(line) >= 16 and not line.startswith(("import ", "from ", "def "))
 
 

@@ -57,7 +57,7 @@ class Exercise:
     @property
     def stub(self) -> str:
         """The student's cell before the work: an error where lines are to be written."""
-        return stub(self.solution)
+        return stub(self.solution) if self.coding else ""
 
     @property
     def solved(self) -> str:
@@ -76,10 +76,9 @@ class Exercise:
 
     @property
     def points(self) -> int:
-        """Points for the code: those that the marking names first, or one for each check."""
-        marking = re.search(r"\*\*Marking.*", self.instructor, re.DOTALL)
-        named = re.search(r"(\d+)\s+points?\b", marking[0]) if marking else None
-        return int(named[1]) if named else 2
+        """The sum of the points that the marking names; without any, one for each check."""
+        marking = re.search(r"\*\*Marking\W*\*\*(.*?)(?=\*\*|\Z)", self.instructor, re.DOTALL)
+        return sum(map(int, re.findall(r"(\d+)\s+points?\b", marking[1] if marking else ""))) or 2
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "tff_core"
 WEIGHTS = Path(PACKAGE) / "miniature" / "weights"  # of the generators: <family>.s<seed>*
+# exercises end a notebook, and no step runs them
+_EXERCISES = re.compile(rb"^# %% \[markdown\] tags=\[[^\]\n]*\"exercise\"", re.MULTILINE)
 _DATA = ("*.csv", "*.json", "*.safetensors")
 
 
@@ -78,7 +81,8 @@ def _files(name: str, root: Path) -> list[Path]:
 @cache
 def _tree(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))  # a notebook's text is comments
+        # a notebook's text is comments
+        return ast.parse(_EXERCISES.split(path.read_bytes(), maxsplit=1)[0], filename=str(path))
     except SyntaxError as error:
         raise ValueError(f"{path} line {error.lineno} is not valid Python: {error.msg}") from error
 
