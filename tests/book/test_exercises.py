@@ -184,6 +184,7 @@ def test_the_book_shows_an_exercise_and_runs_nothing_of_it(sample: NotebookNode)
     assert "base = 3\n\ndef twice(x):\n    raise NotImplementedError" in before
     assert "return 2 * x" not in before and "return 2 * x" in folded
     assert "````{dropdown} Check" in before and "assert twice(base)" in before
+    assert ":class: tip tff-now\n" in made.cells[-3].source
     assert "Why two?" in why and "{dropdown} Solution" in why and "{dropdown} Check" not in why
     for gone in ("twice(0)", "adds two", "Hint", "Marking", "SOLUTION"):
         assert gone not in text(made)

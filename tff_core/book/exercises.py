@@ -26,6 +26,7 @@ BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 YOUR_TURN = 'raise NotImplementedError("your turn")'
 MISTAKES = 2  # wrong answers of a coding exercise, at least
 _DIRECTIVE = re.compile(r"(`{3,})\{exercise\}[ \t]*([^\n]*)\n(.*?)\n?\1", re.DOTALL)
+_NOW = re.compile(r"(\{admonition\} You can now\n:class: tip)$", re.MULTILINE)
 _ABOUT = re.compile(
     r"\s*\*Objective:\*\s(.+?)\s·\s\*(easy|medium|hard)\*\s·\s(\d+)\sminutes?(?=\s|\Z)", re.DOTALL
 )
@@ -238,6 +239,9 @@ def book(notebook: NotebookNode, elsewhere: str | None = None) -> NotebookNode:
     """
     lesson = parse(notebook)
     made = _with(notebook, lesson.own)
+    for cell in made.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _NOW.sub(r"\1 tff-now", cell.source)
     if lesson.exercises and elsewhere:
         made.cells.append(_markdown(f"The exercises are in {{doc}}`/{elsewhere}`, which has the same text."))
     elif lesson.exercises:
