@@ -18,7 +18,7 @@ IGNORED := $(shell test -x $(VENV)/python || rm -f $(SYNCED))
 BUILT := book data detectors executed localized patches attribution planted treated variants adapted html html.new html.old logs results config.json .snakemake .ipython .jupyter .state .gpus .links
 NOTEBOOKS := $(wildcard notebooks/*.py)
 
-.PHONY: book all env test test-fast release lab notebooks lint lock clean help
+.PHONY: book all env test test-fast release lab notebooks editions lint lock clean help
 .DEFAULT_GOAL := book
 
 book: $(SYNCED)  ## build the book for the first detector: all that the paper claims (the default)
@@ -43,6 +43,9 @@ lab: $(SYNCED)  ## open the notebooks in JupyterLab
 
 notebooks: $(SYNCED)  ## write the .ipynb beside each .py of notebooks/
 	@$(VENV)/python workflow/scripts/pairs.py $(NOTEBOOKS)
+
+editions: $(SYNCED)  ## write the editions of the course into course/: students', instructors', solutions, autograders
+	@$(VENV)/python workflow/scripts/editions.py --to course --edition student instructor solutions --autograder
 
 lint: $(SYNCED)  ## format, lint and type-check
 	@$(VENV)/ruff format . && $(VENV)/ruff check --fix . && $(VENV)/mypy && $(VENV)/lint-imports

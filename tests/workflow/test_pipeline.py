@@ -100,6 +100,19 @@ def test_what_was_read_of_a_file_is_kept_and_holds_for_its_content_alone(
     assert imports._kept() and [path.name for path in imports.KEPT.parent.iterdir()] == ["facts.json"]
 
 
+def test_what_only_exercises_do_makes_no_page_stale(tmp_path: Path) -> None:
+    _package(tmp_path)
+    notebook = tmp_path / "01_x.py"
+    notebook.write_text("# %% [markdown]\n# # X\n\n# %%\nfrom tff_core import c\n")
+    old, files = imports.fingerprint([notebook], tmp_path), imports.closure([notebook], tmp_path)
+    exercise = '\n# %% [markdown] tags=["exercise"]\n# ```{exercise} Y\n# ```\n\n# %% tags=["hidden-test"]\n'
+    again = tmp_path / "again" / "01_x.py"
+    again.parent.mkdir()
+    again.write_text(notebook.read_text() + exercise + "from tff_core import unrelated\nassert unrelated.z\n")
+    assert imports.fingerprint([again], tmp_path) == old
+    assert [path for path in imports.closure([again], tmp_path) if path != again] == files[1:]
+
+
 def test_weights_of_another_family_make_no_pictures_stale(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tff_core", tmp_path / "tff_core", ignore=shutil.ignore_patterns("__pycache__"))
     weights = tmp_path / imports.WEIGHTS

@@ -22,6 +22,7 @@ import plotly
 from docutils import nodes
 from myst_nb.core.render import MimeData, MimeRenderPlugin, NbElementRenderer
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
@@ -166,12 +167,36 @@ def copy_scripts(app: Sphinx) -> None:
         raise ExtensionError(str(error)) from error
 
 
+def all_numbers(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Give Sphinx the numbers that it has counted itself, so that it sees which pages have changed."""
+    env.toc_fignumbers = getattr(env, "tff_numbers", env.toc_fignumbers)
+    return []
+
+
+def restart_numbers(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Count exercises, and all that has a number, from 1 on each page; references to them follow.
+
+    Sphinx counts through the whole book where its chapters have no numbers of sections.
+    """
+    env.tff_numbers = env.toc_fignumbers  # type: ignore[attr-defined]
+    env.toc_fignumbers = {
+        page: {
+            kind: {uid: (i,) for i, uid in enumerate(sorted(numbers, key=numbers.__getitem__), 1)}
+            for kind, numbers in kinds.items()
+        }
+        for page, kinds in env.toc_fignumbers.items()
+    }
+    return []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     _seen.clear()
     app.add_config_value("tff_page_templates", {}, "html")
     app.add_config_value("tff_launch", "", "html")
     app.connect("builder-inited", copy_scripts)
+    app.connect("env-get-updated", all_numbers, priority=100)  # before Sphinx compares old and new
+    app.connect("env-get-updated", restart_numbers, priority=900)
     # after the theme has made its buttons (501)
     app.connect("html-page-context", fix_page, priority=900)
     return {

@@ -22,6 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 
 import pairs
 import steps
+from tff_core.book import exercises
 from tff_core.book.notebooks import defaults, relevant
 from tff_core.store.results import fingerprint, read_json, write_text
 
@@ -109,11 +110,14 @@ def main() -> int:
         "--lacks", default="", help="what it cannot run without, as a sentence: it is shown without results"
     )
     parser.add_argument(
+        "--exercises-at", default="", help="page that has the chapter's exercises, for one that goes without"
+    )
+    parser.add_argument(
         "--data", type=Path, nargs="*", default=[], help="manifests of the pictures that went in"
     )
     options = parser.parse_args()
     try:
-        notebook = pairs.read(options.source)
+        notebook = exercises.book(pairs.read(options.source), options.exercises_at or None)
         if options.title:
             pairs.set_title(notebook, options.title.replace("{title}", pairs.title(notebook)))
         if options.lacks:

@@ -82,6 +82,11 @@ class Page:
         """Name of the notebook."""
         return self.source.split("/")[-1]
 
+    @property
+    def exercises_at(self) -> str | None:
+        """The page with the notebook's exercises, of a page that goes without: they are asked once."""
+        return None if self.docname == self.source else self.source
+
 
 def entries(toc: dict[str, Any]) -> list[str]:
     """Every file and glob of a table of contents, from top to bottom."""

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Collection, Iterable
 from functools import cache
@@ -20,6 +21,8 @@ from pathlib import Path
 
 PACKAGE = "tff_core"
 WEIGHTS = Path(PACKAGE) / "miniature" / "weights"  # of the generators: <family>.s<seed>*
+# exercises end a notebook, and no step runs them
+_EXERCISES = re.compile(rb"^# %% \[markdown\] tags=\[[^\]\n]*\"exercise\"", re.MULTILINE)
 _DATA = ("*.csv", "*.json", "*.safetensors")
 KEPT = Path(__file__).parent / "__pycache__" / f"imports.{sys.implementation.cache_tag}.json"
 _MOST = 2000  # files of which facts are kept
@@ -55,7 +58,7 @@ def _facts(path: Path, root: Path) -> tuple[list[str], str]:
     """Dotted names below the package that a source imports, and a hash of what it does."""
     place = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
     content = path.read_bytes()
-    key = hashlib.sha256(f"{place.as_posix()}\n".encode() + content).hexdigest()
+    key = hashlib.sha256(f"{_reader()} {place.as_posix()}\n".encode() + content).hexdigest()
     kept = _kept()
     if key not in kept:
         if not _fresh:
@@ -68,6 +71,12 @@ def _facts(path: Path, root: Path) -> tuple[list[str], str]:
 
 
 _fresh: list[str] = []
+
+
+@cache
+def _reader() -> str:
+    """What reads the sources: this file. Another one may see other facts in them."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 @cache
@@ -122,7 +131,8 @@ def _files(name: str, root: Path) -> list[Path]:
 
 def _tree(path: Path, content: bytes) -> ast.Module:
     try:
-        return ast.parse(content, filename=str(path))  # a notebook's text is comments
+        # a notebook's text is comments
+        return ast.parse(_EXERCISES.split(content, maxsplit=1)[0], filename=str(path))
     except SyntaxError as error:
         raise ValueError(f"{path} line {error.lineno} is not valid Python: {error.msg}") from error
 

@@ -20,6 +20,7 @@ import nbformat
 from nbformat import NotebookNode
 
 import build
+import editions
 import grid
 import pairs
 import stage
@@ -61,8 +62,9 @@ os.environ["TFF_BUILD"] = os.path.abspath("tff/build")'''
 _README = """# Chapters to run
 
 These notebooks are made from the chapters of {origin} at {ref}. Each fetches the project and makes what it
-needs; open one in Colab or Binder, or in a Jupyter of your own. Change the chapters there, not here: every
-release writes this branch anew.
+needs; open one in Colab or Binder, or in a Jupyter of your own. At its end are exercises that check
+themselves: cells that are not solved yet end in an error, and the cells below go on. Change the chapters
+there, not here: every release writes this branch anew.
 """
 
 
@@ -78,7 +80,7 @@ def prepared(page: grid.Page, origin: str, ref: str, config: str) -> NotebookNod
 
     ``origin`` is where git finds the project, ``ref`` a branch or tag there, ``config`` the name of a grid.
     """
-    notebook = pairs.read(ROOT / f"{page.source}.py")
+    notebook = editions.edition("student", ROOT / f"{page.source}.py")
     code = _CODE
     for name, value in {"REF": ref, "ORIGIN": origin, "CONFIG": config, "PAGE": page.docname}.items():
         code = re.sub(rf"\b{name}\b", lambda _, value=value: repr(value).replace("'", '"'), code)

@@ -20,6 +20,7 @@ import yaml
 import grid
 import pairs
 import steps
+from tff_core.book import exercises
 from tff_core.store.results import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def stage(config: dict[str, Any], folder: Path, executed: Path, preview: bool) -
         if done.is_file():
             wanted[Path(f"{name}.ipynb")] = done.read_bytes()
         elif preview:
-            notebook = pairs.read(ROOT / f"{page.source}.py")
+            notebook = exercises.book(pairs.read(ROOT / f"{page.source}.py"), page.exercises_at)
             pairs.set_title(notebook, page.title.replace("{title}", pairs.title(notebook)))
             pairs.insert_below_title(notebook, _WAITING)
             wanted[Path(f"{name}.ipynb")] = pairs.dumps(notebook).encode()
