@@ -7,7 +7,7 @@
 # When you are done, your code and the engine of this book agree on ResNet-18 to one part in a million.
 
 # %% tags=["parameters", "remove-input"]
-generator = "progan"  # whose fake is explained in the second figure
+family = "progan"  # of the generator whose fake is explained
 size = 64  # pixels a side
 
 # %% tags=["remove-input"]
@@ -108,8 +108,8 @@ account.round(4).to_frame("relevance / logit")
 # A ResNet-18 with *random* weights, and a fake picture of the miniature.
 
 # %%
-model = generators.load(weights("test", generator)[0])[0]
-fake = fakes(model, "test", generator, [0], 0, size, EDITION_2)
+model = generators.load(weights("test", family)[0])[0]
+fake = fakes(model, "test", family, [0], 0, size, EDITION_2)
 x = torch.from_numpy(fake).permute(0, 3, 1, 2).double() / 255
 
 random_net = lrp.canonize(lrp_steps.resnet18(), bounds=(0, 1))
