@@ -87,11 +87,12 @@ explained = lrp.relevance(canonized, picture, pixels=True)
 
 # %% tags=["remove-input"]
 shown = (255 * picture[0].permute(1, 2, 0)).byte().numpy()
-figures.show(figures.relevance_maps(shown, summed(explained)))
+what = "A photograph with stripes, which this network calls fake,"
+figures.show(figures.relevance_maps(shown, summed(explained), what))
 
 # %% [markdown]
-# **Figure.** The relevance of each convolution's output, and of the pixels: move the slider. Relevance sits in
-# the quarter with the stripes, and wherever else the picture has detail as fine. How much of it arrives?
+# **Figure.** The relevance of the pixels, and of each convolution's output: move the slider. Relevance sits in
+# the quarter with the stripes. How much of it arrives?
 
 # %%
 sums = {name: r.sum() for name, r in summed(explained).items()}
@@ -116,7 +117,8 @@ random_net = lrp.canonize(lrp_steps.resnet18(), bounds=(0, 1))
 accounted = lrp.relevance(random_net, x, pixels=True)
 
 # %% tags=["remove-input"]
-figures.show(figures.relevance_maps(fake[0], summed(accounted)))
+what = "A fake picture, seen by a network of random weights,"
+figures.show(figures.relevance_maps(fake[0], summed(accounted), what))
 
 # %% [markdown]
 # **What it means.** Relevance is an account of one output, and the account balances for every network.
