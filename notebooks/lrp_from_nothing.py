@@ -3,8 +3,8 @@
 #
 # Layer-wise relevance propagation {cite}`bach2015,montavon2019` hands the output of a network back to its
 # inputs. Libraries do it in one line, and whoever has used one line has had to believe it. Here you write
-# all of it: seven rules of two to six lines each in plain PyTorch, a loop over a network, and $\omega$ on top.
-# When you are done, your code and the engine of this book agree on ResNet-18 to one part in a million.
+# all of it: eight functions of one to five lines each in plain PyTorch, a walk through a network, and $\omega$
+# on top. When you are done, your code and the engine of this book agree on ResNet-18 to one part in a million.
 
 # %% tags=["parameters", "remove-input"]
 family = "progan"  # of the generator whose fake is explained
@@ -775,9 +775,7 @@ def fold(conv, bn):
     # BEGIN SOLUTION
     scale = bn.weight / (bn.running_var + bn.eps).sqrt()
     folded = copy.deepcopy(conv)
-    folded.weight = nn.Parameter(
-        conv.weight * scale[:, None, None, None], False
-    )
+    folded.weight.data = conv.weight * scale[:, None, None, None]
     folded.bias = nn.Parameter(bn.bias - bn.running_mean * scale, False)
     return folded
     # END SOLUTION
@@ -818,9 +816,7 @@ assert torch.allclose(lrp_steps.Steps().conv(a, folded, r), want), (
 def fold(conv, bn):
     scale = bn.weight / bn.running_var.sqrt()
     folded = copy.deepcopy(conv)
-    folded.weight = nn.Parameter(
-        conv.weight * scale[:, None, None, None], False
-    )
+    folded.weight.data = conv.weight * scale[:, None, None, None]
     folded.bias = nn.Parameter(bn.bias - bn.running_mean * scale, False)
     return folded
 
@@ -830,9 +826,7 @@ def fold(conv, bn):
 def fold(conv, bn):
     scale = bn.weight.abs() / (bn.running_var + bn.eps).sqrt()
     folded = copy.deepcopy(conv)
-    folded.weight = nn.Parameter(
-        conv.weight * scale[:, None, None, None], False
-    )
+    folded.weight.data = conv.weight * scale[:, None, None, None]
     folded.bias = nn.Parameter(bn.bias - bn.running_mean * scale, False)
     return folded
 
@@ -842,9 +836,7 @@ def fold(conv, bn):
 def fold(conv, bn):
     scale = bn.weight / (bn.running_var + bn.eps).sqrt()
     folded = copy.deepcopy(conv)
-    folded.weight = nn.Parameter(
-        conv.weight * scale[:, None, None, None], False
-    )
+    folded.weight.data = conv.weight * scale[:, None, None, None]
     folded.bias = nn.Parameter(bn.bias - bn.running_mean, False)
     return folded
 
@@ -1211,9 +1203,9 @@ def explain_resnet(net, x, low, high):
 
 
 # %% [markdown] tags=["solution"]
-# Nothing here is new, and that is the point: from eight rules that were each checked on numbers which fit on a
-# page follows the explanation of a network with eleven million weights. The seventh digit differs, because
-# sums are rounded in another order.
+# Nothing here is new, and that is the point: from eight functions that were each checked on numbers which fit on
+# a page follows the explanation of a network with eleven million weights. What is left of a difference to the
+# engine is rounding: sums are taken in another order.
 
 # %% [markdown] tags=["instructor"]
 # **Hint** It is `explain` once more, with blocks for layers.
