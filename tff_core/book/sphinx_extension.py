@@ -90,6 +90,9 @@ def fix_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, A
         app.add_js_file("plotly.min.js", priority=400)
     if "pagetitle" in context:  # the theme writes it into its page for print as it is
         context["pagetitle"] = html.escape(context["pagetitle"], quote=False)
+    # a list in which nothing says that it is an item is none for a screen reader
+    if context.get("body"):
+        context["body"] = context["body"].replace('<div role="list" class="citation', '<div class="citation')
     source = source_of(pagename, app.config.tff_page_templates)
     # the page of one generator reads what all chapters found about it: it cannot be run alone
     if app.config.tff_launch and source.startswith("notebooks/") and not pagename.startswith("generators/"):
