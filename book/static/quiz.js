@@ -70,6 +70,7 @@
       const result = form.querySelector(".tff-result");
       const fold = form.querySelector("details");
       const why = form.querySelector(".tff-why");
+      form.querySelector("summary").textContent = "Feedback";
       const lines = [...form.querySelectorAll(".tff-feedback > li")];
       const button = document.createElement("button");
       button.type = "button";
