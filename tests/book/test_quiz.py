@@ -282,10 +282,10 @@ def test_an_order_is_checked_place_by_place(site: Path, page: Page) -> None:
     form = page.locator('[data-kind="order"]').first
     fields = form.locator("select").all()
     places = [int(field.get_attribute("data-place") or "") for field in fields]
-    swapped = {0: 1, 1: 0}
+    swapped = {1: 2, 2: 1}
     for given, told in ((lambda n: swapped.get(n, n), 2), (lambda n: n, len(fields))):
         for field, place in zip(fields, places, strict=True):
-            field.select_option(value=str(given(place)))
+            field.select_option(str(given(place)))
         form.get_by_role("button").click()
         assert form.locator("li:visible").count() == told
     assert form.get_attribute("data-result") == "right"
@@ -355,14 +355,14 @@ def test_the_longest_term_wins_and_each_is_linked_once() -> None:
 
 
 def test_linking_takes_no_time() -> None:
-    """All chapters, of a dozen paragraphs with every term of the glossary, in a second."""
+    """Ten chapters with every term of the glossary in a second."""
     text = (ROOT / "book" / "course" / "glossary.md").read_text("utf-8")
     names = re.findall(r"^(\w.*)$", text.split("{glossary}\n")[1], flags=re.MULTILINE)
     linker = glossary.Linker([glossary.Entry((name,), name, "") for name in names])
     documents = []
-    for _ in range(30):
+    for _ in range(10):
         documents.append(nodes.document("", None, ""))  # type: ignore[arg-type]
         documents[-1] += nodes.paragraph("", "", nodes.Text(text))
     begun = time.process_time()
     assert all(linker.link(document, "g.html") > 60 for document in documents)
-    assert time.process_time() - begun < 1.5
+    assert time.process_time() - begun < 1

@@ -29,7 +29,7 @@ import operator
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 from docutils import nodes
@@ -67,7 +67,11 @@ def arithmetic(text: str) -> float:
     """
 
     def value(node: ast.AST) -> float:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, int | float)
+            and type(node.value) is not bool
+        ):
             return float(node.value)
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
             return _OPERATIONS[type(node.op)](value(node.left), value(node.right))
@@ -215,7 +219,6 @@ class Quiz(SphinxDirective):
 
     required_arguments = 1
     has_content = False
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The quiz as nodes; an error of the file is an error of the directive."""
@@ -323,12 +326,12 @@ class Quiz(SphinxDirective):
         told = _tag("ol", class_="tff-feedback")
         for index in mixed([answer["text"] for answer in answers]):
             options = [_tag("option", nodes.Text("-"), value="")]
-            options += [_tag("option", nodes.Text(str(n + 1)), value=str(n)) for n in range(len(answers))]
-            entry = _tag("select", *options, name=key, data_place=str(index))
+            options += [_tag("option", nodes.Text(str(n + 1)), value=str(n + 1)) for n in range(len(answers))]
+            entry = _tag("select", *options, name=key, data_place=str(index + 1))
             text = _tag("span", *self._text(answers[index]["text"]))
             labels.append(_tag("label", entry, text, class_="tff-choice"))
         for index, answer in enumerate(answers):
-            line = self._feedback({"data_value": str(index), "data_right": "yes"}, answer["feedback"])
+            line = self._feedback({"data_value": str(index + 1), "data_right": "yes"}, answer["feedback"])
             line.insert(0, [_tag("q", *self._text(answer["text"])), nodes.Text(" ")])
             told += line
         return labels, [told]
