@@ -25,6 +25,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
+from tff_core.book import glossary, quiz
+
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 _MARK = "data-plotly="
 _seen: Counter[str] = Counter()  # two identical figures in one build still need two ids
@@ -202,6 +204,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-updated", restart_numbers, priority=900)
     # after the theme has made its buttons (501)
     app.connect("html-page-context", fix_page, priority=900)
+    quiz.setup(app)
+    glossary.setup(app)
     return {
         "version": metadata.version("transferable-forensic-features"),
         "parallel_read_safe": False,  # the counter of equal figures is per process
