@@ -47,8 +47,8 @@ def exercises(script: str) -> list[Exercise]:
     """The exercises of a chapter, given as its percent script, in their order."""
     starts = list(_EXERCISE.finditer(script))
     found = []
-    for start, end in zip(starts, [*(s.start() for s in starts[1:]), len(script)], strict=True):
-        part = script[start.end() : end]
+    for number, start in enumerate(starts, 1):
+        part = script[start.end() : starts[number].start() if number < len(starts) else None]
         prose = re.sub(r"\n# ?", "\n", part.partition("\n# %%")[0])
         about = _ABOUT.search(prose)
         objective, difficulty, minutes = about.groups() if about else ("", "", "")
@@ -201,7 +201,9 @@ def _map(source: Path, root: Path) -> str:
     for one in found:
         needs = "; ".join(f"{{doc}}`{titles[n]} </notebooks/{n}>` ({why})" for n, why in one.needs.items())
         told.append(f"- {{doc}}`{titles[one.name]} </notebooks/{one.name}>`: {needs or 'nothing'}")
-    return f"```{{raw}} html\n{drawing(found, titles)}\n```\n\n" + "\n".join(told)
+    # on a narrow screen it scrolls by itself, with the keyboard too
+    box = f'<div class="tff-map" tabindex="0" role="region" aria-label="Map">{drawing(found, titles)}</div>'
+    return f"```{{raw}} html\n{box}\n```\n\n" + "\n".join(told)
 
 
 def filled(page: Path, root: Path) -> str:

@@ -281,7 +281,8 @@ _PAGE = """<!DOCTYPE html>
 <body data-width="{width}" data-height="{height}">
 <nav class="tff-ways" aria-label="Ways to read these slides">
 <a href="?">as slides</a> · <a href="?plain">as a page, with notes</a> · <a href="?view=print">for print</a> ·
-<a href="../book/course/slides.html">all decks</a>
+<a href="../book/course/slides.html">all decks</a> ·
+text: <a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>
 </nav>
 <div class="reveal"><main class="slides">
 {sections}</main></div>
