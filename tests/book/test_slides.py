@@ -166,7 +166,8 @@ def test_a_deck_is_a_page_that_asks_no_other_host(deck: Path, results: slides.Re
     assert not re.search(r"""(?:src|<link[^>]* href)=["']?(?:https?:)?//""", page)
     for name, _, _ in _asked(deck):
         assert (
-            f'aria-label="{name}, rising"' in page and f"<noscript><p>{name}, rising</p></noscript>" in page
+            f'aria-label="{name}, rising"' in page
+            and f'<figcaption class="tff-told">{name}, rising</figcaption>' in page
         )
 
 

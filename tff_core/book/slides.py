@@ -198,10 +198,13 @@ def _fence(results: Results) -> Callable[..., str]:
             )
         box = figure_html(on_a_slide(figure))
         meta = (figure.get("layout") or {}).get("meta") or {}
-        told = html.escape(str(meta.get("alt") or "This figure is drawn with JavaScript."))
-        box = re.sub(r"<noscript>.*?</noscript>", lambda _: f"<noscript><p>{told}</p></noscript>", box)
+        told = html.escape(
+            str(meta.get("alt") or "This figure is drawn with JavaScript, which is switched off.")
+        )
+        box = re.sub(r"<noscript>.*?</noscript>", "", box)
         env.setdefault("captions", []).append(str(meta.get("caption") or ""))
-        return f'<figure class="tff-drawn">{box}</figure>\n'
+        # shown where nothing is drawn; a screen reader finds it as the figure's label otherwise
+        return f'<figure class="tff-drawn">{box}<figcaption class="tff-told">{told}</figcaption></figure>\n'
 
     return render
 
