@@ -199,6 +199,14 @@ def test_formulas_are_typeset(tiny_book: TinyBook, browser: Browser) -> None:
     page.close()
 
 
+def test_slides_have_all_figures_and_are_linked(tiny_book: TinyBook) -> None:
+    listed = (tiny_book.site / "book" / "course" / "slides.html").read_text("utf-8")
+    linked = set(re.findall(r'href="\.\./\.\./slides/([\w.]+)', listed))
+    decks = sorted((tiny_book.site / "slides").glob("*.html"))
+    assert linked == {deck.name for deck in decks} and len(decks) == 6
+    assert [deck.name for deck in decks if "tff-absent" in deck.read_text("utf-8")] == []
+
+
 def test_the_first_address_leads_to_the_overview(tiny_book: TinyBook, browser: Browser) -> None:
     page = browser.new_page()
     page.goto((tiny_book.site / "index.html").as_uri())

@@ -36,7 +36,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from tff_core.book.sphinx_extension import PLOTLY_MIME, figure_html
 
 WIDTH, HEIGHT = 1280, 720  # of a slide, in its own pixels; the screen scales it
-_ROOM = 500  # px of a slide's height that a figure may take, below a heading of one line
+_ROOM = 580  # px of a slide's height that a figure may take, below a heading of one line
 _FONT = 18  # px of text in a figure on a slide
 _NOT_A_FIGURE = {"alt", "caption", "generator_name", "linked", "show"}
 _VALUE = re.compile(r"\{value\}`([^`]+)`")
