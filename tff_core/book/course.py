@@ -29,7 +29,7 @@ _FENCE = re.compile(r"^```\{(exercises-of|prerequisites)\} (.+)\n```$", re.MULTI
 _EXERCISE = re.compile(r"^# `{3,}\{exercise\} +(.+)$", re.MULTILINE)
 _ABOUT = re.compile(r"\*Objective:\*\s(.+?)\s·\s\*(\w+)\*\s·\s(\d+)\sminutes?", re.DOTALL)
 _BOX, _GAP = (148, 46), (34, 14)  # px: width and height of a box, room between two
-_LETTERS = 21  # of one line in a box
+_LETTERS = 19  # of one line in a box
 
 
 @dataclass(frozen=True)
