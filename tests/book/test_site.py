@@ -81,7 +81,7 @@ def _open(browser: Browser, site: Path, name: str, width: int) -> tuple[Page, Vi
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     page.on("requestfailed", lambda request: visit.complaints.append(f"failed: {request.url}"))
     page.goto((site / f"{name}.html").as_uri())
-    if page.locator("script[src*='book.js']").count():
+    if page.locator("script[src*='book.js'], script[src*='deck.js']").count():
         page.wait_for_function("document.documentElement.dataset.figures === 'done'")
     return page, visit
 
@@ -206,8 +206,8 @@ def test_controls_of_the_figures_work_without_a_kernel(tiny_book: TinyBook, brow
     state = """(box) => JSON.stringify([
         box.data, box.layout.annotations, box.layout.title, box._fullLayout.sliders?.[0]?.active])"""
     idle, used = [], 0
-    # what other detectors' pages have is drawn by the same notebooks
-    for name in (page for page in _pages(tiny_book.site) if not page.startswith("detectors/")):
+    # what other detectors' pages and the slides have is drawn by the same notebooks
+    for name in (page for page in _pages(tiny_book.site) if not page.startswith(("detectors/", "slides/"))):
         text = (tiny_book.site / f"{name}.html").read_text(encoding="utf-8")
         if '"sliders"' not in text and '"updatemenus"' not in text:
             continue
@@ -276,6 +276,14 @@ def test_formulas_are_typeset(tiny_book: TinyBook, browser: Browser) -> None:
     page.wait_for_function("document.querySelectorAll('mjx-container svg').length > 0")
     assert page.locator("[data-mml-node='merror']").count() == 0
     page.close()
+
+
+def test_slides_have_all_figures_and_are_linked(tiny_book: TinyBook) -> None:
+    listed = (tiny_book.site / "book" / "course" / "slides.html").read_text("utf-8")
+    linked = set(re.findall(r'href="\.\./\.\./slides/([\w.]+)', listed))
+    decks = sorted((tiny_book.site / "slides").glob("*.html"))
+    assert linked == {deck.name for deck in decks} and len(decks) == 6
+    assert [deck.name for deck in decks if "tff-absent" in deck.read_text("utf-8")] == []
 
 
 def test_the_first_address_leads_to_the_overview(tiny_book: TinyBook, browser: Browser) -> None:
