@@ -210,8 +210,8 @@ def opened(
         model: one logit, higher for fakes, in evaluation mode; ``net`` the same, from `lrp.canonize`.
         preprocessing: the detector's.
         omega, k: its ranking, and how many maps count as top.
-        validation, test: pictures, uint8 (M, 3, H, W), and their labels (M,), of both labels; the first
-            `PER_LABEL` of each are used, and the first `EXPLAINED` of each of the test part are explained.
+        validation, test: pictures, uint8 (M, 3, H, W), and their labels (M,), of both labels; at most
+            `PER_LABEL` of each are used, and `EXPLAINED` of each of the test part are explained.
             Where the two are of different sizes, the largest middle that both have is.
         seed: of the weights of the network that has forgotten.
 
@@ -222,7 +222,7 @@ def opened(
         _part(model, preprocessing, name, v2.functional.center_crop(some, size), labels)
         for name, (some, labels) in (("validation", validation), ("test", test))
     ]
-    chosen = _first(parts[1].labels, EXPLAINED)
+    chosen = _some(parts[1].labels, EXPLAINED)
     pictures = parts[1].pictures[chosen]
     x = data.normalize(pictures, preprocessing).to(next(model.parameters()).device)
     every = randomization.groups(model, x)
@@ -298,13 +298,18 @@ def _part(
             f"the {name} part has {len(pictures)} pictures and {len(y)} labels, {least} of the rarer one: "
             f"expected at least {EXPLAINED} of each label"
         )
-    chosen = _first(y, PER_LABEL)
+    chosen = _some(y, PER_LABEL)
     x = data.normalize(pictures[chosen], preprocessing).to(next(model.parameters()).device)
     return Part(pictures[chosen], y[chosen], flipping.scores(model, x))
 
 
-def _first(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:count] for label in (0, 1)]))
+def _some(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most ``count`` places of each label, spread evenly: pictures often stand class by class."""
+    found = []
+    for label in (0, 1):
+        there = np.flatnonzero(labels == label)
+        found.append(there[np.arange(min(count, len(there))) * len(there) // min(count, len(there))])
+    return np.sort(np.concatenate(found))
 
 
 def _heatmaps(own: Floats, edges: Floats, forgotten: Floats) -> dict[str, Floats]:
