@@ -127,9 +127,7 @@ def test_the_syllabus_lists_all_exercises_of_its_chapters(tmp_path: Path) -> Non
     page = tmp_path / "page.md"
     page.write_text("```{exercises-of} x\n```\n")
     objective = "say what the normalisation of omega does"
-    said = (
-        f"| {{doc}}`A chapter </notebooks/x>` | The sum \\| over a layer | {objective} | 15 | hard |  |"
-    )
+    said = f"| {{doc}}`A chapter </notebooks/x>` | The sum \\| over a layer | {objective} | 15 | hard |  |"
     assert said in course.filled(page, tmp_path)
 
 
