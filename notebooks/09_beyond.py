@@ -341,7 +341,9 @@ assert abs(mean_ap(few, [1, 0.5, 0.5]) - 0.525) < 0.01, (
     "doses are not equally far apart: the pieces have different lengths"
 )
 both = mean_ap(few, [1, 0, 1]), mean_ap(few, [1, 0, 1], np.log10)
-assert np.isclose(*both), "of two points, the mean is that of the two on any scale"
+assert np.isclose(*both), (
+    "down and up again by as much, the mean is one half on any scale"
+)
 
 
 # %% tags=["wrong"]
