@@ -22,6 +22,7 @@ from marks import write_page
 from tff_core import attribution, localization
 from tff_core.attribution import inputs as spectra
 from tff_core.localization import comparison
+from tff_core.pictures import data
 
 NETWORKS = ("xception_block1", "xception_block2", "xception_block3", "resnet18_layer1")
 SIZES = (64, 128, 256)
@@ -68,6 +69,13 @@ def contenders() -> Iterator[tuple[str, dict[str, Callable[[], Any]]]]:
                 {
                     "forward": torch.inference_mode()(lambda net=net, x=x: net(x)),
                     "spectrum": lambda pictures=pictures, seen=seen: spectra.seen(pictures, seen),
+                },
+            )
+            yield (
+                f"its cosine transform alone, {size} px",
+                {
+                    "forward": torch.inference_mode()(lambda net=net, x=x: net(x)),
+                    "transform": lambda luma=data.luma(pictures).double(): spectra.cosine_transform(luma),
                 },
             )
 

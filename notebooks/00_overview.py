@@ -176,3 +176,118 @@ say(texts.numbers(summary, spec.title, chapter.k, len(seeds)))
 # for the detector with its pictures, rankings and results. Open a notebook in JupyterLab (`make lab`), change
 # the parameter cell, and run it again. The foot of each page gives the commit, the versions, the parameters
 # and the data behind it.
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{admonition} You can now
+# :class: tip
+# - say what the paper claims, and name the controls that the claim is measured against here;
+# - read an interval: what it covers, and on which side of zero it lies;
+# - turn the intervals of several generators into a verdict, by a rule that was fixed beforehand.
+# ```
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} From intervals to a verdict
+# *Objective:* read intervals and verdicts by the book's rule, not by their centres · *easy* · 10 minutes
+#
+# The claim: AP falls further without the top-k than without the control. `intervals` (invented) holds, for
+# each of seven generators, the ends of the interval of the difference, in points of AP. Write `verdict`, by
+# the rule of this chapter. Of seven generators luck alone may give one: for *holds in part* at least two must
+# speak for the claim.
+# ```
+
+# %% tags=["exercise"]
+intervals = [
+    (-31, -24),
+    (-12, -3),
+    (-9, 1),
+    (-6, 2),
+    (-4, 5),
+    (-3, -1),
+    (-8, 0),
+]
+
+
+# %% tags=["solution"]
+def verdict(intervals, at_least=2):
+    """holds, holds in part, mixed, contradicted or open."""
+    # BEGIN SOLUTION
+    speak_for = sum(high < 0 for low, high in intervals)
+    against = sum(low > 0 for low, high in intervals)
+    if speak_for == len(intervals):
+        return "holds"
+    if against:
+        return "mixed" if speak_for else "contradicted"
+    return "holds in part" if speak_for >= at_least else "open"
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert verdict(intervals) == "holds in part", (
+    "three whole intervals lie below zero and none above: not all, but "
+    "more than luck, and none against"
+)
+assert verdict([(-9, 1)] * 7) == "open", (
+    "every centre is below zero, but every interval holds zero: a "
+    "generator speaks for the claim only if its whole interval does"
+)
+assert verdict([(-9, -1)] * 6 + [(1, 5)]) == "mixed", (
+    "six speak for the claim and one against it: nobody is outvoted"
+)
+
+# %% tags=["hidden-test"]
+from tff_core.claims import verdicts
+
+for yes, no in [(7, 0), (6, 0), (1, 0), (2, 0), (0, 0), (0, 1), (1, 6)]:
+    rows = [(-3, -1)] * yes + [(1, 3)] * no + [(-1, 1)] * (7 - yes - no)
+    expected = verdicts.word(yes, against=no, open_=7 - yes - no)
+    assert verdict(rows) == expected, (
+        f"{yes} generators for the claim, {no} against it, the others open: "
+        f"expected {expected!r}, found {verdict(rows)!r}"
+    )
+assert verdict([(-2, 0)] * 7) == "open", (
+    "an interval that ends at zero does not lie wholly below it"
+)
+
+
+# %% tags=["wrong"]
+# looks at the centre of each interval
+def verdict(intervals, at_least=2):
+    speak_for = sum(low + high < 0 for low, high in intervals)
+    against = sum(low + high > 0 for low, high in intervals)
+    if speak_for == len(intervals):
+        return "holds"
+    if against:
+        return "mixed" if speak_for else "contradicted"
+    return "holds in part" if speak_for >= at_least else "open"
+
+
+# %% tags=["wrong"]
+# lets the majority decide
+def verdict(intervals, at_least=2):
+    speak_for = sum(high < 0 for low, high in intervals)
+    against = sum(low > 0 for low, high in intervals)
+    if speak_for == len(intervals):
+        return "holds"
+    if against > speak_for:
+        return "contradicted"
+    return "holds in part" if speak_for >= at_least else "open"
+
+
+# %% [markdown] tags=["solution"]
+# Only two numbers count: how many whole intervals lie below zero, and how many above. The interval from
+# $-8$ to $0$ touches zero and leaves the claim open, although its centre is further down than that of the
+# interval from $-3$ to $-1$, which speaks for it: a small effect that is sure says more about the *sign* than
+# a large one that is not. *Open* is no weak form of *contradicted*: it means that these pictures and
+# detectors cannot tell.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Count the whole intervals on each side of zero before you look at any name of a verdict.
+#
+# **Marking** 1 point: whole intervals, strictly below zero; 1 point: *mixed* before *holds in part*; 1 point:
+# *open* where nothing is shown.
+#
+# **Common mistakes** Reading the centre; taking *open* for *false*; outvoting a generator that contradicts.
+#
+# **Discuss** Why must the rule be fixed before anyone looks at the numbers?

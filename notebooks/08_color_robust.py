@@ -268,27 +268,364 @@ say(texts.in_common(common, k, len(omega), not twin.spec.external))
 #   says how much), so gray is less unusual here than for photographs.
 
 # %% [markdown]
+# ## Exercises
+#
+# ```{admonition} You can now
+# :class: tip
+# - write random grayscaling as one coin for every picture;
+# - say what training on gray copies changes in what a detector uses, and that it is not blind to colour after
+#   it;
+# - compare two trainings seed by seed, with an interval that three seeds can support;
+# - name what a validation set in gray would change.
+# ```
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} One coin for every picture
+# *Objective:* write the augmentation of this chapter correctly · *easy* · 10 minutes
+#
+# Write `random_gray`: every picture of a batch turns gray with probability `rate`, on its own coin; all
+# others stay as they are, and so does the batch that was given.
+# ```
+
+# %% tags=["exercise"]
+import torch
+
+from tff_core.pictures import data
+
+rng = torch.Generator().manual_seed(0)
+batch = torch.randint(256, (400, 3, 4, 4), generator=rng).to(torch.uint8)
+
+
+# %% tags=["solution"]
+def random_gray(pixels, rate, rng):
+    """Pictures (N, 3, H, W), some of them gray; a new tensor."""
+    # BEGIN SOLUTION
+    chosen = torch.rand(len(pixels), generator=rng) < rate
+    gray = data.grayscale(pixels)
+    return torch.where(chosen[:, None, None, None], gray, pixels)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+def is_gray(pixels):
+    return (pixels == data.grayscale(pixels)).flatten(1).all(1)
+
+
+before = batch.clone()
+half = random_gray(batch, 0.5, torch.Generator().manual_seed(1))
+assert torch.equal(batch, before), "the batch that was given has changed"
+share = is_gray(half).float().mean()
+assert 0.4 < share < 0.6, (
+    f"a share of {share:.2f} is gray instead of about one half: is there one "
+    "coin for every picture?"
+)
+assert torch.equal(half[~is_gray(half)], batch[~is_gray(half)]), (
+    "a picture that is not gray must be left alone, to the last bit"
+)
+
+# %% tags=["hidden-test"]
+for rate, want in ((0, 0.0), (1, 1.0)):
+    some = random_gray(batch, rate, torch.Generator().manual_seed(2))
+    assert is_gray(some).float().mean() == want, f"rate {rate}: all or none"
+again = [
+    random_gray(batch, 0.5, torch.Generator().manual_seed(s))
+    for s in (1, 1, 2)
+]
+assert torch.equal(again[0], again[1]), "one seed, two different batches"
+assert not torch.equal(again[0], again[2]), "the generator is not used"
+
+
+# %% tags=["wrong"]
+# tosses one coin for the whole batch
+def random_gray(pixels, rate, rng):
+    if torch.rand(1, generator=rng) < rate:
+        return data.grayscale(pixels)
+    return pixels.clone()
+
+
+# %% tags=["wrong"]
+# tosses a coin for every pixel
+def random_gray(pixels, rate, rng):
+    n, _, h, w = pixels.shape
+    chosen = torch.rand(n, 1, h, w, generator=rng) < rate
+    return torch.where(chosen, data.grayscale(pixels), pixels)
+
+
+# %% tags=["wrong"]
+# grays the given batch in place
+def random_gray(pixels, rate, rng):
+    chosen = torch.rand(len(pixels), generator=rng) < rate
+    pixels[chosen] = data.grayscale(pixels[chosen])
+    return pixels
+
+
+# %% [markdown] tags=["solution"]
+# One coin for a whole batch has the same expectation, but makes steps that are all gray or all colour: batch
+# normalisation then sees two kinds of batch and fits neither. One coin for every pixel makes pictures that
+# occur nowhere, with a colour noise of their own, which is just what a detector of fine chroma looks for.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `torch.where` with a mask of shape (N, 1, 1, 1).
+#
+# **Marking** 2 points: one coin per picture. 1 point: nothing in place. 1 point: uses the generator.
+#
+# **Common mistakes** a global random state; a mask that broadcasts over pixels.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Half of the pictures, or half of the colour?
+# *Objective:* know what the loss of this chapter teaches · *medium* · 20 minutes
+#
+# A picture is reduced to two numbers: a trace in the luma, weak, and one in the chroma, strong. Gray sets the
+# second to 0. Write `loss` of a linear detector with weights `w`: the exact expectation of the binary
+# cross-entropy if every picture turns gray with probability `rate`, mean over pictures. (The equation of this
+# chapter, for any rate.) `train` minimises it. Compare the weights of the twin with those of the universal
+# detector. Is the twin blind to colour?
+# ```
+
+# %% tags=["exercise"]
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+rng = torch.Generator().manual_seed(0)
+y = torch.arange(600.0) % 2
+strength = torch.tensor([0.7, 2.0])  # of the traces in luma and in chroma
+x = torch.randn(600, 2, generator=rng) + torch.outer(2 * y - 1, strength)
+
+
+# %% tags=["solution"]
+def loss(w, x, y, rate):
+    """Expected cross-entropy of w (2,) on x (N, 2), labels y (N,)."""
+    # BEGIN SOLUTION
+    gray = x * torch.tensor([1.0, 0.0])
+    return (1 - rate) * bce(x @ w, y) + rate * bce(gray @ w, y)
+    # END SOLUTION
+
+
+def train(rate):
+    w = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.Adam([w], 0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(w, x, y, rate).backward()
+        optimizer.step()
+    return w.detach()
+
+
+# %% tags=["test"]
+universal, twin = train(0.0), train(0.5)
+gray = torch.stack([x[:, 0], torch.zeros(600)], 1)
+
+
+def right(w, x):
+    return ((x @ w > 0) == (y > 0)).float().mean()
+
+
+assert twin[1] > 0.3, "the twin is not blind to colour: its weight stays"
+assert abs(loss(twin, gray, y, 0.0) - loss(twin, gray, y, 0.7)) < 1e-6, (
+    "gray pictures that turn gray are the same pictures"
+)
+assert loss(twin, gray, y, 0.0) < loss(universal, gray, y, 0.0), (
+    "on gray pictures the twin must be the surer one"
+)
+
+# %% tags=["hidden-test"]
+w = torch.tensor([0.5, -1.5])
+want = 0.75 * bce(x @ w, y) + 0.25 * bce(gray @ w, y)
+assert torch.isclose(loss(w, x, y, 0.25), want), (
+    "not the mean of two losses, in colour and in gray, weighted by the "
+    "probability of each"
+)
+assert torch.isclose(loss(w, x, y, 1.0), bce(gray @ w, y)), "rate 1: gray"
+assert right(twin, x) > right(twin, gray) > 0.5, (
+    "colour helps the twin where it is there; luma helps it where it is not"
+)
+
+
+# %% tags=["wrong"]
+# fades the colour of every picture instead of removing it from some
+def loss(w, x, y, rate):
+    faded = x * torch.tensor([1.0, 1.0 - rate])
+    return bce(faded @ w, y)
+
+
+def train(rate):
+    w = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.Adam([w], 0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(w, x, y, rate).backward()
+        optimizer.step()
+    return w.detach()
+
+
+# %% tags=["wrong"]
+# averages the logits before the loss
+def loss(w, x, y, rate):
+    gray = x * torch.tensor([1.0, 0.0])
+    return bce((1 - rate) * (x @ w) + rate * (gray @ w), y)
+
+
+def train(rate):
+    w = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.Adam([w], 0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(w, x, y, rate).backward()
+        optimizer.step()
+    return w.detach()
+
+
+# %% [markdown] tags=["solution"]
+# Fading the colour of every picture, or averaging the two logits, would show the detector a weak colour, and
+# a larger weight makes up for that: nothing has to be learnt from the luma. Only where colour is *missing*
+# must something else decide. The twin's weight on the luma relative to that on chroma is larger, yet it still
+# uses colour where it is there: *robust to gray* is not *blind to colour*.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Two losses, one for each outcome of the coin, weighted by their probabilities.
+#
+# **Marking** 3 points: the loss. 1 point: what fading would teach. 1 point: the twin still uses colour.
+#
+# **Discuss** Which claim of the chapter rests on the twin's *not needing* colour, and which on its *not
+# using* it?
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} Gray in validation
+# *Objective:* see what a validation set decides · *medium* · 10 minutes
+#
 # The paper's code grays validation pictures at random too, and uses their accuracy for early stopping. What
 # can that change, compared with validation in colour? For which detector of this chapter would it matter?
 # ```
-#
-# ```{admonition} Solution
-# :class: dropdown
+
+# %% [markdown] tags=["solution"]
 # Early stopping then waits until *gray* pictures are well classified too, and a threshold calibrated on such
-# pictures lies between what colour and gray would need. Here nothing stops early, and AP needs no
-# threshold; the calibrated threshold of the colour-robust detector would be the one to change.
-# ```
+# pictures lies between what colour and gray would need. Here nothing stops early, and AP needs no threshold;
+# the calibrated threshold of the colour-robust detector would be the one to change.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** What is chosen with the help of the validation pictures?
 #
+# **Marking** 1 point: when training stops. 1 point: the threshold. 1 point: AP is not affected by the
+# threshold.
+#
+# **Common mistakes** "the weights change directly": validation pictures are not trained on.
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} Better than the universal detector in colour?
+# *Objective:* argue on both sides before looking · *medium* · 10 minutes
+#
 # On coloured pictures of an unseen generator, can a detector trained half in gray beat one that always saw
 # colour? Name a reason for it and one against it.
 # ```
-#
-# ```{admonition} Solution
-# :class: dropdown
+
+# %% [markdown] tags=["solution"]
 # For: colour traces of ProGAN may be absent, or reversed, in another generator; a detector that does not
 # trust them is not misled. Against: it has seen half as many coloured pictures in the same number of steps,
 # and where colour does transfer it has given something away. The figure of differences and the row
 # *difference, color* of the table show which of the two it was.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** What if the colour trace of the new generator is the opposite of ProGAN's?
+#
+# **Marking** 1 point for each reason. 1 point: names the number in the chapter that decides.
+#
+# **Discuss** Would blur as augmentation be a fair control for gray?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Two detectors, three seeds
+# *Objective:* compare trainings in pairs, and honestly with few of them · *hard* · 15 minutes
+#
+# A twin starts from the same weights and sees the same pictures in the same order as the universal detector
+# of its seed. Write `interval`: the mean difference of `after - before` over seeds, and the ends of Student's
+# 95 % interval, $\bar d \pm t\, s / \sqrt S$, with $s$ the sample's standard deviation (divisor $S - 1$).
+# `T975` has the quantiles by degrees of freedom. With one seed the ends are missing (NaN). How much narrower
+# would 1.96 make it for three seeds?
 # ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+T975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262}
+before = np.array([0.81, 0.72, 0.88])  # AP of three seeds, in gray
+after = np.array([0.86, 0.76, 0.93])
+
+
+# %% tags=["solution"]
+def interval(before, after):
+    """Mean difference over seeds, low and high end."""
+    # BEGIN SOLUTION
+    d = np.asarray(after) - np.asarray(before)
+    if len(d) < 2:
+        return d.mean(), np.nan, np.nan
+    reach = T975[len(d) - 1] * d.std(ddof=1) / np.sqrt(len(d))
+    return d.mean(), d.mean() - reach, d.mean() + reach
+    # END SOLUTION
+
+
+# %% tags=["test"]
+value, low, high = interval(before, after)
+assert abs(value - 0.14 / 3) < 1e-9, "the value is the mean difference"
+assert low > 0, (
+    "the gain is nearly the same for every seed: paired, the interval lies "
+    "above zero. Is the spread that of the differences?"
+)
+assert high - low > 0.02, "too narrow: three numbers have a t of 4.303"
+assert np.isnan(interval(before[:1], after[:1])[1:]).all(), (
+    "one seed says nothing about another: its ends are missing"
+)
+
+# %% tags=["hidden-test"]
+from tff_core import spectra
+
+rng = np.random.default_rng(0)
+for seeds in (2, 3, 5, 10):
+    a, b = rng.random((2, seeds))
+    want = spectra.mean_interval(b - a)
+    assert np.allclose(interval(a, b), want, rtol=1e-3), (
+        f"{seeds} seeds: {interval(a, b)}, tff_core has {want}: S - 1 in the "
+        "deviation and in the degrees of freedom?"
+    )
+
+
+# %% tags=["wrong"]
+# takes the two detectors for independent samples
+def interval(before, after):
+    d = after.mean() - before.mean()
+    if len(before) < 2:
+        return d, np.nan, np.nan
+    spread = np.sqrt((before.var(ddof=1) + after.var(ddof=1)) / len(before))
+    return d, d - 4.303 * spread, d + 4.303 * spread
+
+
+# %% tags=["wrong"]
+# uses 1.96, as if there were many seeds
+def interval(before, after):
+    d = after - before
+    if len(d) < 2:
+        return d.mean(), np.nan, np.nan
+    reach = 1.96 * d.std(ddof=1) / np.sqrt(len(d))
+    return d.mean(), d.mean() - reach, d.mean() + reach
+
+
+# %% tags=["wrong"]
+# divides by S instead of S - 1
+def interval(before, after):
+    d = after - before
+    if len(d) < 2:
+        return d.mean(), np.nan, np.nan
+    reach = T975[len(d) - 1] * d.std() / np.sqrt(len(d))
+    return d.mean(), d.mean() - reach, d.mean() + reach
+
+
+# %% [markdown] tags=["solution"]
+# The APs of the seeds differ by 16 points, their gains by one: what a seed makes of *both* detectors cancels
+# in the difference. With 1.96 the interval would be less than half as wide, and would miss the truth far more
+# often than 5 times in 100, because the spread of three numbers is itself a guess. The chapter's intervals
+# add how much the pictures matter.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** One number per seed first, then forget that there were two detectors.
+#
+# **Marking** 2 points: paired. 1 point: t. 1 point: S - 1. 1 point: one seed.
+#
+# **Common mistakes** population deviation (`np.std` divides by S).

@@ -277,24 +277,227 @@ say(texts.drift(drift, before, after, len(held_out), k))
 #   mean over generators; the menus show how single generators differ.
 
 # %% [markdown]
+# ## Exercises
+#
+# ```{admonition} You can now
+# :class: tip
+# - say what a mean over a logarithmic scale of doses rewards, and compute it;
+# - explain why equal channel numbers in two trainings mean nothing, with a network that proves it;
+# - judge a control by the one property in which it should differ.
+# ```
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} Area over k or over log k
+# *Objective:* know what a summary of a curve rewards · *medium* · 15 minutes
+#
 # Draw two curves of AP against k from 1 to 1,000: one falls from 1 to one half between k = 1 and 10, the
-# other between 100 and 1,000. How far apart are their mean APs over k, and over $\log k$?
+# other between 100 and 1,000, both straight in $\log k$. How far apart are their mean APs over k, and over
+# $\log k$? Estimate first. Then write `mean_ap`: the area under a curve that is straight between its doses,
+# on the given scale of the axis, divided by the length of the axis.
 # ```
-# ```{admonition} Solution
-# :class: dropdown
-# Over $\log k$ the first spends one of three decades falling and two at one half, the second two decades at
-# 1 and one falling: $(0.75 + 2 \cdot 0.5)/3 \approx 0.58$ against $(2 \cdot 1 + 0.75)/3 \approx 0.92$ (the
-# fall being straight in $\log k$). Over k the first ten maps hardly count: 0.50 against about 0.7. The
-# logarithm rewards finding the *first* maps; that is what a ranking is for.
+
+# %% tags=["exercise"]
+import numpy as np
+
+doses = np.arange(1, 1001)
+early = np.interp(np.log10(doses), [0, 1, 3], [1, 0.5, 0.5])
+late = np.interp(np.log10(doses), [0, 2, 3], [1, 1, 0.5])
+
+
+def linear(k):
+    return np.asarray(k, dtype=float)
+
+
+# %% tags=["solution"]
+def mean_ap(doses, ap, scale=np.log):
+    """Mean AP over an axis on which dose k lies at scale(k)."""
+    # BEGIN SOLUTION
+    x = scale(np.asarray(doses, dtype=float))
+    ap = np.asarray(ap)
+    area = np.sum(np.diff(x) * (ap[1:] + ap[:-1]) / 2)
+    return area / (x[-1] - x[0])
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert abs(mean_ap([1, 10], [1.0, 0.5]) - 0.75) < 1e-9, (
+    "one straight piece from 1 to one half has the mean 0.75"
+)
+assert abs(mean_ap(doses, early) - 1.75 / 3) < 1e-3, (
+    "over log k the early curve falls for one decade of three"
+)
+assert abs(mean_ap(doses, late) - 2.75 / 3) < 1e-3, (
+    "over log k the late curve is at 1 for two decades of three"
+)
+
+# %% tags=["hidden-test"]
+assert abs(mean_ap(doses, early, linear) - 0.50) < 0.01, (
+    "over k the first ten doses hardly count: divided by the length of the "
+    "axis on the same scale?"
+)
+assert abs(mean_ap(doses, late, linear) - 0.695) < 0.01, "over k: about 0.7"
+few = [1, 2, 1000]
+assert abs(mean_ap(few, [1, 0.5, 0.5]) - 0.525) < 0.01, (
+    "doses are not equally far apart: the pieces have different lengths"
+)
+assert np.isclose(mean_ap(few, [1, 0, 1]), mean_ap(few, [1, 0, 1], np.log10))
+
+
+# %% tags=["wrong"]
+# takes the plain mean of the points
+def mean_ap(doses, ap, scale=np.log):
+    return np.mean(ap)
+
+
+# %% tags=["wrong"]
+# divides by the largest dose, not by the length of the axis
+def mean_ap(doses, ap, scale=np.log):
+    x, ap = scale(np.asarray(doses, dtype=float)), np.asarray(ap)
+    return np.sum(np.diff(x) * (ap[1:] + ap[:-1]) / 2) / doses[-1]
+
+
+# %% tags=["wrong"]
+# holds every value until the next dose
+def mean_ap(doses, ap, scale=np.log):
+    x, ap = scale(np.asarray(doses, dtype=float)), np.asarray(ap)
+    return np.sum(np.diff(x) * ap[:-1]) / (x[-1] - x[0])
+
+
+# %% [markdown] tags=["solution"]
+# Over $\log k$ the first spends one of three decades falling and two at one half, the second two decades at 1
+# and one falling: $(0.75 + 2 \cdot 0.5)/3 \approx 0.58$ against $(2 \cdot 1 + 0.75)/3 \approx 0.92$. Over k
+# the first ten maps hardly count: 0.50 against about 0.7. The logarithm rewards finding the *first* maps;
+# that is what a ranking is for.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Trapezoids; the width of each is a difference of `scale(k)`.
+#
+# **Marking** 2 points: trapezoids on the right axis. 1 point: its length. 1 point: what the logarithm
+# rewards.
+#
+# **Common mistakes** the mean of the measured points, which depends on where one measured.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} The same network, renumbered
+# *Objective:* know what channel numbers of two trainings have in common · *medium* · 20 minutes
+#
+# A small network: a convolution, a ReLU, a second convolution, a mean. Write `renumbered`: a network that
+# computes the *same function*, in which channel `order[i]` of the old first layer is channel `i` of the new
+# one. Then compare which channels are among the top 4 of 16 in both. What share would two *unrelated* sets of
+# 4 have in common? What does an overlap at chance between two trainings show?
 # ```
+
+# %% tags=["exercise"]
+import copy
+
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+net = nn.Sequential(
+    nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 1, 1), nn.Flatten()
+)
+pictures = torch.randn(8, 3, 6, 6)
+order = torch.randperm(16)
+
+
+def top(net, k=4):
+    """The channels of the first layer with the largest outgoing weight."""
+    return set(net[2].weight[0, :, 0, 0].abs().topk(k).indices.tolist())
+
+
+# %% tags=["solution"]
+def renumbered(net, order):
+    """A copy of the network with the channels of layer 0 in this order."""
+    other = copy.deepcopy(net)
+    # BEGIN SOLUTION
+    other[0].weight.data = net[0].weight.data[order]
+    other[0].bias.data = net[0].bias.data[order]
+    other[2].weight.data = net[2].weight.data[:, order]
+    # END SOLUTION
+    return other
+
+
+# %% tags=["test"]
+other = renumbered(net, order)
+with torch.no_grad():
+    assert torch.allclose(other(pictures), net(pictures), atol=1e-5), (
+        "another function: who reads the channels of the first layer, and "
+        "does everything of a channel move with it?"
+    )
+assert not torch.equal(other[0].weight, net[0].weight), "nothing has moved"
+
+# %% tags=["hidden-test"]
+assert torch.equal(other[0].bias, net[0].bias[order]), (
+    "channel order[i] of the old layer must become channel i of the new one"
+)
+assert {int(order[i]) for i in top(other)} == top(net), (
+    "the same maps are the top ones, under their new numbers"
+)
+turns = [torch.randperm(16) for _ in range(500)]
+shared = [len(top(net) & top(renumbered(net, turn))) for turn in turns]
+assert abs(sum(shared) / 500 - 1) < 0.2, (
+    "on average 4 x 4 / 16 = 1 map has the same number by chance"
+)
+
+
+# %% tags=["wrong"]
+# reorders the first layer, but not what reads it
+def renumbered(net, order):
+    other = copy.deepcopy(net)
+    other[0].weight.data = net[0].weight.data[order]
+    other[0].bias.data = net[0].bias.data[order]
+    return other
+
+
+# %% tags=["wrong"]
+# forgets the biases
+def renumbered(net, order):
+    other = copy.deepcopy(net)
+    other[0].weight.data = net[0].weight.data[order]
+    other[2].weight.data = net[2].weight.data[:, order]
+    return other
+
+
+# %% tags=["wrong"]
+# puts the order's inverse on the second layer
+def renumbered(net, order):
+    other = copy.deepcopy(net)
+    other[0].weight.data = net[0].weight.data[order]
+    other[0].bias.data = net[0].bias.data[order]
+    other[2].weight.data = net[2].weight.data[:, order.argsort()]
+    return other
+
+
+# %% [markdown] tags=["solution"]
+# Four of sixteen share $4 \cdot 4 / 16 = 1$ map by chance, a quarter of the set: exactly what two numberings
+# of *one and the same* network share on average. So an overlap at chance does not show that two trainings use
+# different features; it shows that numbers cannot say. A comparison must look at what maps respond to.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** The second layer reads channel i at `weight[:, i]`.
+#
+# **Marking** 2 points: both layers. 1 point: bias. 2 points: chance, and what it means.
+#
+# **Discuss** Why do trainings that start from the *same* weights (ImageNet's) overlap more?
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} A control that is too good
+# *Objective:* know in what a control must differ · *hard* · 10 minutes
+#
 # Take as control for each of the top-k the map of the same layer that correlates best with it over the
 # pictures. What would it mean if dropping these hurt as much as dropping the top-k?
 # ```
-# ```{admonition} Solution
-# :class: dropdown
+
+# %% [markdown] tags=["solution"]
 # That the evidence is spread over groups of redundant maps. The top-k would still carry what the detector
 # uses, but so would their doubles, and "these k maps" would be an arbitrary choice from each group. A control
 # must differ in the property in question and agree in all others.
-# ```
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Suppose every map had an identical twin.
+#
+# **Marking** 2 points: redundancy. 1 point: the top-k are then not wrong, but arbitrary. 1 point: the rule
+# for controls.
+#
+# **Common mistakes** "omega is refuted".

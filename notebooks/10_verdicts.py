@@ -189,36 +189,415 @@ say(texts.luck(table, evidence, titles))
 #   not the paper's, agreement supports the claims, and disagreement does not refute them for the paper's own.
 
 # %% [markdown]
+# ## Exercises
+#
+# ```{admonition} You can now
+# :class: tip
+# - turn intervals into a verdict by a rule written down beforehand;
+# - compute how many generators luck alone would bring to a claim's side, also where results are not
+#   independent;
+# - say what an average precision is by chance, and why not one half;
+# - keep "open" and "contradicted" apart.
+# ```
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} From intervals to a word
+# *Objective:* apply a rule, and keep "open" apart from "against" · *easy* · 15 minutes
+#
+# Write `word` for the intervals `low` and `high` of all generators, the claim's border, and the number `m` of
+# generators that luck does not explain. It returns `HOLDS`, `IN_PART`, `MIXED`, `CONTRADICTED` or `UNDECIDED`
+# (open), by the rule of this page. The claim predicts numbers above the border; an interval that touches it
+# is open.
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+from tff_core.claims.verdicts import (
+    CONTRADICTED,
+    HOLDS,
+    IN_PART,
+    MIXED,
+    UNDECIDED,
+)
+
+SEVEN = np.arange(7)  # of seven generators
+low, high = np.full(7, -0.1), np.full(7, 0.1)
+
+
+# %% tags=["solution"]
+def word(low, high, border, m):
+    """The verdict on intervals low (G,) to high (G,)."""
+    # BEGIN SOLUTION
+    speak_for, against = np.sum(low > border), np.sum(high < border)
+    if speak_for == len(low):
+        return HOLDS
+    if against:
+        return MIXED if speak_for else CONTRADICTED
+    return IN_PART if speak_for >= m else UNDECIDED
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert word(low, high, -0.2, 2) == HOLDS, "all seven lie above the border"
+assert word(low, high, 0, 2) == UNDECIDED, "all seven contain the border"
+assert word(low, high, 0.2, 2) == CONTRADICTED, "all seven lie below it"
+first = np.where(SEVEN < 1, 0.2, 0)  # one generator on the claim's side
+assert word(low + first, high + first, 0, 2) == UNDECIDED, (
+    "one of seven is no more than luck gives: open, as m says"
+)
+last = first - np.where(SEVEN > 5, 0.2, 0)
+assert word(low + last, high + last, 0, 2) == MIXED, (
+    "one for the claim and one against it: mixed, however few"
+)
+
+# %% tags=["hidden-test"]
+from tff_core.claims import verdicts
+
+rng = np.random.default_rng(0)
+for _ in range(300):
+    n = int(rng.integers(1, 9))
+    value, reach = rng.normal(0.1, 0.2, n), rng.choice([0.02, 0.2])
+    ends = value - reach, value + reach
+    yes, no = int(np.sum(ends[0] > 0)), int(np.sum(ends[1] < 0))
+    want = verdicts.word(yes, against=no, open_=n - yes - no)
+    got = word(*ends, 0.0, verdicts.needed(n))
+    assert got == want, f"{yes} for, {no} against, of {n}: {got}, not {want}"
+assert word(low, high, -0.1, 2) == UNDECIDED, "an end on the border is open"
+
+
+# %% tags=["wrong"]
+# judges the mean interval
+def word(low, high, border, m):
+    if low.mean() > border:
+        return HOLDS
+    return CONTRADICTED if high.mean() < border else UNDECIDED
+
+
+# %% tags=["wrong"]
+# counts every generator that is not for the claim as against it
+def word(low, high, border, m):
+    speak_for = np.sum(low > border)
+    if speak_for == len(low):
+        return HOLDS
+    return IN_PART if speak_for >= m else CONTRADICTED
+
+
+# %% tags=["wrong"]
+# overlooks those against the claim once enough speak for it
+def word(low, high, border, m):
+    speak_for, against = np.sum(low > border), np.sum(high < border)
+    if speak_for == len(low):
+        return HOLDS
+    if speak_for >= m:
+        return IN_PART
+    return CONTRADICTED if against else UNDECIDED
+
+
+# %% [markdown] tags=["solution"]
+# The mean over generators never enters: a claim about generators in general is not one about their average.
+# Open is what remains when nothing can be said; it is neither weak support nor a weak refutation.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Count those for and those against first; the order of the questions matters.
+#
+# **Marking** 1 point for each of the five words.
+#
+# **Discuss** Write your rule for a claim of your own *before* you look at its numbers. Why before?
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} One of seven
+# *Objective:* weigh repeated weak evidence · *medium* · 10 minutes
+#
 # One generator of seven speaks for a claim, and its verdict reads *open*. A second detector, with another
 # network, gives the same single generator. Is that stronger evidence than one detector with two generators of
 # seven?
 # ```
-#
-# ```{admonition} Solution
-# :class: dropdown
+
+# %% [markdown] tags=["solution"]
 # Each alone has a chance of about one in six by luck. If the two detectors were independent, *the same*
 # generator twice by luck would have a probability of about 7 times 0.025 squared, 0.4 in 100; two or more of
 # seven with one detector: `verdicts.luck(2, 7)`, about 1.2 in 100. So it is somewhat stronger, and it points
 # to something about that generator. But both detectors saw the same test pictures: luck in the choice of
 # pictures would affect both.
-# ```
+
+# %% [markdown] tags=["instructor"]
+# **Hint** How probable is it that two independent detectors pick the *same* one of seven by luck?
 #
+# **Marking** 1 point for each probability. 1 point: the pictures are shared.
+#
+# **Common mistakes** one in six squared, which is the chance of *any* one of seven for each detector.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} How often is luck enough?
+# *Objective:* compute what chance alone brings to the claim's side · *medium* · 15 minutes
+#
+# The truth lies exactly on the border for all of `n` generators. Each interval of 95 % still lies wholly on
+# the claim's side with probability 0.025, independently. Write `luck`, the probability that at least `m` do,
+# and `needed`, the smallest `m` that luck reaches with a probability of at most 5 %. How many are needed of
+# 7, of 20, of 100 generators?
+# ```
+
+# %% tags=["exercise"]
+from math import comb
+
+SIDE = 0.025
+
+
+# %% tags=["solution"]
+def luck(m, n):
+    """Probability that at least m of n speak for the claim by luck."""
+    # BEGIN SOLUTION
+    return sum(
+        comb(n, i) * SIDE**i * (1 - SIDE) ** (n - i) for i in range(m, n + 1)
+    )
+    # END SOLUTION
+
+
+def needed(n):
+    """The smallest m with a luck of at most 0.05."""
+    # BEGIN SOLUTION
+    return next(m for m in range(n + 1) if luck(m, n) <= 0.05)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert abs(luck(0, 7) - 1) < 1e-9, "none or more: that is certain"
+assert abs(luck(1, 7) - (1 - 0.975**7)) < 1e-9, (
+    "at least one is the opposite of none: 1 - 0.975 ** 7"
+)
+assert needed(7) == 2, "of seven generators it takes two"
+
+# %% tags=["hidden-test"]
+from tff_core.claims import verdicts
+
+for n in (1, 2, 3, 7, 20, 100):
+    assert needed(n) == verdicts.needed(n), f"of {n} it is another number"
+    for m in range(min(n, 5) + 1):
+        assert abs(luck(m, n) - verdicts.luck(m, n)) < 1e-9, (
+            f"at least {m} of {n}: only one side of the interval counts, and "
+            "more than m count as well"
+        )
+
+
+# %% tags=["wrong"]
+# exactly m, not at least m
+def luck(m, n):
+    return comb(n, m) * SIDE**m * (1 - SIDE) ** (n - m)
+
+
+def needed(n):
+    return next(m for m in range(1, n + 1) if luck(m, n) <= 0.05)
+
+
+# %% tags=["wrong"]
+# counts both sides of the interval
+def luck(m, n):
+    p = 2 * SIDE
+    return sum(comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(m, n + 1))
+
+
+def needed(n):
+    return next(m for m in range(n + 1) if luck(m, n) <= 0.05)
+
+
+# %% tags=["wrong"]
+# takes 5 % of the generators for what luck gives
+def luck(m, n):
+    return sum(
+        comb(n, i) * SIDE**i * (1 - SIDE) ** (n - i) for i in range(m, n + 1)
+    )
+
+
+def needed(n):
+    return max(1, round(0.05 * n))
+
+
+# %% [markdown] tags=["solution"]
+# Two of 7, three of 20, six of 100: the more one tests, the more must agree. The expected number of lucky
+# generators, $0.025\,n$, is not enough: luck gives that many or more in over half of all cases.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** The number of lucky generators is binomial.
+#
+# **Marking** 2 points: the tail. 1 point: one-sided. 1 point: `needed`.
+#
+# **Common mistakes** two-sided 0.05; "exactly" for "at least".
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} Better than chance
-# C1 does not use one half as the border, although each test set holds as many fakes as reals. Compute the AP
-# of random scores for 60 reals and 60 fakes many times. What is the mean, and why is it not one half? Compare
-# with `verdicts.chance(60, 60)`.
-# ```
+# *Objective:* know the AP of a detector that knows nothing · *medium* · 15 minutes
 #
-# ```{admonition} Solution
-# :class: dropdown
-# ~~~python
-# import numpy as np
-# from tff_core import metrics
-# rng, labels = np.random.default_rng(0), np.repeat([0, 1], 60)
-# np.mean([metrics.average_precision(labels, rng.normal(size=120)) for _ in range(2000)])
-# ~~~
-# About 0.52. Precision is read off only at the position of a fake, and that fake itself counts as found:
-# among the first $i$ of a random order half are fakes on average, but if the $i$-th is known to be one, a
-# little more than half. The excess goes to zero as the test set grows.
+# C1 does not use one half as the border, although each test set holds as many fakes as reals. In a random
+# order of $N$ pictures, $F$ of them fake, look at place $i$. If it holds a fake, then of the $i - 1$ places
+# before it a share $q = (F - 1) / (N - 1)$ is fake on average. What is the expected precision at that place?
+# AP is the mean of the precision over the fakes, and a fake is equally likely at every place. Write
+# `by_chance`, and compare with random scores.
 # ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+from tff_core import metrics
+
+
+def simulated(n_real, n_fake, draws=1500):
+    """Mean AP of random scores."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [n_real, n_fake])
+    scores = rng.random((draws, len(y)))
+    return np.mean([metrics.average_precision(y, s) for s in scores])
+
+
+# %% tags=["solution"]
+def by_chance(n_real, n_fake):
+    """Expected AP of a random order."""
+    # BEGIN SOLUTION
+    total = n_real + n_fake
+    q = (n_fake - 1) / (total - 1)
+    place = np.arange(1, total + 1)
+    return np.mean((1 + (place - 1) * q) / place)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert abs(by_chance(60, 60) - simulated(60, 60)) < 0.01, (
+    "differs from the mean AP of random scores: the fake at place i itself "
+    "counts as found"
+)
+assert by_chance(0, 5) == 1, "where all pictures are fake, AP is 1"
+assert abs(by_chance(1, 1) - 0.75) < 1e-9, (
+    "of two pictures the fake is first or second: (1 + 1/2) / 2"
+)
+
+# %% tags=["hidden-test"]
+for n_real, n_fake in ((60, 60), (5, 3), (3, 5), (500, 20), (9, 1)):
+    want = metrics.chance(n_real, n_fake)
+    assert abs(by_chance(n_real, n_fake) - want) < 1e-9, (
+        f"{n_real} reals and {n_fake} fakes: {by_chance(n_real, n_fake):.4f}, "
+        f"tff_core has {want:.4f}"
+    )
+
+
+# %% tags=["wrong"]
+# takes the share of fakes
+def by_chance(n_real, n_fake):
+    return n_fake / (n_real + n_fake)
+
+
+# %% tags=["wrong"]
+# forgets that one fake is known, and draws the others with replacement
+def by_chance(n_real, n_fake):
+    total = n_real + n_fake
+    q, place = n_fake / total, np.arange(1, total + 1)
+    return np.mean((1 + (place - 1) * q) / place)
+
+
+# %% tags=["wrong"]
+# forgets the fake at the place itself
+def by_chance(n_real, n_fake):
+    total = n_real + n_fake
+    q = (n_fake - 1) / (total - 1)
+    place = np.arange(1, total + 1)
+    return np.mean((place - 1) * q / place)
+
+
+# %% [markdown] tags=["solution"]
+# About 0.52 for 60 and 60. Precision is read off only at the position of a fake, and that fake itself counts
+# as found: among the first $i$ of a random order half are fakes on average, but if the $i$-th is known to be
+# one, a little more than half. The excess goes to zero as the test set grows.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** At place $i$: one known fake, and $(i - 1) q$ before it.
+#
+# **Marking** 2 points: the precision at place i. 1 point: the mean over places. 1 point: why not one half.
+#
+# **Discuss** A detector has an AP of 0.53 on 30 reals and 30 fakes. Better than chance?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Luck that comes in clusters
+# *Objective:* know what shared networks do to agreement · *hard* · 20 minutes
+#
+# All generators are tested with the *same* few networks. Let $z_g = \sqrt{\rho}\, c + \sqrt{1 - \rho}\, e_g$,
+# with $c$ and all $e_g$ standard normal: each $z_g$ is standard normal, and any two have correlation $\rho$.
+# Generator $g$ speaks for the claim if $z_g > 1.96$. Write `clustered`: the probability that at least `m` of
+# `n` do, simulated. Compare $\rho = 0$, 0.5 and 0.9 for two of seven. Does the *expected number* of lucky
+# generators change?
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+# %% tags=["solution"]
+def clustered(m, n, rho, draws, rng):
+    """Probability that at least m of n speak for the claim by luck."""
+    # BEGIN SOLUTION
+    common = rng.normal(size=(draws, 1))
+    own = rng.normal(size=(draws, n))
+    z = np.sqrt(rho) * common + np.sqrt(1 - rho) * own
+    return np.mean((z > 1.96).sum(1) >= m)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+found = {
+    rho: [
+        clustered(m, 7, rho, 20_000, np.random.default_rng(0))
+        for m in range(1, 8)
+    ]
+    for rho in (0, 0.3, 0.5, 0.9, 1)
+}  # of seven generators at least one, two, ... seven
+assert abs(found[0][0] - (1 - 0.975**7)) < 0.01, (
+    "independent generators: at least one of seven in 16 of 100 cases"
+)
+assert abs(found[1][6] - 0.025) < 0.005, (
+    "with correlation 1 all seven speak together or none does"
+)
+assert found[0.5][1] > 1.5 * found[0][1], (
+    "two or more must be likelier if results cluster: do all generators of "
+    "one draw share the same common part?"
+)
+
+# %% tags=["hidden-test"]
+from tff_core.claims import verdicts
+
+assert abs(found[0][1] - verdicts.luck(2, 7)) < 0.003, (
+    "two or more of seven independent ones: not what the binomial gives"
+)
+for rho in (0.3, 0.9):
+    number = sum(found[rho])
+    assert abs(number - 7 * 0.025) < 0.03, (
+        f"the expected number at {rho} is {number:.3f}, not 0.175: is each "
+        "z still standard normal? (the roots of rho and of 1 - rho)"
+    )
+
+
+# %% tags=["wrong"]
+# weighs by rho and 1 - rho: the z are no longer standard normal
+def clustered(m, n, rho, draws, rng):
+    common = rng.normal(size=(draws, 1))
+    own = rng.normal(size=(draws, n))
+    return np.mean(((rho * common + (1 - rho) * own) > 1.96).sum(1) >= m)
+
+
+# %% tags=["wrong"]
+# draws a common part for every generator
+def clustered(m, n, rho, draws, rng):
+    common = rng.normal(size=(draws, n))
+    own = rng.normal(size=(draws, n))
+    z = np.sqrt(rho) * common + np.sqrt(1 - rho) * own
+    return np.mean((z > 1.96).sum(1) >= m)
+
+
+# %% [markdown] tags=["solution"]
+# The expected number stays at $0.025\,n$, but it comes in lumps: mostly none, sometimes several. So *at least
+# one* becomes rarer, and *at least two* more frequent than the table of this page says. Two generators that
+# agree are weaker evidence than they look wherever they share networks or pictures.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Draw one common number per row, and let it broadcast.
+#
+# **Marking** 2 points: shared part. 1 point: variances. 2 points: what changes, and what does not.
+#
+# **Common mistakes** concluding that correlation makes luck more frequent: the mean number is the same.

@@ -274,26 +274,404 @@ figures.show(
 # - All generators here are of one benchmark, and their pictures are prepared alike. Where sources also differ
 #   in size, format or content, a network may name these, and nobody would notice from the scores.
 # - An architecture that was never seen is the question of {doc}`the next chapter </notebooks/16_open_set>`.
+
+# %% [markdown]
+# ## Exercises
 #
-# ```{exercise} Scores and names
-# A module ranks its source perfectly: AP is 100 %. Can its recall be 0 all the same? What would you change, and
-# on which pictures?
+# ```{admonition} You can now
+# :class: tip
+# - give every score of a source its own chance level;
+# - compute precision and recall of sources that are never named, or never there;
+# - say why a softmax has a name for everybody;
+# - put the answers of all modules together, and count where they contradict the primary;
+# - find what differs among thousands of coefficients, at a rate that is held.
 # ```
-#
-# ```{admonition} Solution
-# :class: dropdown
-# Yes: if all of its probabilities lie below one half, the order is right and no picture is claimed. A module of
-# one source among many sees few pictures of its own and learns to be modest. The threshold has to be chosen
-# on validation pictures, not on those that it is tested on.
-# ```
-#
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} Guessing well
+# *Objective:* put chance beside each score · *easy* · 5 minutes
+#
 # Half of the pictures are real, each of four sources has an eighth. What AP does a random order have for one
 # source, and what accuracy does the answer *real* to everything have?
 # ```
-#
-# ```{admonition} Solution
-# :class: dropdown
+
+# %% [markdown] tags=["solution"]
 # About one eighth, the share of the source; and one half. Both look different from *half right*, so every
 # score needs its own chance beside it.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** What is the precision of naming a random picture?
+#
+# **Marking** 1 point each: the AP, the accuracy; 1 point: why both need their own chance.
+#
+# **Discuss** Which accuracy has a network that knows the reals perfectly and draws lots for the fakes?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Never named, never there
+# *Objective:* compute precision and recall where they exist · *easy* · 10 minutes
+#
+# Write `scores` of one name: the precision (of the pictures that were given the name, the share that is
+# right) and the recall (of the pictures that are the source's, the share that was given its name). Where
+# there is nothing to take a share of, the answer is NaN: neither 0 nor 1, but unknown.
 # ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+# %% tags=["solution"]
+def scores(truth, answers, name):
+    """(precision, recall) of a name; truth and answers are arrays (N,)."""
+    named, own = answers == name, truth == name
+    # BEGIN SOLUTION
+    right = (named & own).sum()
+    precision = right / named.sum() if named.any() else np.nan
+    recall = right / own.sum() if own.any() else np.nan
+    return float(precision), float(recall)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+truth = np.array(["a", "a", "a", "b", "b", "real"])
+answers = np.array(["a", "b", "real", "a", "real", "a"])
+precision, recall = scores(truth, answers, "a")
+assert (round(precision, 3), round(recall, 3)) == (0.333, 0.333), (
+    f"{precision}, {recall}: three pictures are named a, one of them is; "
+    "three are a's, one of them is named"
+)
+precision, recall = scores(truth, answers, "b")
+assert (precision, recall) == (0, 0), (
+    "the one picture that is named b is not b's: both are 0"
+)
+
+# %% tags=["hidden-test"]
+silent = scores(truth, np.array(["real"] * 6), "b")
+assert np.isnan(silent[0]) and silent[1] == 0, (
+    f"{silent}: nothing is named b, so nobody knows how often the name would "
+    "be right, but its recall is 0"
+)
+absent = scores(truth, np.array(["c"] * 6), "c")
+assert absent[0] == 0 and np.isnan(absent[1]), (
+    f"{absent}: six pictures are named c and none is, so the precision is 0; "
+    "of no pictures there is no recall"
+)
+uneven = scores(truth, np.array(["a"] * 5 + ["b"]), "a")
+assert uneven == (0.6, 1.0), (
+    f"{uneven}: of five that are named a three are right, and none is missed"
+)
+
+
+# %% tags=["wrong"]
+# calls the precision 0 where nothing was named
+def scores(truth, answers, name):
+    named, own = answers == name, truth == name
+    right = (named & own).sum()
+    return right / max(named.sum(), 1), right / max(own.sum(), 1)
+
+
+# %% tags=["wrong"]
+# has precision and recall the wrong way round
+def scores(truth, answers, name):
+    named, own = answers == name, truth == name
+    right = (named & own).sum()
+    precision = right / own.sum() if own.any() else np.nan
+    recall = right / named.sum() if named.any() else np.nan
+    return float(precision), float(recall)
+
+
+# %% [markdown] tags=["solution"]
+# Both have the pictures that are named right above the line; below it stand those that are *named*, and those
+# that are *there*. A 0 for a precision that nobody knows would lower a mean over sources for no mistake, and
+# a 1 would reward silence. NaN makes whoever averages decide, and say so.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Two masks, and what they share.
+#
+# **Marking** 1 point each: precision, recall, and both NaNs.
+#
+# **Discuss** F1 exists where either does. What is it for a source that is never named?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} A name for everybody
+# *Objective:* tell a softmax from claims that stand alone · *easy* · 5 minutes
+#
+# A stranger's picture makes no output of a network large. Give four logits for which a softmax is more than
+# 90 % sure of the first source, while by a sigmoid of its own each source claims less than 10 %.
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+# %% tags=["solution"]
+def stranger():
+    """Four logits."""
+    # BEGIN SOLUTION
+    return np.array([-3.0, -7.0, -7.0, -7.0])
+    # END SOLUTION
+
+
+# %% tags=["test"]
+logits = np.asarray(stranger(), dtype=float)
+softmax = np.exp(logits - logits.max())
+softmax /= softmax.sum()
+assert logits.shape == (4,), "expected four logits"
+assert softmax[0] > 0.9, (
+    f"the softmax gives the first source {softmax[0]:.2f}: it sees only how "
+    "far a logit is above the others"
+)
+claims = 1 / (1 + np.exp(-logits))
+assert claims.max() < 0.1, (
+    f"by itself a source claims {claims.max():.2f}: all logits have to be "
+    "well below 0"
+)
+
+# %% tags=["hidden-test"]
+assert np.isfinite(logits).all(), (
+    "infinite logits are no answer of a network: take finite numbers"
+)
+
+
+# %% tags=["wrong"]
+# is sure by the softmax, and by the sigmoid, too
+def stranger():
+    return np.array([8.0, 0.0, 0.0, 0.0])
+
+
+# %% tags=["wrong"]
+# claims nothing, but without a difference for the softmax to enlarge
+def stranger():
+    return np.array([-6.0, -6.0, -6.0, -6.0])
+
+
+# %% [markdown] tags=["solution"]
+# For example $(-3, -7, -7, -7)$: the first is 4 above each other, which the softmax turns into about 95 %. It
+# does not change if all logits are lowered together, so *how much* was found is lost; its answers add up to
+# one, and somebody has to be named. Claims that stand alone may all be small.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Add the same number to all logits. What changes?
+#
+# **Marking** 2 points: the logits; 1 point: what a softmax forgets.
+#
+# **Discuss** A softmax can have an answer *real* or *other*. Of which strangers does that help?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Who has the last word?
+# *Objective:* put the modules' answers together and count contradictions · *medium* · 15 minutes
+#
+# Write `decide` by this chapter's rule: -2 for *real*, -1 for *none of these*, else the number of the source;
+# and the share of the pictures *called real* that some module claims all the same (0 if none is called real).
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+# %% tags=["solution"]
+def decide(fake, sources):
+    """Answers (N,) and contradictions, of P(fake) (N,), P(source) (N, S)."""
+    # BEGIN SOLUTION
+    claimed = sources.max(1) >= 0.5
+    real = fake < 0.5
+    answers = np.where(claimed, sources.argmax(1), -1)
+    answers = np.where(real, -2, answers)
+    return answers, float(claimed[real].mean()) if real.any() else 0.0
+    # END SOLUTION
+
+
+# %% tags=["test"]
+fake = np.array([0.9, 0.9, 0.2, 0.3, 0.5])
+sources = np.array(
+    [[0.7, 0.8], [0.4, 0.1], [0.1, 0.2], [0.9, 0.1], [0.5, 0.1]]
+)
+answers, contradictions = decide(fake, sources)
+assert answers.tolist() == [1, -1, -2, -2, 0], (
+    f"{answers.tolist()}: of two claims the larger counts, below one half "
+    "nobody is named, and what the primary calls real has no source"
+)
+assert contradictions == 0.5, (
+    f"{contradictions}: two pictures are called real, one of them is claimed"
+)
+
+# %% tags=["hidden-test"]
+rng = np.random.default_rng(0)
+p, q = rng.random(200), rng.random((200, 3)) ** 2
+answers, contradictions = decide(p, q)
+for answer, one, claims in zip(answers, p, q, strict=True):
+    expected = int(np.flatnonzero(claims == claims.max())[0])
+    if max(claims) < 0.5:
+        expected = -1
+    if one < 0.5:
+        expected = -2
+    assert answer == expected, (
+        f"P(fake) {one:.2f}, claims {claims.round(2)}: expected {expected}"
+    )
+claimed = [max(claims) >= 0.5 for one, claims in zip(p, q, strict=True)
+           if one < 0.5]  # fmt: skip
+assert np.isclose(contradictions, np.mean(claimed)), (
+    "contradictions are a share of the pictures that are called real"
+)
+assert decide(np.ones(2), np.zeros((2, 3)))[1] == 0, (
+    "where nothing is called real nothing contradicts"
+)
+
+
+# %% tags=["wrong"]
+# names the likeliest source of every fake, claimed or not
+def decide(fake, sources):
+    real = fake < 0.5
+    answers = np.where(real, -2, sources.argmax(1))
+    claimed = sources.max(1) >= 0.5
+    return answers, float(claimed[real].mean()) if real.any() else 0.0
+
+
+# %% tags=["wrong"]
+# multiplies a claim by the probability of being fake
+def decide(fake, sources):
+    joint = sources * fake[:, None]
+    answers = np.where(joint.max(1) >= 0.5, joint.argmax(1), -1)
+    real, claimed = fake < 0.5, sources.max(1) >= 0.5
+    share = float(claimed[real].mean()) if real.any() else 0.0
+    return np.where(real, -2, answers), share
+
+
+# %% tags=["wrong"]
+# counts contradictions among all pictures
+def decide(fake, sources):
+    claimed, real = sources.max(1) >= 0.5, fake < 0.5
+    answers = np.where(claimed, sources.argmax(1), -1)
+    return np.where(real, -2, answers), float((claimed & real).mean())
+
+
+# %% [markdown] tags=["solution"]
+# The primary first, then the largest claim, if it is one. The probabilities are answers to different
+# questions, of networks that were trained apart, so their product is nobody's probability: a fake of 0.6 that
+# a module claims with 0.8 would be named by the rule, and by the product not. Contradictions tell how far the
+# two questions have been learnt apart; they cost nothing to count and need no labels.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `np.where` twice, the primary's last.
+#
+# **Marking** 2 points: the answers; 1 point: the share; 1 point: why no product.
+#
+# **Discuss** Who should have the last word if the modules are right more often than the primary?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Scores and names
+# *Objective:* tell a ranking from an answer · *medium* · 5 minutes
+#
+# A module ranks its source perfectly: AP is 100 %. Can its recall be 0 all the same? What would you change,
+# and on which pictures?
+# ```
+
+# %% [markdown] tags=["solution"]
+# Yes: if all of its probabilities lie below one half, the order is right and no picture is claimed. A module
+# of one source among many sees few pictures of its own and learns to be modest. The threshold has to be
+# chosen on validation pictures, not on those that it is tested on.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Divide all probabilities by ten. What happens to the AP?
+#
+# **Marking** 1 point: yes, and why; 1 point: the threshold; 1 point: of validation pictures.
+#
+# **Common mistakes** Training it longer, which is an answer to another problem.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} One in twenty of four thousand
+# *Objective:* hold the false discovery rate · *hard* · 15 minutes
+#
+# Of 4096 coefficients about 205 have p < 0.05 by chance if none of them differs. Benjamini and Hochberg's
+# procedure holds instead the expected share of false ones *among those that are called different*: with
+# sorted p-values $p_{(1)} \le \dots \le p_{(m)}$ call the first $k$ different, for the **largest** $k$ with
+# $p_{(k)} \le \alpha\,k / m$. Write `different`.
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+# %% tags=["solution"]
+def different(p, alpha):
+    """Which of the p-values (m,) are called different, (m,) of bool."""
+    p = np.asarray(p)
+    # BEGIN SOLUTION
+    ordered = np.sort(p)
+    below = ordered <= alpha * np.arange(1, len(p) + 1) / len(p)
+    if not below.any():
+        return np.zeros(len(p), dtype=bool)
+    return p <= ordered[np.flatnonzero(below)[-1]]
+    # END SOLUTION
+
+
+# %% tags=["test"]
+found = different([0.049, 0.001, 0.04, 0.9, 0.03], 0.05)
+assert found.tolist() == [False, True, False, False, False], (
+    f"{found.tolist()}: the lines are at 0.01, 0.02, 0.03, 0.04, 0.05, and "
+    "only the smallest p-value lies below its own"
+)
+found = different([0.012, 0.015, 0.025, 0.6], 0.05)
+assert found.tolist() == [True, True, True, False], (
+    f"{found.tolist()}: lines at 0.0125, 0.025, 0.0375, 0.05; three lie below"
+)
+
+# %% tags=["hidden-test"]
+assert different([0.02, 0.022, 0.025], 0.05).all(), (
+    "the first lies above its line of 0.0167, the last below its own of 0.05: "
+    "the largest k counts, with all before it"
+)
+assert different([0.03, 0.032, 0.033, 0.034], 0.035).all(), (
+    "three lie above their lines and the last below: all four are different"
+)
+assert not different(np.full(5, 0.9), 0.05).any(), "nothing is below a line"
+rng = np.random.default_rng(0)
+false = []
+for _ in range(60):
+    p = rng.random(1000)
+    p[:200] *= 1e-4  # two hundred that do differ
+    called = different(p, 0.05)
+    false.append(called[200:].sum() / max(called.sum(), 1))
+assert 0.02 < np.mean(false) < 0.06, (
+    f"{np.mean(false):.3f} of what is called different is not: expected 0.04, "
+    "the rate times the share of coefficients that do not differ"
+)
+
+
+# %% tags=["wrong"]
+# calls different what has p below alpha
+def different(p, alpha):
+    return np.asarray(p) <= alpha
+
+
+# %% tags=["wrong"]
+# stops at the first p-value above its line
+def different(p, alpha):
+    p = np.asarray(p)
+    ordered = np.sort(p)
+    below = ordered <= alpha * np.arange(1, len(p) + 1) / len(p)
+    k = len(p) if below.all() else int(np.argmin(below))
+    return p <= ordered[k - 1] if k else np.zeros(len(p), dtype=bool)
+
+
+# %% tags=["wrong"]
+# asks each p-value about its own line only
+def different(p, alpha):
+    p = np.asarray(p)
+    rank = p.argsort().argsort() + 1
+    return p <= alpha * rank / len(p)
+
+
+# %% [markdown] tags=["solution"]
+# Compare each sorted p-value with its line and go back from the *last* one below. A single p of 0.03 means
+# little among four thousand; among many small ones it means more, since few of them can be false. What is
+# held is an average over such tests, of coefficients that are independent or depend on each other positively;
+# it does not say which of those called different are the false ones.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Plot sorted p-values, and the line from 0 to alpha.
+#
+# **Marking** 1 point: the lines; 2 points: the largest k, with all before it; 1 point: what is promised.
+#
+# **Discuss** Compare with Holm's method in {doc}`/notebooks/13_what_patches`: which would you take for a map
+# that
+# readers look at, and which for the claim "there is a difference at all"?

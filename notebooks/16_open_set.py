@@ -275,23 +275,410 @@ if shared is not None:
 #   not show that the tasks share what they have learnt.
 # - A map that is dropped is gone for everything computed after it. That two tasks fall together says that both
 #   use the map; it does not say that they read the same from it.
+
+# %% [markdown]
+# ## Exercises
 #
+# ```{admonition} You can now
+# :class: tip
+# - set a threshold that keeps a promise, and say to whom it was made;
+# - measure naming and rejecting together, at all thresholds at once;
+# - compare groups without names with the truth, beyond chance;
+# - ask what two rankings share beyond what their layers give;
+# - say which failure makes a network look cautious.
+# ```
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} Nothing but strangers
-# All pictures of a test come from unknown generators. What does the conformal threshold promise about the share
-# of them that is rejected?
-# ```
+# *Objective:* say to whom a conformal threshold promises something · *easy* · 5 minutes
 #
-# ```{admonition} Solution
-# :class: dropdown
-# Nothing: its promise is about pictures like those that it was calibrated on. A network that gives every fake the
-# same score keeps the promise, and lets in nearly every stranger.
+# All pictures of a test come from unknown generators. What does the conformal threshold promise about the
+# share of them that is rejected?
 # ```
+
+# %% [markdown] tags=["solution"]
+# Nothing: its promise is about pictures like those that it was calibrated on. A network that gives every fake
+# the same score keeps the promise, and lets in nearly every stranger.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Which pictures are exchangeable with those of the calibration?
 #
+# **Marking** 1 point: nothing; 1 point: an example of a useless network that keeps the promise.
+#
+# **Common mistakes** "95 % are rejected", which confuses the two kinds of error.
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} How many to calibrate
-# With $\alpha = 0.05$, how many calibration pictures are needed before anything can be rejected at all?
-# ```
+# *Objective:* choose the order statistic that keeps a promise · *medium* · 15 minutes
 #
-# ```{admonition} Solution
-# :class: dropdown
-# $k = \lfloor 0.05\,(m + 1) \rfloor$ must be at least 1, so $m \ge 19$.
+# With $\alpha = 0.05$, how many calibration pictures are needed before anything can be rejected at all? Write
+# `threshold`: the $k$-th smallest of $m$ scores, $k = \lfloor \alpha\,(m + 1) \rfloor$, and minus infinity
+# where $k$ is 0. A further picture is rejected if its score is *below* it.
 # ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+# %% tags=["solution"]
+def threshold(scores, alpha):
+    """Scores (m,) of pictures of known sources."""
+    # BEGIN SOLUTION
+    k = int(np.floor(alpha * (len(scores) + 1) + 1e-9))
+    return float(np.sort(scores)[k - 1]) if k else -np.inf
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert threshold(np.arange(18.0), 0.05) == -np.inf, (
+    "of 18 pictures and a further one, the last is the smallest in one of 19 "
+    "cases, more than 5 %: nothing may be rejected"
+)
+assert threshold(np.arange(19.0)[::-1], 0.05) == 0, (
+    "of 19 the smallest is the threshold: the further one is below it in one "
+    "of 20 cases"
+)
+
+# %% tags=["hidden-test"]
+rng = np.random.default_rng(0)
+for m, alpha in ((10, 0.1), (19, 0.05), (30, 0.2), (57, 0.1), (99, 0.07)):
+    pool = rng.permutation(np.exp(rng.normal(size=m + 1)))
+    # any of the m + 1 is as likely to be the further one
+    missed = [
+        pool[i] < threshold(np.delete(pool, i), alpha) for i in range(m + 1)
+    ]
+    most = int(alpha * (m + 1) + 1e-9)
+    assert sum(missed) <= most, (
+        f"m = {m}, alpha = {alpha}: {sum(missed)} of {m + 1} are rejected, "
+        f"promised were {most} at most: the further picture counts, too"
+    )
+    assert sum(missed) == most, (
+        f"m = {m}, alpha = {alpha}: {sum(missed)} of {m + 1} are rejected, "
+        f"allowed are {most}: a higher threshold keeps the promise as well"
+    )
+same = np.ones(50)
+assert not (same < threshold(same, 0.05)).any(), (
+    "equal scores are not below the threshold: nothing is rejected"
+)
+
+
+# %% tags=["wrong"]
+# takes the quantile of the calibration, without the further picture
+def threshold(scores, alpha):
+    return float(np.quantile(scores, alpha))
+
+
+# %% tags=["wrong"]
+# rounds the rank up, so that too many are rejected
+def threshold(scores, alpha):
+    k = int(np.ceil(alpha * (len(scores) + 1) - 1e-9))
+    return float(np.sort(scores)[k - 1])
+
+
+# %% tags=["wrong"]
+# counts from zero, one score too far
+def threshold(scores, alpha):
+    k = int(np.floor(alpha * (len(scores) + 1) + 1e-9))
+    return float(np.sort(scores)[k]) if k else -np.inf
+
+
+# %% [markdown] tags=["solution"]
+# $k = \lfloor 0.05\,(m + 1) \rfloor$ must be at least 1, so $m \ge 19$. The further picture's rank among all
+# $m + 1$ is equally likely to be any, so it is below the $k$-th smallest of the others in $k$ of $m + 1$
+# cases. No word about the network, nor about how scores are distributed: only that the pictures are
+# exchangeable.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Take $m = 1$: in how many of two cases is the other one smaller?
+#
+# **Marking** 2 points: the rank; 1 point: minus infinity; 1 point: 19.
+#
+# **Discuss** ProGAN's calibration pictures come from other trainings than those of the network. Does it
+# matter?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Known, and named right
+# *Objective:* compute the areas under the ROC and the OSCR curve by pairs · *medium* · 15 minutes
+#
+# The AUROC is the probability that a known picture scores above an unknown one, equal scores counting half.
+# The area under the OSCR curve asks in addition that the known picture is *named right*. Write `areas`, which
+# gives both. Which of the two can be 1 for a network that confuses all names?
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+# %% tags=["solution"]
+def areas(known, right, unknown):
+    """(AUROC, OSCR); scores (n,), named right (n,) of bool, scores (m,)."""
+    # BEGIN SOLUTION
+    above = (known[:, None] > unknown) + 0.5 * (known[:, None] == unknown)
+    return float(above.mean()), float((above * right[:, None]).mean())
+    # END SOLUTION
+
+
+# %% tags=["test"]
+known, unknown = np.array([0.9, 0.8, 0.3]), np.array([0.5, 0.3])
+auroc, oscr = areas(known, np.array([True, False, True]), unknown)
+assert np.isclose(auroc, 4.5 / 6), (
+    f"AUROC {auroc:.3f}: of six pairs four are won and one is a draw"
+)
+assert np.isclose(oscr, 2.5 / 6), (
+    f"OSCR {oscr:.3f}: the pairs of the picture with a wrong name are lost, "
+    "but they are pairs all the same"
+)
+
+# %% tags=["hidden-test"]
+rng = np.random.default_rng(0)
+known, unknown = rng.integers(0, 9, 60) / 4, rng.integers(0, 7, 40) / 4
+right = rng.random(60) < 0.7
+auroc, oscr = areas(known, right, unknown)
+cuts = np.concatenate([[9], np.unique(np.r_[known, unknown])[::-1]])
+wrong = [(unknown >= cut).mean() for cut in cuts]
+for found, good in ((auroc, np.ones(60, dtype=bool)), (oscr, right)):
+    curve = [((known >= cut) & good).mean() for cut in cuts]
+    area = np.sum(np.diff(wrong) * (np.add(curve[1:], curve[:-1]) / 2))
+    assert np.isclose(found, area), (
+        f"{found:.4f} by pairs, but {area:.4f} under the curve of accepted "
+        "known pictures over accepted unknown ones"
+    )
+assert areas(known, np.zeros(60, dtype=bool), unknown)[1] == 0, (
+    "without a right name nothing is both accepted and right"
+)
+
+
+# %% tags=["wrong"]
+# leaves pictures with a wrong name out, instead of counting them as lost
+def areas(known, right, unknown):
+    above = (known[:, None] > unknown) + 0.5 * (known[:, None] == unknown)
+    return float(above.mean()), float(above[right].sum() / above[right].size)
+
+
+# %% tags=["wrong"]
+# counts equal scores as won
+def areas(known, right, unknown):
+    above = known[:, None] >= unknown
+    return float(above.mean()), float((above & right[:, None]).mean())
+
+
+# %% tags=["wrong"]
+# multiplies the AUROC by the accuracy
+def areas(known, right, unknown):
+    above = (known[:, None] > unknown) + 0.5 * (known[:, None] == unknown)
+    return float(above.mean()), float(above.mean() * right.mean())
+
+
+# %% [markdown] tags=["solution"]
+# All pairs in one table, $n$ by $m$. The AUROC knows no names, and is 1 if every known picture scores above
+# every stranger, whatever it is called; the OSCR area is then the share that is named right. In general it is
+# not the product of the two: wrong names may come with low scores, and to reject these costs nothing.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `known[:, None] > unknown` compares each with each.
+#
+# **Marking** 1 point: pairs with ties; 2 points: wrong names are lost pairs; 1 point: the AUROC can.
+#
+# **Discuss** Of which threshold is either number? Of none: what would a user need beside it?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Groups without names
+# *Objective:* compare partitions beyond chance · *medium* · 15 minutes
+#
+# Two partitions of the same pictures are compared by pairs: $b$ pairs are together in both, $r$ in the first
+# and $c$ in the second. By chance $e = r\,c / \binom{n}{2}$ of them would be together in both, and at most
+# $(r + c) / 2$ can be. Write the adjusted Rand index, $(b - e) / \bigl((r + c) / 2 - e\bigr)$, and 1 where
+# there is nothing to adjust. Why not simply the share of pairs on which both agree?
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+def pairs(counts):
+    """How many pairs there are within groups of these sizes."""
+    return float((counts * (counts - 1) / 2).sum())
+
+
+# %% tags=["solution"]
+def adjusted_rand(first, second):
+    """Of two lists of group numbers 0, 1, ..., (n,) each."""
+    table = np.zeros((max(first) + 1, max(second) + 1))
+    np.add.at(table, (first, second), 1)
+    # BEGIN SOLUTION
+    both, rows, columns = map(pairs, (table, table.sum(1), table.sum(0)))
+    chance = rows * columns / pairs(np.array([len(first)]))
+    most = (rows + columns) / 2
+    return 1.0 if most == chance else (both - chance) / (most - chance)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+truth = np.repeat([0, 1, 2], 20)
+assert np.isclose(adjusted_rand(truth, (truth + 1) % 3), 1), (
+    "the same groups under other numbers are the same partition"
+)
+rng = np.random.default_rng(0)
+lots = [adjusted_rand(truth, rng.permutation(truth)) for _ in range(300)]
+assert abs(np.mean(lots)) < 0.02, (
+    f"{np.mean(lots):.3f}: groups drawn by lot have an index of 0 on average"
+)
+
+# %% tags=["hidden-test"]
+from itertools import combinations
+
+a, b = rng.integers(0, 3, 25), rng.integers(0, 4, 25)
+b[:12] = a[:12]
+same = np.array([[x[i] == x[j] for i, j in combinations(range(25), 2)]
+                 for x in (a, b)])  # fmt: skip
+chance = same[0].mean() * same[1].sum()
+index = (same.all(0).sum() - chance) / (same.sum() / 2 - chance)
+assert np.isclose(adjusted_rand(a, b), index), (
+    f"{adjusted_rand(a, b):.4f} instead of {index:.4f}, counted pair by pair"
+)
+assert np.isclose(adjusted_rand(a, b), adjusted_rand(b, a)), (
+    "neither partition comes first: the index has to be symmetric"
+)
+assert adjusted_rand(np.zeros(9, int), np.zeros(9, int)) == 1, (
+    "one group and one group: nothing to adjust, and the same partition"
+)
+assert abs(adjusted_rand(truth, np.zeros(60, int))) < 1e-12, (
+    "one group of all says nothing about three sources: 0"
+)
+
+
+# %% tags=["wrong"]
+# takes the share of pairs on which both agree, which is high by chance
+def adjusted_rand(first, second):
+    i, j = np.triu_indices(len(first), 1)
+    one, other = first[i] == first[j], second[i] == second[j]
+    return float((one == other).mean())
+
+
+# %% tags=["wrong"]
+# takes how pure the groups are: 1 for groups of one picture each
+def adjusted_rand(first, second):
+    table = np.zeros((max(first) + 1, max(second) + 1))
+    np.add.at(table, (first, second), 1)
+    return float(table.max(0).sum() / len(first))
+
+
+# %% [markdown] tags=["solution"]
+# Most pairs are in different groups of both partitions, whatever these are: with many small groups two
+# partitions drawn by lot agree on nearly all pairs. Purity is no better, since groups of one picture are
+# pure. The adjusted index is 0 for lots and 1 for the same groups, and falls for too many groups as for too
+# few.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `pairs` of the table, of its rows' sums, and of its columns'.
+#
+# **Marking** 2 points: the three numbers of pairs; 1 point: chance; 1 point: why not the share.
+#
+# **Discuss** An index of 0.5 at the level of single generators, of 0.9 at that of families: what was found?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Shared, or from the same layer?
+# *Objective:* compare an overlap with what the layers give by chance · *hard* · 15 minutes
+#
+# Relevance is a share of its layer, so the maps of narrow layers come first in every ranking. Two tasks have
+# $x_l$ and $y_l$ of their first $k$ maps in layer $l$ with $n_l$ maps. If which ones they are were left to
+# chance, how many would they share? Write `beyond`: shared less expected, as a share of $k$.
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+# %% tags=["solution"]
+def beyond(first, second, layer):
+    """Maps' numbers (k,) each, and the layer of every map, (M,)."""
+    shared = len(set(first) & set(second))
+    # BEGIN SOLUTION
+    sizes = np.bincount(layer)
+    x, y = (
+        np.bincount(layer[maps], minlength=len(sizes))
+        for maps in (first, second)
+    )
+    return (shared - float((x * y / sizes).sum())) / len(first)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+layer = np.repeat([0, 1], [4, 96])  # a narrow layer and a wide one
+narrow = np.arange(4)
+assert abs(beyond(narrow, narrow, layer)) < 1e-12, (
+    f"{beyond(narrow, narrow, layer):.2f}: two tasks whose first four maps "
+    "are all there is of the narrow layer had no choice"
+)
+wide = np.arange(50, 54)
+assert np.isclose(beyond(wide, wide, layer), 1 - 4 / 96), (
+    "four of 96 are hardly shared by chance: 4 x 4 / 96 are expected"
+)
+
+# %% tags=["hidden-test"]
+rng = np.random.default_rng(0)
+layer = np.repeat([0, 1, 2], [5, 20, 75])
+found = []
+for _ in range(500):
+    first, second = (
+        np.concatenate(
+            [rng.choice(np.flatnonzero(layer == i), n, replace=False)
+             for i, n in enumerate(numbers)]
+        )
+        for numbers in ((4, 3, 1), (3, 4, 1))
+    )  # fmt: skip
+    found.append(beyond(first, second, layer))
+assert abs(np.mean(found)) < 0.02, (
+    f"{np.mean(found):.3f} on average for maps drawn within their layers: "
+    "expected 0; the two tasks may have different numbers in a layer"
+)
+assert beyond(np.arange(5, 10), np.arange(10, 15), layer) < -0.2, (
+    "two tasks that avoid each other in a layer share fewer than by chance"
+)
+
+
+# %% tags=["wrong"]
+# takes chance from all maps together, as if there were no layers
+def beyond(first, second, layer):
+    shared = len(set(first) & set(second))
+    return (shared - len(first) ** 2 / len(layer)) / len(first)
+
+
+# %% tags=["wrong"]
+# calls everything shared that both have
+def beyond(first, second, layer):
+    return len(set(first) & set(second)) / len(first)
+
+
+# %% [markdown] tags=["solution"]
+# In each layer $x_l y_l / n_l$: every one of the first task's maps is among the second's with probability
+# $y_l / n_l$. Without layers a few narrow ones would make any two rankings look related. What is left may
+# still come from maps that are large for every task, learnt or not; that is what the untrained task is for.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Draw $y$ of $n$ balls, of which $x$ are red. How many red ones are expected?
+#
+# **Marking** 2 points: layer by layer; 1 point: as a share of $k$; 1 point: what it does not rule out.
+#
+# **Discuss** What does a value below 0 say?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Cautious, or broken?
+# *Objective:* look for the trivial way to support a claim · *medium* · 5 minutes
+#
+# "Damage makes such networks miss sources rather than name wrong ones." Describe a network that knows nothing
+# of any source and supports this claim perfectly. What would you report beside the claim?
+# ```
+
+# %% [markdown] tags=["solution"]
+# A network whose claims all fall below one half as soon as a picture is touched: every answer becomes *none*,
+# no name is wrong. It misses sources because it has stopped answering. Beside the claim belongs how many
+# names are still right after the damage, and what a threshold that is chosen on damaged validation pictures
+# would make of it: if names come back, the network still knew, and was only too modest.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** What is the safest answer to any question?
+#
+# **Marking** 2 points: the network; 1 point: what is reported beside it.
+#
+# **Discuss** Is a false *none* really the smaller harm? For whom?

@@ -221,16 +221,219 @@ if examined:
 #   all of six detectors may still be wrong about one in three.
 # - An explanation that finds the place may still be silent on what it found there. Channel and period are asked of
 #   the tests of colour and of the feature maps, not of heatmaps.
+
+# %% [markdown]
+# ## Exercises
 #
+# ```{admonition} You can now
+# :class: tip
+# - plant a trace, measure it whatever its phase, and take it out again;
+# - score a heatmap against a known place, and say what a map that knows nothing scores;
+# - count silence in the right place as half of what makes a test right;
+# - say how much six right answers out of six allow.
+# ```
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} A test that cannot fail
+# *Objective:* see that false alarms are half of a test · *easy* · 5 minutes
+#
 # Somebody proposes a test that says *colour* whenever the detector's fake probability changes when a picture turns
 # gray, in either direction. It finds all detectors of chroma. Why is that not enough, and which column of the
 # confusion table would show it?
 # ```
-#
-# ```{admonition} Solution
-# :class: dropdown
+
+# %% [markdown] tags=["solution"]
 # Gray pictures are unusual for every detector, so its probability changes for many reasons. The test would also say
 # *colour* of detectors whose trace is in luma: the column of false alarms. Half of what makes a test right is when
 # it keeps silent.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** What would the test say of a detector that has never seen a trace in chroma?
+#
+# **Marking** 2 points: 1 for other reasons to change, 1 for false alarms.
+#
+# **Common mistakes** Asking for a stronger effect: a border only moves the false alarms.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} All six right
+# *Objective:* say what a small number of successes allows · *easy* · 8 minutes
+#
+# A test is right about six detectors out of six. How wrong could it be in the long run? Find the largest share of
+# wrong answers with which six right ones in a row would still happen in one case of twenty.
 # ```
+
+# %% [markdown] tags=["solution"]
+# With a share $p$ of wrong answers, six right ones in a row have probability $(1 - p)^6$. It is $0.05$ for
+# $p = 1 - 0.05^{1/6} \approx 0.39$: the test may be wrong about more than one detector in three. For $n$ detectors
+# the bound is about $3 / n$, so a bound of one in ten needs about thirty.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Six independent answers are all right with probability $(1 - p)^6$.
+#
+# **Marking** 3 points: 1 equation, 1 number, 1 what follows for the number of detectors.
+#
+# **Common mistakes** "0 %, since nothing was wrong": the interval of a share of 1 is not a point.
+#
+# **Discuss** Are six trainings on the same scenes independent?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Did it find the place?
+# *Objective:* score heatmaps against a known place, with chance beside it · *medium* · 15 minutes
+#
+# Write both measures of the chapter for one heatmap $R$ (H, W) and its place $P$ (H, W): the share of *positive*
+# relevance inside, and the share of the $K$ strongest pixels inside, $K$ being the size of the place. Then score
+# a thousand random maps: what do they get?
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+rng = np.random.default_rng(0)
+where = np.zeros((16, 16), dtype=bool)
+where[4:12, 2:10] = True  # a quarter of the picture
+
+
+# %% tags=["solution"]
+def mass_and_rank(heat, where):
+    # BEGIN SOLUTION
+    positive = np.clip(heat, 0, None)
+    mass = positive[where].sum() / positive.sum()
+    k = where.sum()
+    strongest = np.argsort(-heat, axis=None)[:k]
+    return mass, where.ravel()[strongest].mean()
+    # END SOLUTION
+
+
+# %% tags=["test"]
+mass, rank = mass_and_rank(np.where(where, 2.0, -1.0), where)
+assert np.isclose(mass, 1) and np.isclose(rank, 1), (
+    "all positive relevance and all of the strongest pixels are inside: "
+    "both are 1; does relevance that speaks against count?"
+)
+random = [mass_and_rank(rng.random((16, 16)), where) for _ in range(1000)]
+assert np.allclose(np.mean(random, axis=0), where.mean(), atol=0.01), (
+    "a map that knows nothing gets the place's share of the area in both"
+)
+
+# %% tags=["hidden-test"]
+from tff_core.exam import place
+
+small = np.zeros((16, 16), dtype=bool)
+small[0, :5] = True
+for inside in (where, small):
+    heat = rng.normal(size=(16, 16)) + inside
+    mass, rank = mass_and_rank(heat, inside)
+    assert np.isclose(mass, place.mass_accuracy([heat], [inside])[0]), (
+        "the mass is off for a map of both signs: negative values are zero"
+    )
+    assert np.isclose(rank, place.rank_accuracy([heat], [inside])[0]), (
+        "the rank is off: K is the number of pixels of this very place"
+    )
+
+
+# %% tags=["wrong"]
+# counts relevance that speaks against as if it spoke for
+def mass_and_rank(heat, where):
+    size = np.abs(heat)
+    strongest = np.argsort(-size, axis=None)[: where.sum()]
+    return size[where].sum() / size.sum(), where.ravel()[strongest].mean()
+
+
+# %% tags=["wrong"]
+# takes the strongest tenth, whatever the size of the place
+def mass_and_rank(heat, where):
+    positive = np.clip(heat, 0, None)
+    strongest = np.argsort(-heat, axis=None)[: heat.size // 10]
+    mass = positive[where].sum() / positive.sum()
+    return mass, where.ravel()[strongest].mean()
+
+
+# %% [markdown] tags=["solution"]
+# Random maps get a quarter in both, the share of the area: a map with half of its mass inside is twice as good as
+# nothing, and a map with half of its mass on a place that fills half of the picture is as good as nothing. A number
+# without its chance says neither.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `np.argsort(-heat, axis=None)` lists the pixels, strongest first.
+#
+# **Marking** 4 points: 1 positive part, 1 mass, 1 K from the place, 1 chance.
+#
+# **Common mistakes** Absolute values: what speaks against the decision is then found in the place, too.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Whatever its phase
+# *Objective:* measure a wave whose phase is unknown · *hard* · 20 minutes
+#
+# A generator's trace does not start where you expect. Write `amplitude(plane, period)`: the amplitude of a wave
+# along the columns $x$ of `plane` (H, W), of whatever phase, by least squares on a constant, a cosine and a sine.
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+rng = np.random.default_rng(0)
+x = np.arange(64)
+scene = rng.normal(100, 5, (64, 64))
+
+
+def wave(amplitude, period, phase):
+    return amplitude * np.cos(2 * np.pi * (x + phase) / period)
+
+
+# %% tags=["solution"]
+def amplitude(plane, period):
+    # BEGIN SOLUTION
+    turn = 2 * np.pi * np.arange(plane.shape[1]) / period
+    basis = np.stack([np.ones_like(turn), np.cos(turn), np.sin(turn)], 1)
+    found = np.linalg.lstsq(basis, plane.mean(0), rcond=None)[0]
+    return np.hypot(found[1], found[2])
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert np.isclose(amplitude(scene + wave(8, 4, 0), 4), 8, atol=1), (
+    "a wave of amplitude 8 was planted: is a factor of 2 missing?"
+)
+assert np.isclose(amplitude(scene + wave(8, 4, 1), 4), 8, atol=1), (
+    "the same wave a quarter of a period later has the same amplitude: "
+    "a cosine alone does not see it"
+)
+
+# %% tags=["hidden-test"]
+for phase in np.linspace(0, 8, 9):
+    measured = amplitude(scene + wave(6, 8, phase), 8)
+    assert np.isclose(measured, 6, atol=1), f"off at the phase {phase:g}"
+assert np.isclose(amplitude(7 + wave(3, 5, 0.4) * np.ones((2, 1)), 5), 3), (
+    "64 columns are no multiple of the period 5: cosine, sine and the "
+    "constant are not orthogonal then, and have to be fitted together"
+)
+assert amplitude(scene, 4) < 1, "without a trace there is next to nothing"
+
+
+# %% tags=["wrong"]
+# knows only waves that begin with a crest
+def amplitude(plane, period):
+    turn = 2 * np.pi * np.arange(plane.shape[1]) / period
+    row = plane.mean(0) - plane.mean()
+    return abs(row @ np.cos(turn)) / (np.cos(turn) @ np.cos(turn))
+
+
+# %% tags=["wrong"]
+# forgets that a Fourier sum has to be doubled
+def amplitude(plane, period):
+    turn = 2 * np.pi * np.arange(plane.shape[1]) / period
+    row = plane.mean(0) - plane.mean()
+    return np.abs((row * np.exp(1j * turn)).mean())
+
+
+# %% [markdown] tags=["solution"]
+# A wave of any phase is a cosine plus a sine, and its amplitude the length of the two. It is never negative, so a
+# scene without a trace has a little of it, too: whoever reports such amplitudes needs pictures without the trace
+# beside them. At a period of 2 the sine is zero on whole pixels, and only the phases 0 and 1 can be told apart.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** $\cos(a + b) = \cos a \cos b - \sin a \sin b$: two unknown numbers, no unknown phase.
+#
+# **Marking** 5 points: 2 both waves, 1 constant, 1 length of the two, 1 why it is never below zero.
+#
+# **Common mistakes** Searching phases on a grid: it works, slowly, and to the grid's precision.

@@ -252,3 +252,350 @@ say(
 # a ResNet as torchvision ships it, whose ReLU modules are used several times, and returns meaningless
 # numbers; and it removes the rules from the network after each call, so that a second call silently uses
 # others.
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{admonition} You can now
+# :class: tip
+# - fold a batch normalisation without losing its epsilon;
+# - say from which value relevance must start so that it explains the decision that was made;
+# - find weights that were not copied, and name the check that catches what conservation cannot.
+# ```
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Folded to the last bit
+# *Objective:* fold a batch normalisation exactly · *easy* · 15 minutes
+#
+# In evaluation a batch normalisation computes $\gamma (y - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$ of each
+# channel. Write `folded`: a single convolution that computes what the two layers do. With an epsilon of 1e-3,
+# how far off is a network of 49 such layers if each keeps a factor of $1 / \sqrt{1 + \epsilon}$ too many?
+# ```
+
+# %% tags=["exercise"]
+import torch
+from torch.nn import BatchNorm2d, Conv2d, Sequential
+
+torch.manual_seed(0)
+x = torch.randn(4, 3, 6, 6, dtype=torch.float64)
+
+
+def layers(bias=True, eps=1e-3):
+    """A convolution with a batch normalisation that has seen pictures."""
+    conv = Conv2d(3, 5, 3, stride=2, padding=1, bias=bias)
+    norm = BatchNorm2d(5, eps=eps)
+    norm.weight.data.uniform_(0.5, 2)
+    norm.bias.data.normal_()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.01, 2)
+    return Sequential(conv, norm).double().eval()
+
+
+# %% tags=["solution"]
+def folded(conv, norm):
+    """A convolution with bias that does what conv and norm do."""
+    # BEGIN SOLUTION
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    one = Conv2d(
+        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,
+        conv.padding, dtype=conv.weight.dtype,
+    )  # fmt: skip
+    one.weight.data = conv.weight * scale[:, None, None, None]
+    one.bias.data = norm.bias + (bias - norm.running_mean) * scale
+    return one
+    # END SOLUTION
+
+
+# %% tags=["test"]
+two = layers()
+with torch.no_grad():
+    apart = (folded(*two)(x) - two(x)).abs().max()
+assert apart < 1e-10, (
+    f"off by {apart:.1e}: epsilon, the mean, and the bias of the convolution "
+    "all belong in"
+)
+
+# %% tags=["hidden-test"]
+for bias, eps in ((False, 1e-5), (True, 1e-5), (False, 0.1)):
+    two = layers(bias, eps)
+    with torch.no_grad():
+        apart = (folded(*two)(x) - two(x)).abs().max()
+    assert apart < 1e-10, (
+        f"off by {apart:.1e} with an epsilon of {eps:g} and bias={bias}"
+    )
+before = layers()
+kept = before[0].weight.clone()
+folded(*before)
+assert torch.equal(before[0].weight, kept), "the given layers were changed"
+
+
+# %% tags=["wrong"]
+# leaves epsilon out
+def folded(conv, norm):
+    scale = norm.weight / norm.running_var.sqrt()
+    bias = 0 if conv.bias is None else conv.bias
+    one = Conv2d(3, 5, 3, conv.stride, conv.padding).double()
+    one.weight.data = conv.weight * scale[:, None, None, None]
+    one.bias.data = norm.bias + (bias - norm.running_mean) * scale
+    return one
+
+
+# %% tags=["wrong"]
+# adds the bias of the convolution without scaling it
+def folded(conv, norm):
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    one = Conv2d(3, 5, 3, conv.stride, conv.padding).double()
+    one.weight.data = conv.weight * scale[:, None, None, None]
+    one.bias.data = norm.bias + bias - norm.running_mean * scale
+    return one
+
+
+# %% [markdown] tags=["solution"]
+# $(1 + \epsilon)^{-49/2}$ is about 0.976: if the layers were linear and without biases, the answer would be
+# lower by more than two hundredths. In a real network the biases are not scaled along, so that it is not even
+# one common factor. A comparison of the logits, to ten decimals, finds it in a second.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Write the formula as scale times y plus an offset, and put the convolution's bias inside y.
+#
+# **Marking** 2 points: weight. 2 points: bias. 1 point: the estimate.
+#
+# **Common mistakes** forgetting epsilon: invisible with a loose tolerance and a variance near 1.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} For which decision?
+# *Objective:* start relevance so that it speaks for the decision · *medium* · 20 minutes
+#
+# A linear detector: $f(x) = \sum_i w_i x_i$. Write `relevance`: the relevance of every input for the
+# *decision that was made*. It starts at $|f|$ and is shared out in proportion, $R_i = |f| \cdot w_i x_i / f$.
+# Write `positive`: the share of positive relevance in the sum of absolute relevance, as omega takes it. What
+# do both become for reals if relevance starts at the sign of $f$ instead, as the published code has it?
+# ```
+
+# %% tags=["exercise"]
+import torch
+
+torch.manual_seed(2)
+w = torch.randn(8, dtype=torch.float64)
+x = torch.randn(40, 8, dtype=torch.float64)
+x = x[(x @ w).abs() > 1]  # the detector is sure of these
+fake = x @ w > 0
+
+
+# %% tags=["solution"]
+def relevance(w, x):
+    """Relevance (N, D) of the inputs for the decision on each picture."""
+    # BEGIN SOLUTION
+    logit = (x @ w)[:, None]
+    return w * x * logit.abs() / logit
+    # END SOLUTION
+
+
+def positive(r):
+    """Share of positive relevance in all absolute relevance, (N,)."""
+    # BEGIN SOLUTION
+    return r.clamp(min=0).sum(1) / r.abs().sum(1)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+r = relevance(w, x)
+assert torch.allclose(r.sum(1), (x @ w).abs()), (
+    "the sum over the inputs must be |f|, for reals as for fakes"
+)
+assert (positive(r) > 0.5).all(), (
+    "what speaks for a decision must outweigh what speaks against it, in "
+    "reals too: for which decision is this relevance?"
+)
+
+# %% tags=["hidden-test"]
+vote = w * x > 0  # inputs that raise the logit, towards fake
+assert torch.equal(r[fake] > 0, vote[fake]), "fakes: votes for fake"
+assert torch.equal(r[~fake] > 0, ~vote[~fake]), (
+    "in a real picture the inputs that lower the logit speak for the decision"
+)
+theirs = w * x / (x @ w)[:, None] * torch.where(fake, 1.0, -1.0)[:, None]
+assert torch.allclose(positive(r)[fake], positive(theirs)[fake]), (
+    "for fakes the scale cancels: both starts give the same share"
+)
+assert torch.allclose(positive(r)[~fake], 1 - positive(theirs)[~fake]), (
+    "for reals the published start turns the share around"
+)
+
+
+# %% tags=["wrong"]
+# explains the logit, whatever was decided
+def relevance(w, x):
+    return w * x
+
+
+def positive(r):
+    return r.clamp(min=0).sum(1) / r.abs().sum(1)
+
+
+# %% tags=["wrong"]
+# starts at the sign of f and divides by f, as the published code does
+def relevance(w, x):
+    logit = (x @ w)[:, None]
+    return w * x / logit * logit.sign()
+
+
+def positive(r):
+    return r.clamp(min=0).sum(1) / r.abs().sum(1)
+
+
+# %% tags=["wrong"]
+# takes absolute values, so that nothing speaks against
+def relevance(w, x):
+    return (w * x).abs()
+
+
+def positive(r):
+    return r.clamp(min=0).sum(1) / r.abs().sum(1)
+
+
+# %% [markdown] tags=["solution"]
+# From the sign of f, a real's relevance sums to -1, and the shares of "for" and "against" are exchanged:
+# omega then ranks what spoke *against* the decision. For fakes nothing changes, since omega is normalised and
+# the start is positive either way. That is why the paper's results, which use fakes only, stand.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** What is $|f| / f$ for a real?
+#
+# **Marking** 2 points: the relevance. 1 point: the share. 2 points: what happens to reals, and why not to
+# fakes.
+#
+# **Common mistakes** explaining the logit itself, which is the decision's negative for reals.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} What was not copied
+# *Objective:* write the check that would have found the third defect · *medium* · 20 minutes
+#
+# A network is rebuilt from a detector by copying every convolution that has a batch normalisation, and the
+# last layer. Its gate has neither, and keeps the weights that it was born with. Write `differing`: the names,
+# sorted, of all parameters *and buffers* in which two networks of one architecture differ. Would you rather
+# compare outputs? When would that be enough?
+# ```
+
+# %% tags=["exercise"]
+import torch
+from torch import nn
+
+
+def born(seed):
+    """Convolution, batch normalisation, a gate without one, last layer."""
+    torch.manual_seed(seed)
+    parts = {"conv": nn.Conv2d(3, 4, 3), "norm": nn.BatchNorm2d(4)}
+    parts |= {"gate": nn.Conv2d(4, 4, 1), "last": nn.Linear(4, 1)}
+    parts["norm"].running_mean.normal_()
+    return nn.ModuleDict(parts).eval()
+
+
+def logit(net, x):
+    y = torch.relu(net["norm"](net["conv"](x)))
+    y = y * torch.sigmoid(net["gate"](y.mean((2, 3), keepdim=True)))
+    return net["last"](y.mean((2, 3)))
+
+
+detector, rebuilt = born(0), born(1)
+for name in ("conv", "norm", "last"):
+    rebuilt[name].load_state_dict(detector[name].state_dict())
+
+
+# %% tags=["solution"]
+def differing(a, b):
+    """Names of the parameters and buffers in which two networks differ."""
+    # BEGIN SOLUTION
+    one, other = a.state_dict(), b.state_dict()
+    return sorted(k for k in one if not torch.equal(one[k], other[k]))
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert differing(detector, detector) == [], "equal networks differ in nothing"
+assert differing(detector, rebuilt) == ["gate.bias", "gate.weight"], (
+    "the gate was not copied, and nothing else: compare the values, not "
+    "names or shapes"
+)
+
+# %% tags=["hidden-test"]
+stale = born(0)
+stale["norm"].running_mean += 1
+assert differing(detector, stale) == ["norm.running_mean"], (
+    "running means are no parameters, but they change what is computed"
+)
+tiny = born(0)
+tiny["last"].weight.data[0, 0] += 1e-6
+assert differing(detector, tiny) == ["last.weight"], (
+    "a copy is exact: a small difference is one, too"
+)
+pictures = torch.randn(5, 3, 8, 8)
+with torch.no_grad():
+    apart = (logit(detector, pictures) - logit(rebuilt, pictures)).abs()
+assert apart.max() > 1e-4, "their logits differ, too: more than rounding"
+
+
+# %% tags=["wrong"]
+# looks at parameters only, not at running means and variances
+def differing(a, b):
+    one, other = dict(a.named_parameters()), dict(b.named_parameters())
+    return sorted(k for k in one if not torch.equal(one[k], other[k]))
+
+
+# %% tags=["wrong"]
+# compares names and shapes
+def differing(a, b):
+    one, other = a.state_dict(), b.state_dict()
+    return sorted(
+        k for k in one if k not in other or one[k].shape != other[k].shape
+    )
+
+
+# %% tags=["wrong"]
+# calls values that are close equal
+def differing(a, b):
+    one, other = a.state_dict(), b.state_dict()
+    return sorted(
+        k for k in one if not torch.allclose(one[k], other[k], atol=1e-3)
+    )
+
+
+# %% [markdown] tags=["solution"]
+# Outputs are what matters in the end: if the logits of both agree to rounding on a few dozen pictures, the
+# same function is being explained. That is the one check that also finds layers in another order or a
+# forgotten activation. But where outputs differ, they do not say why; names do.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `state_dict` holds parameters and buffers.
+#
+# **Marking** 2 points: values of everything. 1 point: buffers. 1 point: when outputs are enough.
+#
+# **Discuss** Why did the published code run without a warning?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Conserved, and wrong
+# *Objective:* know what a sum rule cannot see · *hard* · 10 minutes
+#
+# The sum of relevance over a layer equals the sum at the layer above it, up to biases: every engine of LRP
+# tests this. Which of the three defects would that test have found? For each of them name a test that does.
+# ```
+
+# %% [markdown] tags=["solution"]
+# None. Conservation compares layers of *the network that is walked through* with each other, and with the
+# value that relevance started from. A batch normalisation that divides by a little too much passes relevance
+# on unchanged; a start at -1 is conserved like any other; and a network with foreign gates conserves its own
+# logit. What finds them: (1) and (3) the logits of the rebuilt network beside the detector's, in double
+# precision; (2) the sign, since the sum must be positive for any decision that was made, or the value of the
+# start itself.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** What does the test compare, and with what does it never compare?
+#
+# **Marking** 2 points: none, with the reason. 1 point for each test.
+#
+# **Common mistakes** "the first, because numbers change": they change consistently.
+#
+# **Discuss** Write down one more property of relevance that all three would violate, or show that there is
+# none.

@@ -192,15 +192,246 @@ display(HTML(page))
 # - With many maps some p are small by chance; see the false discovery rate in the chapter on
 #   colour-conditional maps.
 
-# %% [markdown] tags=["only-if:cards=True"]
-# ```{exercise} Omega without effect
-# Find a map with a large omega whose removal hardly changes the logit. How can both be true?
-# ```
+# %% [markdown]
+# ## Exercises
 #
-# ```{admonition} Solution
-# :class: dropdown
+# ```{admonition} You can now
+# :class: tip
+# - say why a large omega and a small effect of dropping a map can go together;
+# - measure what maps do alone and together, and see redundancy in the difference;
+# - tell agreement of two rankings from what chance gives.
+# ```
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Omega without effect
+# *Objective:* keep a share of relevance apart from an effect · *easy* · 5 minutes
+#
+# A map has a large omega, yet its removal hardly changes the logit. How can both be true?
+# ```
+
+# %% [markdown] tags=["solution"]
 # Omega is a map's share of the relevance that passes through *its layer*; what a layer's other maps, or the
 # skip connection around it, would do without the map is not in it. Dropout sets the map to the constant that
 # batch normalisation makes of zero. If the map hardly varies, or its typical value is close to that constant,
 # little changes, however much relevance runs through it.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** To what value does dropout set the map, and what else can say the same?
+#
+# **Marking** 1 point: others stand in. 1 point: the constant that replaces it is close to what it usually is.
+#
+# **Discuss** Where the page has cards, sort them by effect: which kind of map goes to the end?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Alone and together
+# *Objective:* see redundancy that single dropout cannot · *medium* · 20 minutes
+#
+# The logit below is what is left of a fixed amount, less what a sum of the maps 0 and 1 covers: either of the
+# two twins alone covers it. Write `effect`: the mean change of the logit, over pictures, when *all* the given
+# maps are set to zero. Compare the effect of both twins together with the sum of their single effects. What
+# would a ranking by single effects do with them?
 # ```
+
+# %% tags=["exercise"]
+import torch
+
+rng = torch.Generator().manual_seed(0)
+twin = 2 + torch.rand(30, 1, 4, 4, generator=rng)
+third = torch.rand(30, 1, 4, 4, generator=rng)
+maps = torch.cat([twin, twin + 0.1, third], 1)  # (N, C, H, W)
+
+
+def head(maps):
+    """The logit (N,) of maps (N, 3, H, W)."""
+    seen = maps.mean((2, 3))
+    return 1 - torch.relu(2 - seen[:, 0] - seen[:, 1]) + seen[:, 2]
+
+
+# %% tags=["solution"]
+def effect(head, maps, channels):
+    """Mean change of the logit when these channels are dropped together."""
+    # BEGIN SOLUTION
+    without = maps.clone()
+    without[:, channels] = 0
+    return float((head(without) - head(maps)).mean())
+    # END SOLUTION
+
+
+# %% tags=["test"]
+before = maps.clone()
+assert abs(effect(head, maps, [0])) < 1e-6, (
+    "one twin covers for the other: alone its removal changes nothing"
+)
+assert abs(effect(head, maps, [0, 1]) + 2) < 1e-5, (
+    "without both, nothing covers the 2: the logit falls by 2. Were both "
+    "dropped at once, and is it the new logit minus the old?"
+)
+assert torch.equal(maps, before), (
+    "the maps that were given have changed: the next effect would be measured "
+    "in a network that is already broken"
+)
+
+# %% tags=["hidden-test"]
+alone = [effect(head, maps, [c]) for c in range(3)]
+assert abs(alone[2] + float(third.mean())) < 1e-5, (
+    "the third map adds its mean: without it the logit falls by that"
+)
+assert abs(effect(head, maps, [0, 1, 2]) - (alone[2] - 2)) < 1e-5, (
+    "what the third does is independent of the twins"
+)
+assert effect(head, maps, []) == 0, "nothing dropped, nothing changed"
+
+
+# %% tags=["wrong"]
+# adds up the effects of the single maps
+def effect(head, maps, channels):
+    total = 0.0
+    for c in channels:
+        without = maps.clone()
+        without[:, c] = 0
+        total += float((head(without) - head(maps)).mean())
+    return total
+
+
+# %% tags=["wrong"]
+# drops the maps in the tensor that was given
+def effect(head, maps, channels):
+    old = head(maps)
+    maps[:, channels] = 0
+    return float((head(maps) - old).mean())
+
+
+# %% tags=["wrong"]
+# takes the old logit minus the new one
+def effect(head, maps, channels):
+    without = maps.clone()
+    without[:, channels] = 0
+    return float((head(maps) - head(without)).mean())
+
+
+# %% [markdown] tags=["solution"]
+# Alone, each twin has an effect of zero; together, they carry more than any other map. A ranking by single
+# effects puts both last. That is why a card's effect is no verdict on a map, and why sensitivity is tested by
+# dropping many at once.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `clone` first, then index all channels at once.
+#
+# **Marking** 2 points: dropped together. 1 point: sign and mean. 1 point: nothing in place. 1 point: the
+# ranking.
+#
+# **Discuss** Find a network in which two maps have large single effects and none together.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Do both choose the same pictures?
+# *Objective:* compare an agreement with chance, not with zero · *medium* · 15 minutes
+#
+# Two rankings of the same `n` pictures each name their first `top`. Write `agreement` of two lists of numbers
+# of pictures: how many they share, how many two random choices share on average, and the probability that
+# random choices share as many *or more*. (Fix the first list: of all $\binom{n}{top}$ second ones, how many
+# contain $j$ of it?) Ten of sixty, three shared: is that agreement?
+# ```
+
+# %% tags=["exercise"]
+from math import comb
+
+activation = [3, 8, 15, 22, 23, 31, 40, 44, 52, 59]
+relevance = [22, 1, 8, 11, 44, 27, 30, 41, 50, 58]
+
+
+# %% tags=["solution"]
+def agreement(first, second, n):
+    """Shared pictures, how many by chance, and p of as many or more."""
+    # BEGIN SOLUTION
+    top, shared = len(first), len(set(first) & set(second))
+    ways = sum(
+        comb(top, j) * comb(n - top, top - j) for j in range(shared, top + 1)
+    )
+    return shared, top * top / n, ways / comb(n, top)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+shared, expected, p = agreement(activation, relevance, 60)
+assert shared == 3, (
+    "pictures 8, 22 and 44 are in both lists, wherever they stand in them"
+)
+assert abs(expected - 10 / 6) < 1e-9, (
+    "each of the ten is in a random choice with probability one in six"
+)
+assert 0.1 < p < 0.4, (
+    "three or more of ten are not rare: a sum over 3, 4, ... 10"
+)
+assert agreement([1, 2], [3, 4], 9)[2] == 1, (
+    "none or more is certain: does the sum begin with the shared number?"
+)
+
+# %% tags=["hidden-test"]
+import numpy as np
+
+from tff_core.features import maxima, relmax
+from tff_core.features.names import FeatureMap
+
+one = (FeatureMap("conv", 0, 1),)
+zero, ones = np.zeros((1, 10), dtype=int), np.ones((1, 10))
+both = [
+    maxima.Maxima(one, ones, np.array([some]), zero, zero, [])
+    for some in (activation, relevance)
+]
+for n in (60, 200):
+    want = relmax.agreement(*both, n).iloc[0]
+    found = agreement(activation, relevance, n)
+    assert np.allclose(found, [want["shared"], want["expected"], want["p"]]), (
+        f"of {n} pictures: {found}, tff_core has p = {want['p']:.4f}: no "
+        "picture is drawn twice"
+    )
+assert abs(agreement([0, 1], [1, 0], 4)[2] - 1 / 6) < 1e-9, (
+    "the order within the first ones must not count"
+)
+
+
+# %% tags=["wrong"]
+# draws pictures with replacement
+def agreement(first, second, n):
+    top, shared = len(first), len(set(first) & set(second))
+    q = top / n
+    ways = [
+        comb(top, j) * q**j * (1 - q) ** (top - j)
+        for j in range(shared, top + 1)
+    ]
+    return shared, top * top / n, sum(ways)
+
+
+# %% tags=["wrong"]
+# more than the shared number, not as many or more
+def agreement(first, second, n):
+    top, shared = len(first), len(set(first) & set(second))
+    ways = sum(
+        comb(top, j) * comb(n - top, top - j)
+        for j in range(shared + 1, top + 1)
+    )
+    return shared, top * top / n, ways / comb(n, top)
+
+
+# %% tags=["wrong"]
+# compares place by place
+def agreement(first, second, n):
+    top = len(first)
+    shared = sum(a == b for a, b in zip(first, second, strict=True))
+    ways = sum(
+        comb(top, j) * comb(n - top, top - j) for j in range(shared, top + 1)
+    )
+    return shared, top * top / n, ways / comb(n, top)
+
+
+# %% [markdown] tags=["solution"]
+# No: random choices share 1.7 on average, and three or more in more than one case of ten. "A third of the
+# pictures agree" sounds like agreement; against chance it is not. Over many maps a small surplus adds up,
+# which is why the atlas gives an interval over maps.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `comb(top, j) * comb(n - top, top - j)` second lists contain exactly j of the first.
+#
+# **Marking** 1 point: expected. 2 points: the tail. 1 point: the conclusion.
+#
+# **Common mistakes** zero as the point of comparison; drawing with replacement.

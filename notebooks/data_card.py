@@ -206,3 +206,334 @@ say(texts.statistics(card.compare(reals_and_fakes)))
 # have one camera. Transfer here is transfer among siblings. Where a claim of the paper does not hold here, the book
 # says so, and no number was tuned towards the published ones. {doc}`The design log </book/design_log>` says
 # what was tried, what failed, and when choosing stopped.
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{admonition} You can now
+# :class: tip
+# - find a grid in a picture by comparing even with odd columns, and destroy the evidence by a cut;
+# - show that a property of the files separates two folders, and make the folders alike;
+# - look for pictures of the training set in a test set, also where no byte agrees.
+# ```
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} Even and odd
+# *Objective:* measure the trace of a grid, and know on what it depends · *easy* · 15 minutes
+#
+# Write `pair` for one plane (H, W): the natural logarithm of the mean absolute difference between the columns
+# 2k and 2k + 1, over that between 2k + 1 and 2k + 2. Add 1e-5 to both means; where there is one difference
+# too many, leave out the last. What does it give for a plane whose columns are all doubled, and what if that
+# plane loses its first column? Why does the miniature's camera cut its pictures at random places?
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+rng = np.random.default_rng(0)
+noise = rng.random((32, 33))
+doubled = rng.random((32, 16)).repeat(2, axis=1)
+
+
+# %% tags=["solution"]
+def pair(plane):
+    """Log ratio of differences at even and at odd columns."""
+    # BEGIN SOLUTION
+    size = np.abs(np.diff(plane, axis=1)).mean(0)
+    even, odd = size[0::2], size[1::2]
+    count = min(len(even), len(odd))
+    return np.log((even[:count].mean() + 1e-5) / (odd[:count].mean() + 1e-5))
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert pair(doubled) < -8, "equal columns 2k and 2k + 1: far below zero"
+assert pair(doubled[:, 1:]) > 8, (
+    "without the first column the equal ones are 2k + 1 and 2k + 2"
+)
+assert abs(pair(noise)) < 0.1, "noise has no grid: close to 0"
+assert abs(pair(np.zeros((8, 8)))) < 1e-9, "a constant plane has a ratio of 1"
+
+# %% tags=["hidden-test"]
+from tff_core.pictures import statistics
+
+for plane in (noise, noise[:, 1:], doubled, noise.T, noise[:, :20] ** 3):
+    want = float(statistics.pair(plane[None])[0])
+    assert abs(pair(plane) - want) < 1e-9, (
+        f"{pair(plane):.4f}, tff_core has {want:.4f}: absolute differences, "
+        "their means, then the logarithm of the ratio"
+    )
+
+
+# %% tags=["wrong"]
+# compares values in even and odd columns, not differences
+def pair(plane):
+    even, odd = plane[:, 0::2].mean(), plane[:, 1::2].mean()
+    return np.log((even + 1e-5) / (odd + 1e-5))
+
+
+# %% tags=["wrong"]
+# forgets the absolute value: rises and falls cancel
+def pair(plane):
+    size = np.diff(plane, axis=1).mean(0)
+    even, odd = abs(size[0::2].mean()), abs(size[1::2].mean())
+    return np.log((even + 1e-5) / (odd + 1e-5))
+
+
+# %% tags=["wrong"]
+# has odd over even
+def pair(plane):
+    size = np.abs(np.diff(plane, axis=1)).mean(0)
+    even, odd = size[0::2], size[1::2]
+    count = min(len(even), len(odd))
+    return np.log((odd[:count].mean() + 1e-5) / (even[:count].mean() + 1e-5))
+
+
+# %% [markdown] tags=["solution"]
+# Far below zero, and as far above it after the cut. The trace is the same, its place is not. If all reals
+# began at the same place of a camera's grid, a detector could learn the *place*, which says nothing about how
+# fakes are made. Cut at random, reals have a grid anywhere, and only what generators do remains at a fixed
+# place.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `np.diff` along the columns; entry 0 is the difference between the columns 0 and 1.
+#
+# **Marking** 2 points: even against odd. 1 point: absolute values. 1 point: what the cut does. 1 point: why.
+#
+# **Common mistakes** comparing columns instead of differences.
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} A leak without any fake
+# *Objective:* separate two folders by how they were prepared · *medium* · 20 minutes
+#
+# Both sets below are *reals*. The second was resized to one half and back, as happens to fakes when only they
+# are made to fit. Write `auc`: the share of pairs (one picture of each set) in which the value of the second
+# set is larger; ties count one half. Then write `fair`: it takes a set that was left alone and one that was
+# resized, and returns them so that the detail of their luma no longer tells them apart. Try, too, what
+# happens if both are resized once more.
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+import torch
+
+from tff_core.miniature import camera
+from tff_core.pictures import degradations, statistics
+
+taken = [camera.take("test", "pebbles", i, size=48).pixels for i in range(28)]
+reals = torch.from_numpy(np.stack(taken)).permute(0, 3, 1, 2)
+
+
+def resized(pictures):
+    """To half the size and back."""
+    return torch.stack([degradations.resize(x, 0.5) for x in pictures])
+
+
+def detail(pictures):
+    """Detail of the luma of each picture, (N,)."""
+    pixels = pictures.permute(0, 2, 3, 1).numpy()
+    return statistics.details(pixels)["luma detail"]
+
+
+first, second = reals[:14], resized(reals[14:])
+
+
+# %% tags=["solution"]
+def auc(a, b):
+    """Share of pairs in which b is larger than a."""
+    # BEGIN SOLUTION
+    a, b = np.asarray(a)[:, None], np.asarray(b)[None]
+    return np.mean(b > a) + np.mean(b == a) / 2
+    # END SOLUTION
+
+
+def fair(untouched, small):
+    """Both sets, in the same state."""
+    # BEGIN SOLUTION
+    return resized(untouched), small
+    # END SOLUTION
+
+
+# %% tags=["test"]
+assert auc([1, 2], [3, 4]) == 1 and auc([3, 4], [1, 2]) == 0, (
+    "1 if all of the second are larger, 0 if none is"
+)
+assert auc([1, 1], [1, 1]) == 0.5, (
+    "a tie counts one half, neither a win nor a loss"
+)
+assert auc(detail(first), detail(second)) < 0.1, (
+    "the resized set has less detail than the other, pair by pair"
+)
+after = auc(*map(detail, fair(first, second)))
+assert 0.25 < after < 0.75, (
+    f"the AUC is {after:.2f}: how often has each set now been resized?"
+)
+
+# %% tags=["hidden-test"]
+from tff_core import metrics
+
+rng = np.random.default_rng(0)
+for _ in range(5):
+    a, b = rng.integers(0, 6, 12), rng.integers(1, 7, 9)
+    want = metrics.order([0] * 12 + [1] * 9, [*a, *b]).auc
+    assert abs(auc(a, b) - want) < 1e-9, (
+        f"{auc(a, b):.3f}, tff_core has {want:.3f}: pairs of every picture of "
+        "one set with every picture of the other"
+    )
+one, two = map(detail, fair(reals[14:], resized(reals[:14])))
+assert 0.25 < auc(one, two) < 0.75, (
+    "with the sets exchanged they are told apart"
+)
+assert one.std() > 0 and two.std() > 0, "nothing is left of the pictures"
+
+
+# %% tags=["wrong"]
+# compares the pictures in the order of the files
+def auc(a, b):
+    n = min(len(a), len(b))
+    a, b = np.asarray(a)[:n], np.asarray(b)[:n]
+    return np.mean(b > a) + np.mean(b == a) / 2
+
+
+def fair(untouched, small):
+    return resized(untouched), small
+
+
+# %% tags=["wrong"]
+# counts ties as a success
+def auc(a, b):
+    return np.mean(np.asarray(b)[None] >= np.asarray(a)[:, None])
+
+
+def fair(untouched, small):
+    return resized(untouched), small
+
+
+# %% tags=["wrong"]
+# does the same to both, which leaves one of them resized twice
+def auc(a, b):
+    a, b = np.asarray(a)[:, None], np.asarray(b)[None]
+    return np.mean(b > a) + np.mean(b == a) / 2
+
+
+def fair(untouched, small):
+    return resized(untouched), resized(small)
+
+
+# %% [markdown] tags=["solution"]
+# An AUC near 0 is as good a separation as one near 1: a detector trained on these folders would be excellent
+# and would have learnt nothing about fakes. Detail that is lost cannot be put back, so the other set must
+# lose it, too. Doing the same to both is *not* fair: one of them is then resized twice, and has less detail
+# still. What counts is the whole history of a file. `tff check` looks for such properties in sizes, formats
+# and compression; this one is in the pixels, where it does not look.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Which of the two sets can still be brought into the other's state?
+#
+# **Marking** 2 points: `auc`. 1 point: ties. 1 point: `fair`. 1 point: why resizing both does not help.
+#
+# **Discuss** A paper resizes fakes of 1,024 pixels to 256, and crops its reals. What might its detector
+# learn?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} A copy that is not a copy
+# *Objective:* find test pictures that were trained on · *medium* · 20 minutes
+#
+# Some pictures of the test set were in the training set, saved once more as JPEG, and brighter. No byte
+# agrees, so that comparing files, or pixels, finds nothing. Write `nearest`: for each test picture the number
+# of the training picture that it resembles most, and how much: the correlation of their thumbnails.
+# (`thumbnails` gives the mean luma of 8 x 8 fields; a correlation does not change with brightness or
+# contrast.)
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+import torch
+
+from tff_core.miniature import camera
+from tff_core.pictures import data
+from tff_core.pictures.degradations import jpeg
+
+shown = [camera.take("train", "facade", i, size=48).pixels for i in range(24)]
+pictures = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
+train, fresh = pictures[:16], pictures[16:]
+copies = torch.stack([jpeg(x, 60) for x in train[[11, 4, 7]]])
+brighter = (copies.float() * 0.8 + 51).byte()  # the first three were copied
+test = torch.cat([brighter, fresh])
+
+
+def thumbnails(pictures):
+    """Mean luma of 8 x 8 fields of each picture, (N, 64)."""
+    small = torch.nn.functional.adaptive_avg_pool2d(data.luma(pictures), 8)
+    return small.flatten(1).double().numpy()
+
+
+# %% tags=["solution"]
+def nearest(test, train):
+    """Number of the nearest training picture, and its correlation."""
+
+    # BEGIN SOLUTION
+    def unit(pictures):
+        x = thumbnails(pictures)
+        x = x - x.mean(1, keepdims=True)
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    alike = unit(test) @ unit(train).T
+    return alike.argmax(1), alike.max(1)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+which, alike = nearest(test, train)
+assert not any(torch.equal(x, y) for x in test for y in train)
+assert list(which[:3]) == [11, 4, 7], (
+    f"the copies are of the pictures 11, 4 and 7; found {list(which[:3])}: "
+    "does brightness still count?"
+)
+assert alike[:3].min() > alike[3:].max(), (
+    "a copy must be more alike than any two different scenes"
+)
+
+# %% tags=["hidden-test"]
+assert np.allclose(nearest(train, train)[0], np.arange(16)), (
+    "every picture resembles itself most"
+)
+assert np.allclose(nearest(train, train)[1], 1), (
+    "a picture's correlation with itself is 1: mean taken off, length 1?"
+)
+negative = 255 - train
+assert nearest(negative[:1], train[:1])[1][0] < -0.9, (
+    "a negative is the opposite: the sign of a correlation must stay"
+)
+
+
+# %% tags=["wrong"]
+# takes the smallest distance of the pixels, which brightness changes
+def nearest(test, train):
+    a, b = test.flatten(1).double(), train.flatten(1).double()
+    apart = torch.cdist(a, b).numpy()
+    return apart.argmin(1), -apart.min(1)
+
+
+# %% tags=["wrong"]
+# multiplies thumbnails without taking their mean off
+def nearest(test, train):
+    a, b = thumbnails(test), thumbnails(train)
+    a = a / np.linalg.norm(a, axis=1, keepdims=True)
+    b = b / np.linalg.norm(b, axis=1, keepdims=True)
+    alike = a @ b.T
+    return alike.argmax(1), alike.max(1)
+
+
+# %% [markdown] tags=["solution"]
+# The three copies stand out. In a real set draw the histogram of the largest correlations: copies make a heap
+# of their own near 1. `tff check` reports *exact* duplicates, files with the same pixels; what was saved
+# again, cut or mirrored needs a comparison like this one. In the miniature no scene appears in two parts, by
+# construction.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Take off each thumbnail's mean, divide by its length; then a matrix product.
+#
+# **Marking** 2 points: correlation. 1 point: the nearest, and how near. 1 point: why files cannot tell.
+#
+# **Discuss** What would mirrored copies need? And what does a copied *real* in the test set do to AP?

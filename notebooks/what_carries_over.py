@@ -165,16 +165,209 @@ say(texts.verdict(table, cameras))
 #   place to look; that cannot be seen here.
 # - Where the answer changes with the camera or with the cut, the trace belongs to the simulation, and the
 #   text above says so.
+
+# %% [markdown]
+# ## Exercises
 #
+# ```{admonition} You can now
+# :class: tip
+# - build the picture that a detector of luma alone, or of chroma alone, is given;
+# - say which traces of a file or of an upsampling each of the two can carry;
+# - tell a trace of a grid from one of a scene by cutting the grid's corner off.
+# ```
+
+# %% [markdown] tags=["exercise"]
 # ```{exercise} A grid without colour
+# *Objective:* know where traces of an upsampling hide · *easy* · 5 minutes
+#
 # A network sees the luma alone. Which trace of an upsampling that doubles every pixel can it still find, and
 # what would hide it?
 # ```
-#
-# ```{admonition} Solution
-# :class: dropdown
+
+# %% [markdown] tags=["solution"]
 # The pairs: within a pair of columns neighbours differ less than between pairs, in luma as in chroma, unless
 # the layers after the upsampling have smoothed it away. Generators are trained until their luma passes for
 # real, so it is there that the pairs vanish first; the {doc}`data card </notebooks/data_card>` shows both
 # against the steps of training.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** Compare neighbours within a pair of columns, and across two pairs.
+#
+# **Marking** 1 point: pairs of columns and rows. 1 point: what smooths them.
+#
+# **Discuss** Would the pairs survive if the picture were cut at an odd place? Reduced to three quarters?
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} What a network is shown
+# *Objective:* find out what chroma alone still knows about the light · *easy* · 10 minutes
+#
+# Write `shown` for pictures with values in [0, 1]: `"luma"` gives the luma in all three channels, `"chroma"`
+# the picture less its luma, plus one half. What is the luma of every pixel of the second? A shadow multiplies
+# all three channels of a surface by one half. Does a network that is given the chroma alone see the shadow?
 # ```
+
+# %% tags=["exercise"]
+import torch
+
+LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
+rng = torch.Generator().manual_seed(0)
+pictures = torch.rand(4, 3, 8, 8, generator=rng, dtype=torch.float64)
+
+
+# %% tags=["solution"]
+def shown(pictures, what):
+    """What a detector of "luma" or of "chroma" sees of (N, 3, H, W)."""
+    # BEGIN SOLUTION
+    luma = torch.einsum("c,nchw->nhw", LUMA, pictures)[:, None]
+    return (
+        luma.expand_as(pictures) if what == "luma" else pictures - luma + 0.5
+    )
+    # END SOLUTION
+
+
+# %% tags=["test"]
+luma, chroma = (shown(pictures, what) for what in ("luma", "chroma"))
+assert luma.shape == chroma.shape == pictures.shape, (
+    "a network has three input channels, whatever they hold"
+)
+light = torch.einsum("c,nchw->nhw", LUMA, chroma)
+assert torch.allclose(light, torch.full_like(light, 0.5)), (
+    "the light of the chroma picture must be one half everywhere: was the "
+    "mean of the channels taken off in place of their luma?"
+)
+assert torch.allclose(luma + chroma - 0.5, pictures), (
+    "both parts together must give the whole picture"
+)
+
+# %% tags=["hidden-test"]
+from tff_core.pictures.data import Preprocessing, normalize
+
+plain = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+for what in ("luma", "chroma"):
+    want = normalize(pictures, Preprocessing(planes=what, **plain))
+    assert torch.allclose(shown(pictures, what), want), (
+        f"{what} differs from what the detectors of this page are shown"
+    )
+shadow = shown(pictures / 2, "chroma") - 0.5
+assert torch.allclose(shadow, (chroma - 0.5) / 2), "chroma scales with light"
+
+
+# %% tags=["wrong"]
+# takes the mean of the channels for the luma
+def shown(pictures, what):
+    luma = pictures.mean(1, keepdim=True)
+    return (
+        luma.expand_as(pictures) if what == "luma" else pictures - luma + 0.5
+    )
+
+
+# %% tags=["wrong"]
+# gives the luma as a single channel
+def shown(pictures, what):
+    luma = torch.einsum("c,nchw->nhw", LUMA, pictures)[:, None]
+    return luma if what == "luma" else pictures - luma + 0.5
+
+
+# %% [markdown] tags=["solution"]
+# One half, everywhere. Yet the shadow is there: the chroma of a coloured surface is halved with its light. A
+# detector of chroma alone still sees the shapes of coloured things; *without luma* does not mean *without
+# scenes*. Only gray things, and what makes a surface lighter by adding white, disappear.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** One `einsum` for the luma; keep the axis of the channels.
+#
+# **Marking** 2 points: the two pictures. 1 point: one half. 1 point: the shadow, with its reason.
+#
+# **Common mistakes** "chroma has no shapes, so the network cannot overfit to scenes".
+
+# %% [markdown] tags=["exercise"]
+# ```{exercise} What JPEG leaves in the chroma
+# *Objective:* tell a trace of the file format from one of a generator · *medium* · 15 minutes
+#
+# JPEG usually stores one chroma value for each block of 2 x 2 pixels (4:2:0). Write `subsampled` for planes
+# Y, Cb, Cr: luma as it is, chroma replaced by the mean of its block. `statistics.pair` is the log ratio of
+# the differences between neighbours at even and at odd columns: negative where columns 2k and 2k + 1 are
+# alike. Look at it in luma and in chroma, before and after one column is cut off. Which of the two detectors
+# of this page might take such a file for the work of a generator? Which test on this page would tell?
+# ```
+
+# %% tags=["exercise"]
+import numpy as np
+
+from tff_core.pictures import statistics
+
+planes = np.random.default_rng(0).normal(0, 0.1, (6, 3, 32, 32))
+
+
+# %% tags=["solution"]
+def subsampled(planes):
+    """Planes (N, 3, H, W), even sides, with chroma in blocks of 2 x 2."""
+    # BEGIN SOLUTION
+    n, _, height, width = planes.shape
+    blocks = planes[:, 1:].reshape(n, 2, height // 2, 2, width // 2, 2)
+    mean = blocks.mean((3, 5)).repeat(2, axis=2).repeat(2, axis=3)
+    return np.concatenate([planes[:, :1], mean], 1)
+    # END SOLUTION
+
+
+# %% tags=["test"]
+stored = subsampled(planes)
+assert np.array_equal(stored[:, 0], planes[:, 0]), "the luma must not change"
+assert (statistics.pair(stored[:, 1]) < -2).all(), (
+    "the columns 2k and 2k + 1 of the chroma must be equal: no pairs found"
+)
+assert (statistics.pair(stored[:, 1, :, 1:]) > 2).all(), (
+    "without the first column the pairs begin one column later"
+)
+
+# %% tags=["hidden-test"]
+whole = planes.reshape(6, 3, 16, 2, 16, 2).mean((3, 5))
+small = stored.reshape(6, 3, 16, 2, 16, 2).mean((3, 5))
+assert np.allclose(whole, small), (
+    "the mean of a block has changed: does the block hold the mean of its "
+    "four values, or one of them?"
+)
+assert np.allclose(subsampled(stored), stored), "twice is the same as once"
+rows = statistics.pair(stored[:, 2].swapaxes(1, 2))
+assert (rows < -2).all(), "rows must come in pairs, too, and in Cr as in Cb"
+
+
+# %% tags=["wrong"]
+# keeps the first value of each block and drops the other three
+def subsampled(planes):
+    found = planes.copy()
+    first = planes[:, 1:, ::2, ::2]
+    found[:, 1:] = first.repeat(2, axis=2).repeat(2, axis=3)
+    return found
+
+
+# %% tags=["wrong"]
+# subsamples the luma as well
+def subsampled(planes):
+    n, c, height, width = planes.shape
+    blocks = planes.reshape(n, c, height // 2, 2, width // 2, 2)
+    return blocks.mean((3, 5)).repeat(2, axis=2).repeat(2, axis=3)
+
+
+# %% tags=["wrong"]
+# smooths with a window of 2 x 2 that moves by one pixel
+def subsampled(planes):
+    found, c = planes.copy(), planes[:, 1:]
+    across = (c + np.roll(c, 1, 3)) / 2
+    found[:, 1:] = (across + np.roll(across, 1, 2)) / 2
+    return found
+
+
+# %% [markdown] tags=["solution"]
+# The chroma comes in pairs, the luma does not: just the trace of a generator that doubles its pixels, made by
+# a file format. A detector of chroma alone may take it for one, or, where the reals of its training are such
+# files, for the mark of a real. Cut at a random place, pairs begin anywhere and the sign of the statistic
+# means nothing any more; another camera, without JPEG, lacks them altogether. Those are two of the three
+# tests above.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** `reshape` to (N, 2, H/2, 2, W/2, 2), then a mean over two axes.
+#
+# **Marking** 2 points: blocks. 1 point: luma untouched. 2 points: chroma detector, and a test that tells.
+#
+# **Discuss** Many decoders interpolate chroma smoothly. What is left of the pairs then?

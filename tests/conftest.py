@@ -87,7 +87,7 @@ def _run(root: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def copy_project(target: Path) -> None:
-    """Copy what git tracks, or would, and commit it there."""
+    """Copy what git tracks, or would, and commit it there; what the workflow has read of it comes along."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -96,6 +96,10 @@ def copy_project(target: Path) -> None:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target / name)
+    known = ROOT / "workflow" / "scripts" / "__pycache__"
+    for path in known.glob("imports.*.json"):
+        (target / known.relative_to(ROOT)).mkdir(exist_ok=True)
+        shutil.copyfile(path, target / path.relative_to(ROOT))
     identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
         subprocess.run(["git", *identity, *arguments], cwd=target, check=True, capture_output=True)

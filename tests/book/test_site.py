@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -17,6 +18,22 @@ from playwright.sync_api import Browser, Page, sync_playwright
 pytestmark = [pytest.mark.slow, pytest.mark.book, pytest.mark.xdist_group("book")]
 
 WIDTHS = (1280, 390)
+IMPACTS = ("serious", "critical")
+# axe-core itself, as a package for Playwright brings it
+AXE = importlib.util.find_spec("axe_playwright_python")
+# controls that no tab comes to, figures that only a mouse can change, and pictures without a text
+UNREACHED = """() => [...document.querySelectorAll(
+    ".bd-article :is(button, summary, input, select, textarea, a[href]), .bd-article .modebar-btn"
+  )].filter((one) => one.tabIndex < 0 && one.getClientRects().length)
+    .map((one) => `no tab comes to ${one.outerHTML.slice(0, 120)}`)
+  .concat([...document.querySelectorAll(".tff-figure.js-plotly-plot")].filter((box) => {
+    const drawn = (box.layout.sliders || []).length + (box.layout.updatemenus || []).length;
+    const bar = box.nextElementSibling?.matches(".tff-keys") ? box.nextElementSibling : null;
+    return drawn !== (bar ? bar.querySelectorAll("select, input").length : 0);
+  }).map((box) => `controls for the mouse alone: ${box.id}`))
+  .concat([...document.querySelectorAll(".tff-figure, .bd-article img")].filter(
+    (one) => !(one.getAttribute("aria-label") || one.hasAttribute("alt"))
+  ).map((one) => `no alternative text: ${one.outerHTML.slice(0, 120)}`))"""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -33,6 +50,7 @@ class Visit:
     too_wide: int = 0  # px that the page is wider than the screen
     boxes: list[tuple[float, float]] = field(default_factory=list)  # left and right of tables and figures
     provenance: str = ""
+    barriers: list[str] = field(default_factory=list)  # for readers without mouse or eyes
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +81,28 @@ def _open(browser: Browser, site: Path, name: str, width: int) -> tuple[Page, Vi
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     page.on("requestfailed", lambda request: visit.complaints.append(f"failed: {request.url}"))
     page.goto((site / f"{name}.html").as_uri())
-    if page.locator("script[src*='book.js']").count():
+    if page.locator("script[src*='book.js'], script[src*='deck.js']").count():
         page.wait_for_function("document.documentElement.dataset.figures === 'done'")
     return page, visit
+
+
+def _barriers(page: Page) -> list[str]:
+    """What axe finds serious, controls that the keyboard does not reach, and pictures without a text."""
+    if AXE is None or AXE.origin is None:
+        return page.evaluate(UNREACHED)
+    page.evaluate((Path(AXE.origin).parent / "axe.min.js").read_text("utf-8"))
+    # drawings have a text that says what they show, and formulas one that is read
+    found = page.evaluate(
+        """axe.run({exclude: [".tff-figure svg", "mjx-container svg"]},
+                   {resultTypes: ["violations"], preload: false})"""
+    )
+    serious = [
+        f"{violation['id']}: {node['target']} {node['html'][:120]}"
+        for violation in found["violations"]
+        if violation["impact"] in IMPACTS
+        for node in violation["nodes"]
+    ]
+    return serious + page.evaluate(UNREACHED)
 
 
 def _pages(site: Path) -> list[str]:
@@ -89,6 +126,8 @@ def visits(tiny_book: TinyBook, browser: Browser) -> list[Visit]:
             )
             made = page.locator(".tff-provenance")
             visit.provenance = made.inner_text() if made.count() else ""
+            if width == max(WIDTHS):
+                visit.barriers = _barriers(page)
             page.close()
             seen.append(visit)
     return seen
@@ -100,6 +139,11 @@ def test_no_page_asks_another_host_for_anything(visits: list[Visit]) -> None:
 
 def test_no_page_has_an_error(visits: list[Visit]) -> None:
     assert [visit for visit in visits if visit.complaints] == []
+
+
+def test_no_page_has_a_barrier(visits: list[Visit]) -> None:
+    assert AXE is not None or not os.environ.get("CI"), "axe-playwright-python is missing: run `make env`"
+    assert {visit.name: visit.barriers for visit in visits if visit.barriers} == {}
 
 
 def test_every_name_of_a_map_leads_to_its_place(tiny_book: TinyBook) -> None:
@@ -158,12 +202,12 @@ def test_no_page_names_a_content_delivery_network(tiny_book: TinyBook) -> None:
 
 
 def test_controls_of_the_figures_work_without_a_kernel(tiny_book: TinyBook, browser: Browser) -> None:
-    """The last step of each slider and the last entry of each menu change what is drawn."""
+    """The last step of each slider and the last entry of each menu change what is drawn; so do keys."""
     state = """(box) => JSON.stringify([
         box.data, box.layout.annotations, box.layout.title, box._fullLayout.sliders?.[0]?.active])"""
     idle, used = [], 0
-    # what other detectors' pages have is drawn by the same notebooks
-    for name in (page for page in _pages(tiny_book.site) if not page.startswith("detectors/")):
+    # what other detectors' pages and the slides have is drawn by the same notebooks
+    for name in (page for page in _pages(tiny_book.site) if not page.startswith(("detectors/", "slides/"))):
         text = (tiny_book.site / f"{name}.html").read_text(encoding="utf-8")
         if '"sliders"' not in text and '"updatemenus"' not in text:
             continue
@@ -186,10 +230,45 @@ def test_controls_of_the_figures_work_without_a_kernel(tiny_book: TinyBook, brow
                 page.wait_for_timeout(300)
                 used += 1
                 idle += [] if box.evaluate(state) != before else [(name, "menu")]
+            for control in box.locator("xpath=following-sibling::*[1]").locator("input, select").all():
+                before = box.evaluate(state)
+                control.focus()
+                page.keyboard.press("End" if control.input_value() == "0" else "Home")
+                page.wait_for_timeout(300)
+                idle += [] if box.evaluate(state) != before else [(name, "keys")]
         assert visit.complaints == []
         page.close()
     assert used, "the book has no control"
     assert idle == []
+
+
+def test_the_keyboard_comes_to_every_control(tiny_book: TinyBook, browser: Browser) -> None:
+    """Tab by tab through a chapter with sliders, menus, folds and buttons of figures."""
+    page, _ = _open(browser, tiny_book.site, "notebooks/02_ff_rs", 1280)
+    wanted = page.evaluate(
+        """() => {
+          const article = document.querySelector(".bd-article");
+          const all = [...article.querySelectorAll("summary, button, input, select, .modebar-btn")];
+          const seen = all.filter((one) => one.checkVisibility({ visibilityProperty: true }));
+          seen.forEach((one, i) => { one.dataset.control = i; });
+          window.came = new Set();
+          document.addEventListener("focusin", (event) => window.came.add(event.target.dataset.control));
+          article.tabIndex = -1;
+          article.focus();
+          return Object.fromEntries(["input", "select", "summary, button", ".modebar-btn"].map(
+            (kind) => [kind, seen.filter((one) => one.matches(kind)).length]));
+        }"""
+    )
+    assert all(wanted.values()), wanted
+    missed = """[...document.querySelectorAll("[data-control]")].filter(
+        (one) => !window.came.has(one.dataset.control)).map((one) => one.outerHTML.slice(0, 120))"""
+    for _ in range(40):
+        for _ in range(10):
+            page.keyboard.press("Tab")
+        if not page.evaluate(missed):
+            break
+    assert page.evaluate(missed) == []
+    page.close()
 
 
 def test_formulas_are_typeset(tiny_book: TinyBook, browser: Browser) -> None:
@@ -197,6 +276,14 @@ def test_formulas_are_typeset(tiny_book: TinyBook, browser: Browser) -> None:
     page.wait_for_function("document.querySelectorAll('mjx-container svg').length > 0")
     assert page.locator("[data-mml-node='merror']").count() == 0
     page.close()
+
+
+def test_slides_have_all_figures_and_are_linked(tiny_book: TinyBook) -> None:
+    listed = (tiny_book.site / "book" / "course" / "slides.html").read_text("utf-8")
+    linked = set(re.findall(r'href="\.\./\.\./slides/([\w.]+)', listed))
+    decks = sorted((tiny_book.site / "slides").glob("*.html"))
+    assert linked == {deck.name for deck in decks} and len(decks) == 6
+    assert [deck.name for deck in decks if "tff-absent" in deck.read_text("utf-8")] == []
 
 
 def test_the_first_address_leads_to_the_overview(tiny_book: TinyBook, browser: Browser) -> None:

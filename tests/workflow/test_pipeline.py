@@ -80,6 +80,26 @@ def test_code_is_stale_when_it_does_something_else(tmp_path: Path, file: str, te
     assert (new != old) is stale
 
 
+def test_what_was_read_of_a_file_is_kept_and_holds_for_its_content_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "KEPT", tmp_path / "cache" / "facts.json")
+    found = []
+    for text in ("y = 1\n", "y = 2\n", "y = 1  # as before\n"):
+        for kept in ("as it is", "[1, 2", "{"):  # in turn whole, another thing, and cut off
+            root = tmp_path / f"{len(found)}"
+            _package(root)
+            (root / "tff_core" / "c.py").write_text(text)
+            if kept != "as it is":
+                imports.KEPT.write_text(kept)
+            imports._kept.cache_clear()
+            found.append(imports.fingerprint([root / "tff_core" / "a.py"], root))
+            imports._keep()
+    assert found[0] == found[1] == found[2] == found[6] == found[8] != found[3] == found[5]
+    imports._kept.cache_clear()
+    assert imports._kept() and [path.name for path in imports.KEPT.parent.iterdir()] == ["facts.json"]
+
+
 def test_what_only_exercises_do_makes_no_page_stale(tmp_path: Path) -> None:
     _package(tmp_path)
     notebook = tmp_path / "01_x.py"
@@ -557,6 +577,9 @@ def test_the_users_own_settings_lie_over_all_others(tmp_path: Path, monkeypatch:
     assert (config["names"]["mine"], config["names"]["progan"], config["names"]["gaugan"]) == (
         "My GAN", "P", "GauGAN",
     )  # fmt: skip
+    for nothing in ("", "# n_test: 9\n"):  # all settings taken back
+        (folder / "config.local.yaml").write_text(nothing)
+        assert build.load_config("own", False)["n_test"] == 7
 
 
 def test_links_to_the_repository_need_a_public_address(tmp_path: Path) -> None:

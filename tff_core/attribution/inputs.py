@@ -55,9 +55,12 @@ def spectrum(x: Tensor) -> Tensor:
     float64.
     """
     check(x)
-    plane = data.luma(x).double()
-    found = _fast(plane) if plane.device.type == "cpu" else _products(plane)
-    return found.abs_().add_(FLOOR).log_()
+    return cosine_transform(data.luma(x).double()).abs_().add_(FLOOR).log_()
+
+
+def cosine_transform(plane: Tensor) -> Tensor:
+    """The orthonormal DCT (type II) of planes (..., H, W), float64, on their device."""
+    return _fast(plane) if plane.device.type == "cpu" else _products(plane)
 
 
 def _fast(plane: Tensor) -> Tensor:
@@ -128,7 +131,7 @@ class Statistics:
                 f"{self.mean.shape[0]}: expected one size; resize or crop the pictures, or take others"
             )
         mean, std = (torch.from_numpy(values).to(spectra.device) for values in (self.mean, self.std))
-        return (spectra - mean).div_(std).to(torch.float32)
+        return (spectra - mean).to(torch.float32).div_(std.to(torch.float32))
 
     def save(self, path: str | Path) -> None:
         """Write an npz with ``mean``, ``std`` and ``count``, completely or not at all."""

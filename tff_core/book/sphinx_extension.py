@@ -25,6 +25,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
+from tff_core.book import glossary, quiz
+
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 _MARK = "data-plotly="
 _seen: Counter[str] = Counter()  # two identical figures in one build still need two ids
@@ -90,6 +92,9 @@ def fix_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, A
         app.add_js_file("plotly.min.js", priority=400)
     if "pagetitle" in context:  # the theme writes it into its page for print as it is
         context["pagetitle"] = html.escape(context["pagetitle"], quote=False)
+    # a list in which nothing says that it is an item is none for a screen reader
+    if context.get("body"):
+        context["body"] = context["body"].replace('<div role="list" class="citation', '<div class="citation')
     source = source_of(pagename, app.config.tff_page_templates)
     # the page of one generator reads what all chapters found about it: it cannot be run alone
     if app.config.tff_launch and source.startswith("notebooks/") and not pagename.startswith("generators/"):
@@ -199,6 +204,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-updated", restart_numbers, priority=900)
     # after the theme has made its buttons (501)
     app.connect("html-page-context", fix_page, priority=900)
+    quiz.setup(app)
+    glossary.setup(app)
     return {
         "version": metadata.version("transferable-forensic-features"),
         "parallel_read_safe": False,  # the counter of equal figures is per process

@@ -64,11 +64,13 @@ def conservation(sums: pd.DataFrame, cuts: Mapping[str, float]) -> go.Figure:
     return finish(figure, 400, text, f"Share of the logit at each cut: {described}.")
 
 
-def relevance_maps(picture: np.ndarray, maps: Mapping[str, np.ndarray]) -> go.Figure:
+def relevance_maps(
+    picture: np.ndarray, maps: Mapping[str, np.ndarray], shown: str = "A fake picture"
+) -> go.Figure:
     """A picture beside its relevance; a slider walks through the layers.
 
-    ``picture`` is uint8 (H, W, 3); ``maps`` holds one (h, w) array of signed relevance per layer. Each layer
-    has its own colour scale, symmetric about zero.
+    ``picture`` is uint8 (H, W, 3); ``maps`` holds one (h, w) array of signed relevance per layer; ``shown``
+    says what the picture is. Each layer has its own colour scale, symmetric about zero.
     """
     if not maps:
         raise ValueError("no relevance maps to draw: expected one (h, w) array per layer")
@@ -140,7 +142,7 @@ def relevance_maps(picture: np.ndarray, maps: Mapping[str, np.ndarray]) -> go.Fi
         },
     )
     text = (
-        "A fake picture and the relevance of its logit, summed over the channels of a layer. Red speaks for "
+        f"{shown} and the relevance of its logit, summed over the channels of a layer. Red speaks for "
         "fake, blue against it; each layer has its own scale. The slider walks through the layers."
     )
     return finish(figure, 430, text, f"Relevance of {len(maps)} layers over one picture, with a slider.")

@@ -191,14 +191,14 @@ def check_sources(config: dict[str, Any]) -> None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; BuildError names the file and line where it is not one."""
+    """A YAML mapping, empty of a file with nothing but comments; BuildError names what else it holds."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise BuildError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | None):
         raise BuildError(f"{path} holds {type(value).__name__}; expected settings, one `name: value` a line")
-    return value
+    return value or {}
 
 
 def lock(folder: Path) -> IO[str]:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+TEXT_LICENCE = "CC-BY-4.0"  # see LICENSE-TEXT
 _NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 9562: names that are addresses
 
 
@@ -99,7 +100,9 @@ def bill(root: Path, when: datetime) -> dict[str, Any]:
             "timestamp": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "component": {
                 "type": "application", "bom-ref": own, "name": me, "version": project["version"], "purl": own,
-                "description": project["description"], "licenses": [{"license": {"id": project["license"]}}],
+                "description": project["description"],
+                # of the code, and of the text
+                "licenses": [{"license": {"id": one}} for one in (project["license"], TEXT_LICENCE)],
             },
         },
         "components": [_component(pin, pin.name in required) for pin in found],

@@ -20,7 +20,7 @@ import yaml
 import grid
 import pairs
 import steps
-from tff_core.book import exercises
+from tff_core.book import course, exercises, slides
 from tff_core.store.results import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +43,8 @@ def stage(config: dict[str, Any], folder: Path, executed: Path, preview: bool) -
     for path in sorted(ROOT.glob("book/**/*")):
         if path.is_file():
             wanted[path.relative_to(ROOT)] = path.read_bytes()
+    for path in sorted(ROOT.glob("book/course/*.md")):
+        wanted[path.relative_to(ROOT)] = course.filled(path, ROOT).encode()
     for name, page in grid.pages(config, ROOT).items():
         done = executed / f"{name}.ipynb"
         if done.is_file():
@@ -106,8 +108,8 @@ def public_origin(root: Path) -> str | None:
     return f"{_GITHUB}{match[1]}" if match else None
 
 
-def build(folder: Path, site: Path, preview: bool) -> None:
-    """Build the staged book and put the site in place of ``site``.
+def build(folder: Path, site: Path, preview: bool, results: slides.Results) -> None:
+    """Build the staged book, add the slides made of ``results``, and put the site in place of ``site``.
 
     Raises RuntimeError with the last lines of the builder where it fails. The finished book must build
     without a warning; a preview may have references to results that do not exist yet.
@@ -126,6 +128,7 @@ def build(folder: Path, site: Path, preview: bool) -> None:
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     shutil.copytree(folder / "_build" / "html", new)
+    slides.write(new, ROOT / "book" / "slides", results)
     write_text(new / (".preview" if preview else ".complete"), "")
     if site.exists():
         site.rename(old)
@@ -140,7 +143,8 @@ def main() -> None:
     parser.add_argument("--preview", action="store_true", help="also stage pages that are not executed yet")
     options = parser.parse_args()
     stage(options.config, Path("book"), Path("executed"), options.preview)
-    build(Path("book"), Path("html"), options.preview)
+    results = slides.Results(Path(), next(iter(options.config["detectors"]), ""))
+    build(Path("book"), Path("html"), options.preview, results)
 
 
 if __name__ == "__main__":
