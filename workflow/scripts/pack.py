@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "class"
 NAME = "class-pack"  # of the zip, and of the folder in it
 ENVIRONMENT = ROOT / "workflow" / "environment-class.yml"
+README = ROOT / "workflow" / "class-pack.md"
 LIMIT = 200e6  # bytes of the students' zip
 CONDA = {"pytorch-cpu": "torch"}  # names there and for pip, where they differ
 Entries = Iterable[tuple[str, bytes | Path]]
@@ -46,39 +47,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path.cwd().parent))"""
 
-_README = """# Class pack: Transferable Forensic Features
-
-1. Unzip this folder anywhere.
-2. `conda env create --file environment.yml`, then `conda activate tff-class`; without conda, see below.
-3. `jupyter lab notebooks`, and open a chapter: `{first}.ipynb` comes first.
-4. Run all cells: nothing is fetched and nothing is trained.
-5. At a chapter's end are exercises that check themselves. Cells that are not solved yet end in an error; the cells
-   below them run all the same.
-
-| folder | what |
-|---|---|
-| `notebooks/` | {count} notebooks of the book, with exercises to solve |
-| `build/` | what they read: pictures, detectors, rankings, scores, tables |
-| `tff_core/` | the package; the notebooks find it beside them, so it is not installed |
-
-**Which environment.** `environment.yml` has PyTorch's build for CPUs and takes about 1.5 GB. Without conda: Python 3.11
-or newer, and `python -m pip install -r requirements.txt` in a virtual environment. On macOS and Windows that is the
-build for CPUs, too. On Linux it is the one for CUDA, which brings 3.4 GB of libraries; if you have no GPU, first run the
-command that the page "Start locally" on PyTorch's site shows for Linux, pip and CPU, with the versions of
-`requirements.txt`. On Windows, use Python in WSL: the package locks files in a way that Windows itself does not know.
-
-The numbers in these notebooks come from a small build (`workflow/config.{config}.yaml` of the project). They are
-measured, and differ from the book's. To save space, all weights but those of the chapters' own detector are stored with
-16 bits. Version {version}, commit {commit}. Code under the MIT licence; text and exercises under CC BY 4.0.
-"""
-
 
 class PackError(ValueError):
     """The build lacks something, or is too large."""
 
 
 def notebooks(config: dict[str, Any]) -> dict[str, grid.Page]:
-    """The pages of the book that students get, by the name of their notebook: those that the build executes."""
+    """The pages that students get, by the name of their notebook: those that the build executes."""
     return {name: page for name, page in launch.chapters(config).items() if not page.lacks}
 
 
@@ -112,7 +87,8 @@ def reads(config: dict[str, Any], page: grid.Page) -> list[str]:
         "compared": [f"detectors/{one}.*" for one in compared],
         "classifier": [f"detectors/{name}.s0.*" for name in classifiers],
         "omega": [f"results/omega/{one}-*" for one in trained],
-        "scores": [f"results/scores/{name}/*.csv.gz" for name in [*own, *twins]],
+        "scores": [f"results/scores/{name}/*.csv.gz" for name in [*own, *twins]]
+        + [f"results/parts/{one}/{name}.*" for one in _EVALUATED for name in [*own, *twins]],
         "tables": ["results/tables/*.csv"],
         "patches": [
             f"patches/{name}.s{seed}.*" for name in config["patch_networks"] for seed in config["patch_seeds"]
@@ -123,7 +99,6 @@ def reads(config: dict[str, Any], page: grid.Page) -> list[str]:
         + [f"data/{where}/train/{name}/manifest.json" for name, where in grid.learnt(config).items()],
         "known": ["results/parts/known_*/*"],
         "shuffled": [f"results/parts/shuffled/{config['shuffled']['detector']}.*"],
-        "robust": [f"results/parts/{table}/{name}.*" for table in ("contrast", "sensitivity") for name in twins],
         **{
             need: [f"results/parts/{table}/{one}.*" for table in tables for one in trained]
             for need, tables in _MEASURED.items()
@@ -133,6 +108,7 @@ def reads(config: dict[str, Any], page: grid.Page) -> list[str]:
     return [pattern for need in page.needs for pattern in found.get(need, [])]
 
 
+_EVALUATED = ("sensitivity", "contrast", "transfer")  # what is computed from scores
 _MEASURED = {  # what the steps measure of a trained detector, by table
     "degraded": ("degraded", "degraded_omega", "tuning", "validation"),
     "faithful": ("faithful", "faithful_curves", "faithful_maps"),
@@ -162,7 +138,7 @@ def built(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, bytes | P
 
 
 def halved(path: Path) -> bytes:
-    """A file of weights with 16 bits for each number of a matrix; what normalises, and biases, keep theirs."""
+    """A file of weights with 16 bits for each number of a matrix; biases and what normalises keep theirs."""
     with safetensors.safe_open(path, "pt") as stream:
         metadata = stream.metadata()
     weights = {
@@ -178,7 +154,7 @@ _UNUSED = "miniature/weights/development/"  # generators that nothing but their 
 
 
 def package() -> Iterator[tuple[str, Path]]:
-    """The package, as sources, with what it needs to be installed; by it the notebooks' folder is recognised."""
+    """The package, as sources; its pyproject.toml marks the folder that `Store` looks for the build in."""
     for name in ("pyproject.toml", "LICENSE", "LICENSE-TEXT", "CITATION.cff"):
         if (ROOT / name).is_file():
             yield name, ROOT / name
@@ -202,7 +178,8 @@ def for_students(folder: Path, config: dict[str, Any], name: str) -> Iterator[tu
     found = notebooks(config)
     commit = release.git("describe", "--always", "--dirty", "--abbrev=10") or "unknown"
     about = {"config": name, "version": tff_core.__version__, "commit": commit}
-    yield "README.md", _README.format(count=len(found), first=next(iter(found)), **about).encode()
+    readme = README.read_text(encoding="utf-8")
+    yield "README.md", readme.format(count=len(found), first=next(iter(found)), **about).encode()
     yield "environment.yml", ENVIRONMENT
     yield "requirements.txt", ("\n".join(pins()) + "\n").encode()
     yield from package()
