@@ -2,7 +2,7 @@
 
 Called with ``python -I -S``, so that nothing of this repository is importable: arguments are the folder of
 the pack, the folder of installed packages, and a JSON file with ``blocked`` (modules that the class
-environment lacks), ``pictures`` (how many some chapters look at) and ``coding`` (exercises with code, by
+environment lacks), ``fewer`` (other parameters of some notebooks) and ``coding`` (exercises with code, by
 notebook). Prints one line of JSON for each notebook: what went wrong, and what was done.
 """
 
@@ -100,8 +100,8 @@ def run(stem: str) -> dict[str, Any]:
                 raise
         else:
             undone = undone and "answer" not in tags
-        if "injected-parameters" in tags and stem in ORDERS["pictures"]:
-            names["n"] = ORDERS["pictures"][stem]
+        if "injected-parameters" in tags:
+            names.update(ORDERS["fewer"].get(stem, {}))
     return {
         "cells": len(cells),
         "exercises": examined(stem, own or names),
