@@ -71,11 +71,12 @@ def contenders() -> Iterator[tuple[str, dict[str, Callable[[], Any]]]]:
                     "spectrum": lambda pictures=pictures, seen=seen: spectra.seen(pictures, seen),
                 },
             )
+            luma = data.luma(pictures).double()
             yield (
                 f"its cosine transform alone, {size} px",
                 {
                     "forward": torch.inference_mode()(lambda net=net, x=x: net(x)),
-                    "transform": lambda luma=data.luma(pictures).double(): spectra.cosine_transform(luma),
+                    "transform": lambda luma=luma: spectra.cosine_transform(luma),
                 },
             )
 

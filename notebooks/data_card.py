@@ -485,7 +485,8 @@ def nearest(test, train):
 
 # %% tags=["test"]
 which, alike = nearest(test, train)
-assert not any(torch.equal(x, y) for x in test for y in train)
+same = any(torch.equal(x, y) for x in test for y in train)
+assert not same, "no test picture is a training picture, pixel by pixel"
 assert list(which[:3]) == [11, 4, 7], (
     f"the copies are of the pictures 11, 4 and 7; found {list(which[:3])}: "
     "does brightness still count?"

@@ -22,7 +22,8 @@ from tff_core.miniature.sample import fakes, weights
 
 
 def summed(explained):
-    """The pixels, then the layers in forward order: relevance (h, w), summed over channels."""
+    """The pixels, then the layers in forward order, (h, w) each: summed over
+    channels."""
     drawn = {"the pixels": explained.pixels} | explained.maps
     return {name: r[0].sum(0).numpy() for name, r in drawn.items()}
 

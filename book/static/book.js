@@ -91,6 +91,24 @@ window.addEventListener("load", async () => {
     });
     follow();
   };
+  // a menu is as wide as its longest entry: where it would end beyond the figure, it begins further left, and
+  // where it is wider than the figure, its letters are smaller
+  const fit = async (box) => {
+    const ends = () => {
+      const menus = [...box.querySelectorAll(".updatemenu-header, .updatemenu-button")].map((one) => one.getBoundingClientRect());
+      return [Math.min(...menus.map(({ left }) => left)), Math.max(...menus.map(({ right }) => right))];
+    };
+    const frame = box.getBoundingClientRect();
+    const [menu] = box._fullLayout.updatemenus || [];
+    if (!menu) return;
+    const [left, right] = ends();
+    if (right <= frame.right) return;
+    const small = Math.min(1, frame.width / (right - left));
+    if (small < 1) await Plotly.relayout(box, { "updatemenus[0].font.size": Math.floor(menu.font.size * small) });
+    const [from, to] = ends();
+    const shift = Math.min(to - frame.right + 1, from - frame.left);
+    if (shift > 0) await Plotly.relayout(box, { "updatemenus[0].x": menu.x - shift / box._fullLayout._size.w });
+  };
   const narrow = window.matchMedia("(max-width: 640px)").matches;
   const jobs = [...document.querySelectorAll("script[data-plotly]")].map(async (script) => {
     const box = document.getElementById(script.dataset.plotly);
@@ -109,6 +127,7 @@ window.addEventListener("load", async () => {
     await Plotly.newPlot(box, figure.data || [], layout, { responsive: true, displaylogo: false });
     if (narrow) {
       await lower(box);
+      await fit(box);
     }
     const { links } = layout.meta || {};
     if (links) {

@@ -7,11 +7,12 @@ import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import jupytext
 import pytest
 import yaml
 
 from tff_core import cli
-from tff_core.book import course
+from tff_core.book import course, exercises
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "book" / "course"
@@ -97,9 +98,7 @@ def test_the_map_is_drawn_from_left_to_right_and_told_in_words() -> None:
 
 SCRIPT = """# %% [markdown]
 # # A chapter
-# ```{exercise} Plain
-# Think.
-# ```
+
 # %% [markdown] tags=["exercise"]
 # ```{exercise} The sum | over a layer
 # *Objective:* say what the normalisation
@@ -107,35 +106,28 @@ SCRIPT = """# %% [markdown]
 #
 # Show it.
 # ```
-# %% tags=["solution"]
-x = 1
+
+# %% [markdown] tags=["solution"]
+# So.
+
+# %% [markdown] tags=["instructor"]
+# **Hint** None.
 """
-
-
-def test_exercises_are_read_from_a_script() -> None:
-    assert course.title(SCRIPT) == "A chapter"
-    assert course.exercises(SCRIPT) == [
-        course.Exercise("Plain", "", "", "", False),
-        course.Exercise(
-            "The sum | over a layer", "say what the normalisation of omega does", "hard", "15", True
-        ),
-    ]
 
 
 def test_the_syllabus_lists_all_exercises_of_its_chapters(tmp_path: Path) -> None:
     text = course.filled(PAGES / "syllabus.md", ROOT)
     for names in re.findall(r"\{exercises-of\} (.+)", SYLLABUS):
         for name in names.split():
-            for one in course.exercises((ROOT / "notebooks" / f"{name}.py").read_text("utf-8")):
+            script = (ROOT / "notebooks" / f"{name}.py").read_text("utf-8")
+            for one in exercises.parse(jupytext.reads(script, fmt="py:percent")).exercises:
                 assert f"| {one.title.replace('|', chr(92) + '|')} |" in text
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "x.py").write_text(SCRIPT)
     page = tmp_path / "page.md"
     page.write_text("```{exercises-of} x\n```\n")
     objective = "say what the normalisation of omega does"
-    said = (
-        f"| {{doc}}`A chapter </notebooks/x>` | The sum \\| over a layer | {objective} | 15 | hard | code |"
-    )
+    said = f"| {{doc}}`A chapter </notebooks/x>` | The sum \\| over a layer | {objective} | 15 | hard |  |"
     assert said in course.filled(page, tmp_path)
 
 

@@ -226,7 +226,8 @@ def course() -> list[str]:
     return lacks
 
 
-# TO SWITCH ON: def test_every_chapter_of_every_part_has_exercises() -> None: assert course() == []
+def test_every_chapter_of_every_part_has_exercises() -> None:
+    assert course() == []
 
 
 def test_the_first_page_shows_the_finding_before_anything_else_and_is_plain_about_the_pictures() -> None:

@@ -23,38 +23,14 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import jupytext
 import yaml
 
+from tff_core.book import exercises
+
 _FENCE = re.compile(r"^```\{(exercises-of|prerequisites)\} (.+)\n```$", re.MULTILINE)
-_EXERCISE = re.compile(r"^# `{3,}\{exercise\} +(.+)$", re.MULTILINE)
-_ABOUT = re.compile(r"\*Objective:\*\s(.+?)\s·\s\*(\w+)\*\s·\s(\d+)\sminutes?", re.DOTALL)
 _BOX, _GAP = (148, 46), (34, 14)  # px: width and height of a box, room between two
 _LETTERS = 19  # of one line in a box
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """What a syllabus says of an exercise; its objective, difficulty and minutes are empty if not stated."""
-
-    title: str
-    objective: str
-    difficulty: str
-    minutes: str
-    coding: bool
-
-
-def exercises(script: str) -> list[Exercise]:
-    """The exercises of a chapter, given as its percent script, in their order."""
-    starts = list(_EXERCISE.finditer(script))
-    found = []
-    for number, start in enumerate(starts, 1):
-        part = script[start.end() : starts[number].start() if number < len(starts) else None]
-        prose = re.sub(r"\n# ?", "\n", part.partition("\n# %%")[0])
-        about = _ABOUT.search(prose)
-        objective, difficulty, minutes = about.groups() if about else ("", "", "")
-        coding = re.search(r'^# %% tags=\[.*"solution"', part, re.MULTILINE) is not None
-        found.append(Exercise(start[1].strip(), " ".join(objective.split()), difficulty, minutes, coding))
-    return found
 
 
 def title(script: str) -> str:
@@ -67,13 +43,13 @@ def _table(names: str, root: Path) -> str:
     rows = ["| chapter | exercise | objective | minutes | difficulty | |", "|---|---|---|---:|---|---|"]
     for name in names.split():
         script = (root / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
-        for one in exercises(script):
+        for one in exercises.parse(jupytext.reads(script, fmt="py:percent")).exercises:
             link = f"{{doc}}`{title(script)} </notebooks/{name}>`"
             cells = [
                 link,
                 one.title,
                 one.objective,
-                one.minutes,
+                str(one.minutes),
                 one.difficulty,
                 "code" if one.coding else "",
             ]
