@@ -15,10 +15,10 @@ BUILD := $(VENV)/python workflow/scripts/build.py --config "$(CONFIG)" --profile
 SYNCED := .venv/.synced
 # an environment whose Python has gone is made anew
 IGNORED := $(shell test -x $(VENV)/python || rm -f $(SYNCED))
-BUILT := book data detectors executed localized patches attribution planted treated variants adapted html html.new html.old logs results config.json .snakemake .ipython .jupyter .state .gpus .links
+BUILT := book class data detectors executed localized patches attribution planted treated variants adapted html html.new html.old logs results config.json .snakemake .ipython .jupyter .state .gpus .links
 NOTEBOOKS := $(wildcard notebooks/*.py)
 
-.PHONY: book all env test test-fast release lab notebooks editions lint lock clean help
+.PHONY: book all env test test-fast release lab notebooks editions pack lint lock clean help
 .DEFAULT_GOAL := book
 
 book: $(SYNCED)  ## build the book for the first detector: all that the paper claims (the default)
@@ -46,6 +46,9 @@ notebooks: $(SYNCED)  ## write the .ipynb beside each .py of notebooks/
 
 editions: $(SYNCED)  ## write the editions of the course into course/: students', instructors', solutions, autograders
 	@$(VENV)/python workflow/scripts/editions.py --to course --edition student instructor solutions --autograder
+
+pack: $(SYNCED)  ## put what a class needs into dist/: a zip for students (at most 200 MB), one for instructors
+	@$(VENV)/python workflow/scripts/pack.py --config "$(or $(CONFIG),class)" --jobs $(JOBS)
 
 lint: $(SYNCED)  ## format, lint and type-check
 	@$(VENV)/ruff format . && $(VENV)/ruff check --fix . && $(VENV)/mypy && $(VENV)/lint-imports

@@ -1,6 +1,6 @@
 """The exercises: taken apart, put into editions, and solved, left undone and solved wrongly.
 
-Those that need their chapter are run in tests/notebooks/test_exercises_in_chapters.py.
+Those that need their chapter are run in tests/workflow/test_pack.py.
 """
 
 from __future__ import annotations

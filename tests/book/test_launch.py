@@ -180,7 +180,7 @@ def test_a_checkout_without_a_public_origin_is_told_so(
 
 
 def test_a_page_that_the_book_has_not_is_refused(tmp_path: Path) -> None:
-    options = SimpleNamespace(jobs=1, config="tiny", all=False, page="notebooks/99", snakemake=[])
+    options = SimpleNamespace(jobs=1, config="tiny", all=False, page=["notebooks/99"], snakemake=[])
     with pytest.raises(build.BuildError, match="--page notebooks/99: the book has no such page"):
         build.run(options, tmp_path)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

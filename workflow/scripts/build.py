@@ -543,7 +543,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="", help="lay workflow/config.<name>.yaml over the default")
     parser.add_argument("--all", action="store_true", help="every detector, not the first alone")
-    parser.add_argument("--page", metavar="NAME", help="this page and what it reads alone, and no site")
+    parser.add_argument(
+        "--page", nargs="+", default=[], metavar="NAME", help="these pages and what they read, and no site"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="jobs at a time")
     known = sorted(path.parent.name for path in ROOT.glob("workflow/profiles/*/config*.yaml"))
     where = "where jobs run, a folder of workflow/profiles: on this machine, or as jobs of a cluster"
@@ -579,10 +581,10 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     if options.jobs < 1:
         raise BuildError(f"JOBS={options.jobs}; expected 1 or more")
     config = load_config(options.config, options.all)
-    if options.page and options.page not in (known := grid.pages(config, ROOT)):
-        raise BuildError(
-            f"--page {options.page}: the book has no such page; expected one of {', '.join(known)}"
-        )
+    known = grid.pages(config, ROOT) if options.page else {}
+    for page in options.page:
+        if page not in known:
+            raise BuildError(f"--page {page}: the book has no such page; expected one of {', '.join(known)}")
     handle = lock(folder)
     free = shutil.disk_usage(folder).free / 1e9
     complete = folder / "html" / ".complete"
@@ -608,7 +610,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     # the preview is for the first build; later the previous book stays while the new one is made
     targets = ["html/.complete"] if (folder / "html").is_dir() else ["html/.preview", "html/.complete"]
     if options.page:
-        targets = [f"executed/{options.page}.ipynb"]
+        targets = [f"executed/{page}.ipynb" for page in options.page]
     from_nothing = not (folder / ".snakemake" / "metadata").is_dir()
     (folder / "logs").mkdir(exist_ok=True)
     report = folder / "logs" / "snakemake.log"
@@ -648,7 +650,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         print(f"nothing was run; what would be, and why: {report}")
         return 0
     if options.page:
-        print(f"executed in {clock(time.monotonic() - begin)}: {folder / targets[0]}")
+        print(f"executed in {clock(time.monotonic() - begin)}: {', '.join(options.page)} in {folder}")
         return 0
     if progress.steps == 0 and not options.snakemake:
         print("nothing has changed since the last build")

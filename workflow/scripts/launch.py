@@ -84,20 +84,27 @@ def prepared(page: grid.Page, origin: str, ref: str, config: str) -> NotebookNod
     code = _CODE
     for name, value in {"REF": ref, "ORIGIN": origin, "CONFIG": config, "PAGE": page.docname}.items():
         code = re.sub(rf"\b{name}\b", lambda _, value=value: repr(value).replace("'", '"'), code)
+    place = set_parameters(notebook, page)
+    notebook.cells[place:place] = [
+        nbformat.v4.new_markdown_cell(_WORDS.format(config=config)),
+        nbformat.v4.new_code_cell(code, metadata={"tags": ["otter_ignore"]}),
+    ]
+    pairs.set_ids(notebook)
+    return notebook
+
+
+def set_parameters(notebook: NotebookNode, page: grid.Page) -> int:
+    """Give a notebook the parameters of a page of the small build; returns the place of its own."""
     place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
     own = "\n".join(
         f"{name} = {pprint.pformat(value, width=70 - len(name), compact=True)}"
         for name, value in sorted(page.parameters.items())
     )
-    notebook.cells[place + 1 : place + 1] = [
-        nbformat.v4.new_code_cell(f"# of the small build\n{own}", metadata={"tags": ["injected-parameters"]})
-    ]
-    notebook.cells[place:place] = [
-        nbformat.v4.new_markdown_cell(_WORDS.format(config=config)),
-        nbformat.v4.new_code_cell(code),
-    ]
-    pairs.set_ids(notebook)
-    return notebook
+    tags = ["injected-parameters", "otter_ignore"]  # of the chapter, which no grader runs
+    notebook.cells.insert(
+        place + 1, nbformat.v4.new_code_cell(f"# of the small build\n{own}", metadata={"tags": tags})
+    )
+    return place
 
 
 def write(folder: Path, origin: str, ref: str, config: str = CONFIG) -> list[str]:
