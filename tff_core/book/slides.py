@@ -106,7 +106,7 @@ def figures_of(notebook: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def on_a_slide(figure: Mapping[str, Any], page: str) -> dict[str, Any]:
-    """The figure of a page with larger type, no higher than a slide leaves room for, and its links from there."""
+    """The figure of a page: with larger type, no higher than a slide has room for, its links from there."""
     made: dict[str, Any] = json.loads(json.dumps(figure))
     layout = made.setdefault("layout", {})
     links = (layout.get("meta") or {}).get("links") or {}
