@@ -150,6 +150,12 @@ def test_the_controls_know_no_detector(found: tuple[nn.Module, Tensor, dict[str,
     step = torch.zeros(1, 3, 16, 16).double()
     step[..., 8:] = 2.0
     assert other["edges"](step)[0].argmax(1).tolist() == [7] * 16
+    seen = replace(FEW, preprocessing=replace(data.IMAGENET, planes="ycbcr"))
+    for plane, strongest in ((0, 1.0), (1, 0.0)):  # luma comes first there, and chroma has no edges
+        step = torch.zeros(1, 3, 16, 16)
+        step[:, plane, :, 8:] = 2.0
+        drawn = methods.build(detector(), ["edges"], seen)["edges"](step)
+        assert float(drawn.max()) == strongest
 
 
 def test_what_cannot_be_built_is_named() -> None:

@@ -244,13 +244,17 @@ def _random(detector: nn.Module, settings: Settings) -> Explain:
 
 
 def _edges(detector: nn.Module, settings: Settings) -> Explain:
+    """Of the luma as the detector sees it, which may be its fine differences alone."""
+
     def explain(x: Tensor) -> Tensor:
         mean, std = (
             x.new_tensor(value).view(3, 1, 1)
             for value in (settings.preprocessing.mean, settings.preprocessing.std)
         )
-        shown = (255 * (x * std + mean)).round().clamp(0, 255).to(torch.uint8)
-        return torch.from_numpy(pixels.edges(shown)).to(x)
+        shown = x * std + mean
+        if settings.preprocessing.planes in ("luma", "ycbcr"):  # Y comes first
+            shown = shown[:, :1].expand_as(shown)
+        return torch.from_numpy(pixels.edges((255 * shown).round().clamp(0, 255).to(torch.uint8))).to(x)
 
     return explain
 
