@@ -135,9 +135,11 @@ def test_a_cell_that_chose_among_figures_is_passed_over() -> None:
 
 def test_a_figure_on_a_slide_has_large_type_and_fits() -> None:
     figure = _figure("x")
-    made = slides.on_a_slide(figure)["layout"]
+    figure["layout"]["meta"] = {"links": {"a map": "atlas.html#conv1.3"}}
+    made = slides.on_a_slide(figure, "notebooks/05_lrp_max")["layout"]
     assert made["font"]["size"] > figure["layout"]["font"]["size"]
     assert made["height"] < slides.HEIGHT
+    assert made["meta"]["links"] == {"a map": "../notebooks/atlas.html#conv1.3"}
     assert figure["layout"]["height"] == 900  # the chapter's own stays as it is
 
 

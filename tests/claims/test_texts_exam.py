@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from tff_core.claims.texts import exam, exam_faithful
 from tff_core.store.results import Store
+
+ROOT = Path(__file__).parents[2]
 
 
 def dependence() -> pd.DataFrame:
@@ -81,6 +84,23 @@ def test_the_table_has_the_questions_that_were_asked_with_their_n(tmp_path: Path
     assert "17_does_it_depend" in told and "19_faithful" in told and "20_robust" not in told
     assert "n = 24 pictures and 3 detectors (depends on the detector); 15 pictures" in told
     assert "Not asked" in exam.front(exam.load(store, "another")), "rows of another detector"
+
+
+def test_the_first_page_waits_for_the_tables_of_chapters_that_are_read() -> None:
+    read = []
+
+    class Watched(Store):
+        def table(self, name: str) -> Path:
+            read.append(name)
+            return super().table(name)
+
+    exam.load(Watched(Path("nowhere")), "mine")
+    config = yaml.safe_load((ROOT / "workflow" / "config.yaml").read_text(encoding="utf-8"))
+    shared = {table for tables in config["tables_of"].values() for table in tables}
+    assert {name for name in read if name in shared} == set(config["tables_for"]["examined"])
+    # the page on planted traces writes the others whole, and "examined" waits for that page
+    assert all(name.startswith("known_") for name in read if name not in shared)
+    assert "examined" in config["needs"]["00_overview"]
 
 
 def test_how_often_the_tests_of_colour_are_right_is_told() -> None:

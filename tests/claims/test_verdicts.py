@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 
 from tff_core import figures, metrics
@@ -384,6 +385,20 @@ def test_without_its_table_a_claim_is_not_testable_and_the_others_are(tmp_path: 
     assert set(table.index[table["verdict"] == "not testable here"]) == concerned
     assert table.loc[claim, "why"] == f"Not measured: there is no table {name}.csv."
     assert np.isnan(table.loc[claim, "value"])
+
+
+def test_the_step_waits_for_the_tables_that_are_read_and_for_no_other(tmp_path: Path) -> None:
+    read = set()
+
+    class Watched(Store):
+        def table(self, name: str) -> Path:
+            read.add(name)
+            return super().table(name)
+
+    stored(tmp_path, tables())
+    judged(Watched(tmp_path))
+    config = yaml.safe_load((ROOT / "workflow" / "config.yaml").read_text(encoding="utf-8"))
+    assert read == {"transfer", "contrast", "sensitivity", *config["tables_for"]["verdicts"]}
 
 
 def test_a_table_that_lacks_a_column_or_a_detector_is_told(tmp_path: Path) -> None:

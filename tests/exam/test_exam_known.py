@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from exam_known_detector import RECIPE, detector, photographs, pictures
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tff_core import metrics
 from tff_core.exam import dose, known, planted_truth
@@ -136,6 +139,35 @@ def test_a_limit_beyond_the_largest_dose_is_infinite_with_a_finite_lower_end_or_
     assert one_seed["limit"] == one_seed["high"] == np.inf and np.isfinite(one_seed["low"])
     single = dose.limit({0: (np.zeros(1), np.array([[0.0], [1.0]]))}, [0, 1], n=50)
     assert single["n"] == 1 and single["limit"] == pytest.approx(0.8)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([-9.0, 0.0, 0.3, 9.0]))
+def test_every_interval_of_a_dose_holds_its_value_whatever_the_order(seed: int, shift: float) -> None:
+    """Of detectors that rank marked pictures last, anywhere, a little higher, and first."""
+    amplitudes = [0, 1, 2, 3, 4]
+    bare, marked = _scores(shift, 8, seed)
+    table = dose.curve(bare, marked, amplitudes, 0.0, n=200)
+    for name, low, high in (("ap", "low", "high"), ("called", "called_low", "called_high")):
+        assert ((table[low] <= table[name]) & (table[name] <= table[high])).all()
+    for level in (0.2, 0.5, 0.7, 0.9):
+        found = dose.limit({0: (bare, marked)}, amplitudes, level, n=200)
+        assert found["low"] <= found["limit"] <= found["high"]
+
+
+@pytest.mark.parametrize("shift", [-9.0, 0.0, 9.0])
+def test_every_interval_of_the_use_holds_its_value_whatever_the_order(shift: float) -> None:
+    test = pictures("Cb2").take(range(8))
+    rng = np.random.default_rng(0)
+    marked = {one.numpy().tobytes() for one in test.marked}
+
+    def logits(some: torch.Tensor) -> np.ndarray:
+        return np.array([rng.normal() + shift * (one.numpy().tobytes() in marked) for one in some])
+
+    table = use(SimpleNamespace(threshold=0.0, logits=logits), test, n=200)  # type: ignore[arg-type]
+    for name, low, high in (("ap", "low", "high"), ("fall", "fall_low", "fall_high")):
+        assert ((table[low] <= table[name]) & (table[name] <= table[high])).all()
+    assert table["ap"].iloc[0] == 1 or shift < 9
 
 
 def test_scores_that_do_not_fit_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from tff_core import lrp
 from tff_core.exam import flipping, methods
 from tff_core.features import pixels
+from tff_core.pictures import data
 
 FEW = methods.Settings(masks=8, cells=4, steps=3, samples=2, window=8, batch_size=16)
 NAMES = list(methods.METHODS)
@@ -88,12 +90,18 @@ def test_the_seed_decides_what_is_drawn(found: tuple[nn.Module, Tensor, dict[str
         assert torch.allclose(explain(x), maps[name]) == (name not in drawn), name
 
 
-def test_linear_detectors_are_explained_by_their_contributions() -> None:
+@pytest.mark.parametrize("blank", [methods.MEAN, methods.GRAY])
+def test_linear_detectors_are_explained_by_their_contributions(blank: str) -> None:
     f, x = linear(16, channels=3), pictures(4, 16)
     f.bias = 0.3
     side, fill = methods.sides(f(x)).view(-1, 1, 1), flipping.mean_colour(x)
+    if blank == methods.GRAY:
+        mean, std = (
+            x.new_tensor(value).view(1, 3, 1, 1) for value in (data.IMAGENET_MEAN, data.IMAGENET_STD)
+        )
+        fill = ((0.5 - mean) / std).expand_as(x)
     names = ["gradient", "input_x_gradient", "integrated_gradients", "smoothgrad", "occlusion"]
-    found = {name: one(x) for name, one in methods.build(f, names, FEW).items()}
+    found = {name: one(x) for name, one in methods.build(f, names, replace(FEW, blank=blank)).items()}
     slope = f.weight.abs().sum(0).expand(4, -1, -1)
     torch.testing.assert_close(found["gradient"], slope)
     torch.testing.assert_close(found["smoothgrad"], slope)
@@ -142,6 +150,12 @@ def test_the_controls_know_no_detector(found: tuple[nn.Module, Tensor, dict[str,
     step = torch.zeros(1, 3, 16, 16).double()
     step[..., 8:] = 2.0
     assert other["edges"](step)[0].argmax(1).tolist() == [7] * 16
+    seen = replace(FEW, preprocessing=replace(data.IMAGENET, planes="ycbcr"))
+    for plane, strongest in ((0, 1.0), (1, 0.0)):  # luma comes first there, and chroma has no edges
+        step = torch.zeros(1, 3, 16, 16)
+        step[:, plane, :, 8:] = 2.0
+        drawn = methods.build(detector(), ["edges"], seen)["edges"](step)
+        assert float(drawn.max()) == strongest
 
 
 def test_what_cannot_be_built_is_named() -> None:
@@ -151,5 +165,7 @@ def test_what_cannot_be_built_is_named() -> None:
         methods.build(detector().train(), ["gradient"])
     with pytest.raises(ValueError, match="2 or more masks"):
         methods.build(detector(), ["rise"], methods.Settings(masks=1))
+    with pytest.raises(ValueError, match="blank is 'black': expected 'mean' or 'gray'"):
+        methods.Settings(blank="black")
     with pytest.raises(ValueError, match="expected one for each picture"):
         methods.sides(torch.zeros(2, 3))

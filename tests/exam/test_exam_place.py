@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from captum.attr import IntegratedGradients
 from exam_known_detector import detector, pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tff_core.exam import place
+from tff_core.exam import methods, place
+from tff_core.exam.known import PREPROCESSING
 from tff_core.exam.place import mass_accuracy, measure, rank_accuracy, summary, verdict
+from tff_core.features import pixels
 
 WHERE = np.zeros((1, 4, 4), dtype=bool)
 WHERE[0, :2, :2] = True  # 4 of 16 pixels
@@ -113,6 +116,24 @@ def test_every_method_has_a_map_for_every_picture_and_relevance_finds_the_place(
     assert means.loc["lrp", "mass"] > means.loc["lrp", "area"] + 0.2
     again = place.explain(one, some.marked, {}, seed=0)
     assert set(again) == set(place.CONTROLS) and np.array_equal(again["random"], maps["random"])
+
+
+def test_the_methods_are_those_of_the_registry_and_captum_finds_the_same_from_the_middle_gray() -> None:
+    one, some = detector("Cb2"), pictures("Cb2")
+    x = one.seen(some.marked[one.logits(some.marked) > 0][:4])
+    found = {name: method(x) for name, method in place.methods(one, steps=4).items()}
+    mean, std = (x.new_tensor(v).view(1, 3, 1, 1) for v in (PREPROCESSING.mean, PREPROCESSING.std))
+    integrated = IntegratedGradients(one.model).attribute(
+        x.clone().requires_grad_(True), ((0.5 - mean) / std).expand_as(x), 0, n_steps=4
+    )
+    np.testing.assert_allclose(
+        found["integrated"], pixels.strength(integrated.detach()), rtol=1e-4, atol=1e-7
+    )
+    names = {name: own for name, own in place.ASKED.items() if name != "integrated"}
+    for name, method in methods.build(one.model, names.values()).items():
+        (own,) = (short for short, long in names.items() if long == name)
+        expected = pixels.relevance(one.net, x).sum(1) if own == "lrp" else method(x)
+        assert np.array_equal(found[own], expected.clamp(min=0).numpy()) and found[own].any(), name
 
 
 # ------------------------------------------------------------------------------------------------- over all

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import torch
 import where
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
@@ -19,6 +21,27 @@ from tff_core.localization.comparison import compare, measure
 from tff_core.localization.masks import Masked
 
 Pair = tuple[Masked, Masked]
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([-9.0, 0.0, 9.0]))
+def test_every_interval_holds_its_value_whatever_the_order(seed: int, strength: float) -> None:
+    """Of maps that are inverted, random and perfect, and of what they have more than random ones."""
+    rng = np.random.default_rng(seed)
+    fake = np.zeros((5, 8, 8), dtype=bool)
+    fake[:, :3, :4] = True
+    found = {}
+    for name, shift in (("maps", strength), ("luck", 0.0)):
+        scores = rng.normal(size=fake.shape) + shift * fake
+        own = np.array([masks.pixel_ap(*both) for both in zip(scores, fake, strict=True)])
+        found[name] = comparison.Measured(
+            0.5, masks.pixel_ap(scores, fake), masks.resampled_pixel_ap(scores, fake), own,
+            masks.iou(scores, fake, 0.5), rng.random(3), fake.mean((1, 2)), 0.0,
+        )  # fmt: skip
+    table = comparison.table(found, "luck")
+    assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
+    ends = table["difference_low"], table["difference_high"]
+    assert ((ends[0] <= table["difference"]) & (table["difference"] <= ends[1])).all()
 
 
 @pytest.fixture(scope="module")

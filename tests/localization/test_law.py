@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import where
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 
@@ -178,6 +181,32 @@ def test_the_interval_of_the_summary_covers() -> None:
         row = law.summary(rows(list(value), fields, 1.96 * 0.03), draws=400).iloc[0]
         inside += row["low"] - 1e-9 <= rho <= row["high"] + 1e-9
     assert inside >= 51  # of 60; fewer at 95 % has a probability below 0.001
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(0.01, 0.99), min_size=3, max_size=5, unique=True), st.floats(0.001, 0.5))
+def test_the_interval_of_the_summary_holds_its_value(values: list[float], spread: float) -> None:
+    """Also where the networks are in order, which APs drawn anew seldom are."""
+    for some in (values, sorted(values), sorted(values, reverse=True)):
+        row = law.summary(rows(some, [7, 19, 43, 91, 99][: len(some)], spread), draws=100).iloc[0]
+        assert row["low"] <= row["rho"] <= row["high"]
+
+
+@pytest.mark.parametrize("strength", [-9.0, 0.0, 9.0])
+def test_the_ap_of_pixels_lies_in_its_interval_whatever_the_order(
+    monkeypatch: pytest.MonkeyPatch, strength: float
+) -> None:
+    fake = np.zeros((5, 8, 8), dtype=bool)
+    fake[:, :3, :4] = True
+    scores = np.random.default_rng(0).normal(size=fake.shape) + strength * fake
+    seen = dict.fromkeys(("ap", "low", "high"), 0.5) | {"n": 10, "n_real": 5, "n_fake": 5}
+    monkeypatch.setattr(evaluation, "evaluate", lambda *a, **k: SimpleNamespace(main=lambda: seen))
+    monkeypatch.setattr(comparison, "classifier", lambda *a, **k: None)
+    monkeypatch.setattr(comparison, "sampled", lambda *a, **k: (scores, fake))
+    test = {2.0: SimpleNamespace(images=None, fakes=None)}
+    found = law.measure(SimpleNamespace(name=SMALL), test, progress=False)  # type: ignore[arg-type]
+    row = found[found["measure"] == "pixels"].iloc[0]
+    assert row["low"] <= row["value"] <= row["high"] and row["value"] == masks.pixel_ap(scores, fake)
 
 
 def test_several_seeds_are_averaged_and_ties_have_no_order() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import average_precision_score, jaccard_score
 
@@ -72,6 +74,15 @@ def test_intervals_cover_the_value_of_many_pictures() -> None:
             _, low, high = getattr(found, name)
             inside[i] += low <= getattr(true, name)[0] <= high
     assert (inside >= 33).all(), inside  # of 40; fewer than 33 at 95 % has a probability below 0.001
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([-9.0, 0.0, 9.0]))
+def test_every_interval_holds_its_value_whatever_the_order(seed: int, strength: float) -> None:
+    """Of maps that are inverted, random and perfect."""
+    found = masks.judge(*drawn(6, strength, seed), 0.5)
+    for value, low, high in (found.pixel_ap, found.picture_ap, found.iou, found.false_area):
+        assert 0 <= low <= value <= high <= 1
 
 
 def test_what_makes_no_sense_is_refused() -> None:

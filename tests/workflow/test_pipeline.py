@@ -267,10 +267,12 @@ def test_a_twin_is_not_scored_under_sets_that_nothing_reads() -> None:
     assert grid.draws_random(both, "resnet50-miniature-cr") == 5
 
 
-def _dry_run(folder: Path, config: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+def _dry_run(
+    folder: Path, config: dict[str, Any], target: str = "html/.complete"
+) -> subprocess.CompletedProcess[str]:
     (folder / "config.json").write_text(json.dumps(config))
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "html/.complete", "--snakefile", ROOT / "workflow" / "Snakefile",
+        [sys.executable, "-m", "snakemake", target, "--snakefile", ROOT / "workflow" / "Snakefile",
          "--directory", folder, "--configfile", folder / "config.json", "--dry-run", "--cores", "1"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -306,6 +308,23 @@ def test_one_more_source_trains_its_own_module_and_no_network_again(tmp_path: Pa
     planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
     assert planned["add_source"] == "1"
     assert planned["train_sources"] == str(len(grid.attributors(config)))
+
+
+def test_verdicts_wait_for_no_exam_and_the_first_page_does(tmp_path: Path) -> None:
+    config = _config()
+    exam = {chapter for chapter in config["tables_of"] if chapter[:2] in ("17", "19", "20")}
+    assert len(exam) == 3
+    planned = {}
+    for target in ("results/tables/verdicts.csv", "executed/notebooks/00_overview.ipynb"):
+        done = _dry_run(tmp_path, config, target)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        planned[target] = re.findall(
+            r"Job \d+: (?:result table|chapter|page) (\S+)", done.stdout + done.stderr
+        )
+    judged, first = planned.values()
+    assert {"color_robust", "notebooks/08_color_robust"} <= set(judged) <= set(first)
+    assert not {name.split("/")[-1] for name in judged} & {*exam, *config["tables_for"]["examined"]}
+    assert {f"notebooks/{name}" for name in exam} | set(config["tables_for"]["examined"]) <= set(first)
 
 
 def _parts(root: Path, table: str, rows: dict[str, str]) -> None:
@@ -732,6 +751,10 @@ class TestTinyBook:
                 {"train_sources", "page", "chapter", "book"},
             ),
             ("tff_core/localization/clusters.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
+            (  # of the exam, by which no claim of the paper is judged
+                "tff_core/claims/texts/exam_faithful.py", "\nimport ", "\nx_unused = 1\nimport ",
+                {"chapter", "gather", "book"},
+            ),
         ],
     )  # fmt: skip
     def test_an_edit_makes_again_what_depends_on_it(

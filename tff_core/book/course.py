@@ -179,7 +179,8 @@ def _map(source: Path, root: Path) -> str:
         told.append(f"- {{doc}}`{titles[one.name]} </notebooks/{one.name}>`: {needs or 'nothing'}")
     # on a narrow screen it scrolls by itself, with the keyboard too
     box = f'<div class="tff-map" tabindex="0" role="region" aria-label="Map">{drawing(found, titles)}</div>'
-    return f"```{{raw}} html\n{box}\n```\n\n" + "\n".join(told)
+    words = "\n".join(["````{dropdown} The same in words", *told, "````"])
+    return f"```{{raw}} html\n{box}\n```\n\n{words}"
 
 
 def filled(page: Path, root: Path) -> str:

@@ -105,10 +105,13 @@ def figures_of(notebook: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return found
 
 
-def on_a_slide(figure: Mapping[str, Any]) -> dict[str, Any]:
-    """The same figure with larger type, and no higher than a slide leaves room for."""
+def on_a_slide(figure: Mapping[str, Any], page: str) -> dict[str, Any]:
+    """The figure of a page: with larger type, no higher than a slide has room for, its links from there."""
     made: dict[str, Any] = json.loads(json.dumps(figure))
     layout = made.setdefault("layout", {})
+    links = (layout.get("meta") or {}).get("links") or {}
+    for text, target in links.items():
+        links[text] = f"../{page.rpartition('/')[0]}/{target}"
     layout["font"] = {**layout.get("font", {}), "size": _FONT, "color": "#444444"}
     layout["height"] = min(int(layout.get("height") or _ROOM), _ROOM)
     for axis in (value for key, value in layout.items() if re.fullmatch(r"[xy]axis\d*", key)):
@@ -196,7 +199,7 @@ def _fence(results: Results) -> Callable[..., str]:
                 f'<p class="tff-absent">This build does not have the figure. It is part of '
                 f'<a href="../{page}.html">its chapter</a>, which was left out or is being computed.</p>\n'
             )
-        box = figure_html(on_a_slide(figure))
+        box = figure_html(on_a_slide(figure, page))
         meta = (figure.get("layout") or {}).get("meta") or {}
         told = html.escape(
             str(meta.get("alt") or "This figure is drawn with JavaScript, which is switched off.")

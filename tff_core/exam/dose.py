@@ -48,21 +48,16 @@ def curve(
     rows = []
     for amplitude, values in zip(amplitudes, others, strict=True):
         both, called = np.concatenate([first, values]), values >= threshold
-        low, high = metrics.percentiles(metrics.resampled_ap(labels, both, weights))
-        ends = metrics.percentiles(drawn @ called)
-        row = {
-            "amplitude": amplitude,
-            "ap": metrics.average_precision(labels, both),
-            "low": low,
-            "high": high,
-        }
-        row |= {
-            "called": float(called.mean()),
-            "called_low": ends[0],
-            "called_high": ends[1],
-            "n": len(first),
-        }
-        rows.append(row)
+        ap = metrics.around(
+            metrics.average_precision(labels, both), metrics.resampled_ap(labels, both, weights)
+        )
+        share = metrics.around(float(called.mean()), drawn @ called)
+        rows.append(
+            {
+                "amplitude": amplitude, "ap": ap.value, "low": ap.low, "high": ap.high,
+                "called": share.value, "called_low": share.low, "called_high": share.high, "n": len(first),
+            }
+        )  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -118,7 +113,8 @@ def limit(
         # of several seeds the lowest and the highest end, where a mean says nothing
         low = min(float(np.quantile(d, tail, method="lower")) for d in drawn)
         high = max(float(np.quantile(d, 1 - tail, method="higher")) for d in drawn)
-        return {"limit": float(np.mean(points)), "low": low, "high": high, **found}
+        value = float(np.mean(points))
+        return {"limit": value, "low": min(low, value), "high": max(high, value), **found}
     finite = np.where(np.isfinite(drawn), drawn, np.nan).T
     pooled = intervals.over_seeds(points, finite, (0.0, np.inf))
     lost = float(np.isinf(drawn).any(0).mean())

@@ -182,13 +182,13 @@ def use(known: Known, pictures: Planted, n: int = metrics.RESAMPLES, seed: int =
         ap, drawn = metrics.average_precision(labels, scores), metrics.resampled_ap(labels, scores, weights)
         if state == "planted":
             first = ap, drawn
-        low, high = metrics.percentiles(drawn)
-        fall_low, fall_high = metrics.percentiles(first[1] - drawn)
+        _, low, high = metrics.around(ap, drawn)
+        fall, fall_low, fall_high = metrics.around(first[0] - ap, first[1] - drawn)
         called = float((scores[len(pictures) :] >= known.threshold).mean())
         rows.append(
             {
                 "state": state, "ap": ap, "low": low, "high": high, "called": called, "n": len(pictures),
-                "fall": first[0] - ap, "fall_low": fall_low, "fall_high": fall_high,
+                "fall": fall, "fall_low": fall_low, "fall_high": fall_high,
             }
         )  # fmt: skip
     return pd.DataFrame(rows)

@@ -27,6 +27,8 @@ Explain = Callable[[Tensor], Tensor]
 """From normalised pictures (N, 3, H, W) to maps (N, H, W), on the same device and in the same precision."""
 CONTROLS = ("random", "edges")
 """Methods that know no detector."""
+MEAN, GRAY = "mean", "gray"
+"""What a picture without structure is: of its own mean colour, or of the middle gray."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,11 @@ class Settings:
     ``preprocessing`` is the detector's; ``window`` the side of what occlusion covers and its step, in pixels;
     ``masks`` how many random masks RISE draws, of ``cells`` cells a side; ``steps`` those of integrated
     gradients; ``samples`` the noisy copies of SmoothGrad, whose noise has ``noise`` times the range of pixels
-    as its deviation; ``seed`` that of all random numbers; ``batch_size`` how many pictures a network is given
-    at once.
+    as its deviation; ``blank`` (`MEAN` or `GRAY`) the picture without structure that integrated gradients
+    start from and that occlusion and RISE cover with; ``seed`` that of all random numbers; ``batch_size`` how
+    many pictures a network is given at once.
+
+    ValueError for another ``blank``.
     """
 
     preprocessing: data.Preprocessing = data.IMAGENET
@@ -47,8 +52,21 @@ class Settings:
     steps: int = 8
     samples: int = 8
     noise: float = 0.1
+    blank: str = MEAN
     seed: int = 0
     batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.blank not in (MEAN, GRAY):
+            raise ValueError(f"blank is {self.blank!r}: expected {MEAN!r} or {GRAY!r}")
+
+    def blanked(self, x: Tensor) -> Tensor:
+        """Pictures without structure in the place of normalised ones, both (N, 3, H, W)."""
+        if self.blank == MEAN:
+            return flipping.mean_colour(x)
+        mean, std = self.preprocessing.mean, self.preprocessing.std
+        gray = x.new_tensor([(0.5 - m) / s for m, s in zip(mean, std, strict=True)])
+        return gray.view(1, -1, 1, 1).expand_as(x)
 
 
 @dataclass(frozen=True)
@@ -124,7 +142,7 @@ def _integrated_gradients(detector: nn.Module, settings: Settings) -> Explain:
     def explain(x: Tensor) -> Tensor:
         with torch.enable_grad():
             found = IntegratedGradients(detector).attribute(
-                x.detach().clone().requires_grad_(True), flipping.mean_colour(x), 0, n_steps=settings.steps,
+                x.detach().clone().requires_grad_(True), settings.blanked(x), 0, n_steps=settings.steps,
                 internal_batch_size=max(settings.batch_size, len(x)),
             )  # fmt: skip
         return _for_the_decision(detector, x, found)
@@ -166,7 +184,7 @@ def _occlusion(detector: nn.Module, settings: Settings) -> Explain:
         shape = (x.shape[1], *(min(settings.window, side) for side in x.shape[2:]))
         with torch.no_grad():
             found = Occlusion(detector).attribute(
-                x, shape, strides=shape, baselines=flipping.mean_colour(x), target=0,
+                x, shape, strides=shape, baselines=settings.blanked(x), target=0,
                 perturbations_per_eval=max(1, settings.batch_size // len(x)),
             )  # fmt: skip
         return _for_the_decision(detector, x, found)
@@ -205,7 +223,7 @@ def _rise(detector: nn.Module, settings: Settings) -> Explain:
     def explain(x: Tensor) -> Tensor:
         masks = drawn(x.shape[2], x.shape[3]).to(x)
         maps = []
-        for one, blank in zip(x, flipping.mean_colour(x), strict=True):
+        for one, blank in zip(x, settings.blanked(x), strict=True):
             parts = masks.split(settings.batch_size)
             answers = torch.cat([detector(blank + part * (one - blank))[:, 0] for part in parts])
             weights = (answers - answers.mean()) / len(masks)
@@ -226,13 +244,17 @@ def _random(detector: nn.Module, settings: Settings) -> Explain:
 
 
 def _edges(detector: nn.Module, settings: Settings) -> Explain:
+    """Of the luma as the detector sees it, which may be its fine differences alone."""
+
     def explain(x: Tensor) -> Tensor:
         mean, std = (
             x.new_tensor(value).view(3, 1, 1)
             for value in (settings.preprocessing.mean, settings.preprocessing.std)
         )
-        shown = (255 * (x * std + mean)).round().clamp(0, 255).to(torch.uint8)
-        return torch.from_numpy(pixels.edges(shown)).to(x)
+        shown = x * std + mean
+        if settings.preprocessing.planes in ("luma", "ycbcr"):  # Y comes first
+            shown = shown[:, :1].expand_as(shown)
+        return torch.from_numpy(pixels.edges((255 * shown).round().clamp(0, 255).to(torch.uint8))).to(x)
 
     return explain
 

@@ -14,19 +14,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from captum.attr import InputXGradient, IntegratedGradients
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tff_core import intervals, metrics
+from tff_core.exam import methods as registry
 from tff_core.exam.known import PREPROCESSING, Known
 from tff_core.features import pixels
 
 Floats = NDArray[np.float64]
 Explain = Callable[[Tensor], ArrayLike]
-"""From normalised pictures (N, 3, H, W) to heatmaps (N, H, W): how much each pixel speaks for a fake."""
+"""From normalised pictures (N, 3, H, W), called fake, to heatmaps (N, H, W): what speaks for a fake."""
 MEASURES = ("mass", "rank")
+ASKED = {
+    "lrp": "lrp_zplus",
+    "gradient": "gradient",
+    "input_gradient": "input_x_gradient",
+    "integrated": "integrated_gradients",
+    "gradcam": "gradcam",
+    "guided_gradcam": "guided_gradcam",
+}
+"""The methods that are asked: their names in tables, and in `tff_core.exam.methods`."""
 CONTROLS = ("edges", "random")
 """Maps that need no detector."""
 PASSED, IN_PART, FAILED = "passed", "in part", "failed"
@@ -92,36 +100,18 @@ def _checked(heatmaps: ArrayLike, where: ArrayLike) -> tuple[Floats, NDArray[np.
 
 
 def methods(known: Known, steps: int = 16) -> dict[str, Explain]:
-    """Methods that explain why a detector calls a picture fake, by name.
+    """Those of `tff_core.exam.methods` that are asked where the trace is, by their names in tables (`ASKED`).
 
-    ``lrp`` is the book's own (z+), ``steps`` those of integrated gradients, which start from a picture
-    without any structure. What has a sign is summed over the colours, and its negative sums are zero, as in
-    all of the book's heatmaps.
+    Of pictures that the detector calls fake they say why. ``steps`` are those of integrated gradients, which
+    start from the middle gray. Negative values are zero, as in all of the book's heatmaps.
     """
-    blank = torch.tensor([(0.5 - m) / s for m, s in zip(PREPROCESSING.mean, PREPROCESSING.std, strict=True)])
+    settings = registry.Settings(PREPROCESSING, steps=steps, blank=registry.GRAY)
+    built = registry.build(known.model, ASKED.values(), settings)
+    return {name: _positive(built[own]) for name, own in ASKED.items()}
 
-    model = known.model
 
-    def input_gradient(x: Tensor) -> Floats:
-        with torch.enable_grad():
-            found = InputXGradient(model).attribute(x.detach().clone().requires_grad_(True), 0)
-        return pixels.strength(found.detach())
-
-    def integrated(x: Tensor) -> Floats:
-        begin = blank.to(x)[None, :, None, None].expand_as(x)
-        found = IntegratedGradients(model).attribute(
-            x, begin, 0, n_steps=steps, internal_batch_size=max(len(x), 64)
-        )
-        return pixels.strength(found.detach())
-
-    return {
-        "lrp": lambda x: pixels.strength(pixels.relevance(known.net, x)),
-        "gradient": lambda x: pixels.strength(pixels.gradient(model, x)),
-        "input_gradient": input_gradient,
-        "integrated": integrated,
-        "gradcam": lambda x: pixels.gradcam(model, x, target=0)[:, 0].double().cpu().numpy(),
-        "guided_gradcam": lambda x: pixels.strength(pixels.guided_gradcam(model, x, target=0)[1]),
-    }
+def _positive(method: registry.Explain) -> Explain:
+    return lambda x: method(x).clamp(min=0).double().cpu().numpy()
 
 
 def explain(

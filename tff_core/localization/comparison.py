@@ -239,9 +239,8 @@ def table(found: Mapping[str, Measured], reference: str, seed: int = 0) -> pd.Da
             )
         for measured in MEASURES:
             if measured == "pixel_ap":
-                value = (one.pixel_ap, *metrics.percentiles(one.resampled))
-                apart = metrics.percentiles(one.resampled - other.resampled)
-                difference = (one.pixel_ap - other.pixel_ap, *apart)
+                value = metrics.around(one.pixel_ap, one.resampled)
+                difference = metrics.around(one.pixel_ap - other.pixel_ap, one.resampled - other.resampled)
             else:
                 own, its = getattr(one, measured), getattr(other, measured)
                 value, difference = masks.mean(own, seed), masks.mean(own - its, seed)

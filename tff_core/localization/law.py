@@ -96,13 +96,13 @@ def measure(
             comparison.classifier(net, preparation, device), pictures.fakes, batch_size=batch_size, seed=seed,
             progress=progress, name=f"{net.name}, period {period:g}",
         )  # fmt: skip
-        ends = metrics.percentiles(masks.resampled_pixel_ap(scores, fake, seed))
+        pixels = metrics.around(masks.pixel_ap(scores, fake), masks.resampled_pixel_ap(scores, fake, seed))
         both = {
             "pictures": (
                 found["ap"], found["low"], found["high"], found["n"],
                 metrics.chance(found["n_real"], found["n_fake"]),
             ),
-            "pixels": (masks.pixel_ap(scores, fake), *ends, len(scores), float(fake.mean())),
+            "pixels": (*pixels, len(scores), float(fake.mean())),
         }  # fmt: skip
         rows += [
             {
@@ -139,7 +139,7 @@ def summary(table: pd.DataFrame, draws: int = metrics.RESAMPLES, seed: int = 0) 
         rho = _correlation(fields, values[None])[0]
         every = _correlation(fields, np.stack([drawn[:, rows].mean(1) for rows in by_network], axis=1))
         every = every[np.isfinite(every)]
-        low, high = metrics.percentiles(every) if np.isfinite(rho) else (np.nan, np.nan)
+        _, low, high = metrics.around(rho, every) if np.isfinite(rho) else [np.nan] * 3
         chance_low, chance_high, p = _permuted(fields, values, rng) if np.isfinite(rho) else [np.nan] * 3
         rows.append(
             {

@@ -133,7 +133,7 @@ def judge(scores: ArrayLike, masks: ArrayLike, threshold: float, seed: int = 0) 
     own = np.array([pixel_ap(v, m) for v, m in zip(s, f, strict=True)])
     outside = (values[~spliced] >= threshold).mean((1, 2))
     return Found(
-        (pixel_ap(s, f), *metrics.percentiles(resampled_pixel_ap(s, f, seed))), mean(own, seed),
+        metrics.around(pixel_ap(s, f), resampled_pixel_ap(s, f, seed)), mean(own, seed),
         mean(iou(s, f, threshold), seed), mean(outside, seed), float(f.mean()), threshold,
         int(spliced.sum()), int((~spliced).sum()),
     )  # fmt: skip
@@ -168,12 +168,11 @@ def resampled_pixel_ap(scores: Floats, fake: NDArray[np.bool_], seed: int = 0) -
     return np.clip(moved, 0.0, 1.0)
 
 
-def mean(values: Floats, seed: int = 0) -> tuple[float, float, float]:
+def mean(values: Floats, seed: int = 0) -> metrics.Interval:
     """The mean of one number for each picture (N,), with its bootstrap interval; NaN of none."""
     if not len(values):
-        return np.nan, np.nan, np.nan
-    low, high = metrics.percentiles(metrics.resampled_means(values, seed=seed))
-    return float(values.mean()), low, high
+        return metrics.Interval(np.nan, np.nan, np.nan)
+    return metrics.around(float(values.mean()), metrics.resampled_means(values, seed=seed))
 
 
 def _checked(scores: ArrayLike, masks: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
