@@ -116,15 +116,17 @@ _MEASURED = {  # what the steps measure of a trained detector, by table
 }
 
 
-def built(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, bytes | Path]]:
-    """What the notebooks read of a finished build, by its name there.
-
-    Raises PackError where a notebook has not been executed.
-    """
-    found: set[str] = set()
+def check(folder: Path, config: dict[str, Any]) -> None:
+    """PackError where the build in ``folder`` has not executed a notebook."""
     for page in notebooks(config).values():
         if not (folder / "executed" / f"{page.docname}.ipynb").is_file():
             raise PackError(f"the build in {folder} has not executed {page.docname}; run `make pack`")
+
+
+def built(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, bytes | Path]]:
+    """What the notebooks read of a finished build, by its name there."""
+    found: set[str] = set()
+    for page in notebooks(config).values():
         for pattern in reads(config, page):
             found |= {path.relative_to(folder).as_posix() for path in folder.glob(pattern) if path.is_file()}
     light = {*config["compared"].values(), *config["classifiers"].values(), *config["robust"].values()}
@@ -217,22 +219,21 @@ def write(folder: Path, out: Path, config: dict[str, Any], name: str = CONFIG) -
 
     Raises PackError where the build is not finished, or the students' zip would be larger than `LIMIT`.
     """
+    check(folder, config)
     when = release.released_at()
     students, instructors = out / f"{NAME}.zip", out / f"{NAME}-instructor.zip"
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as aside:
-        for target, entries in (
-            (students, for_students(folder, config, name)),
-            (instructors, for_instructors(config, when)),
-        ):
-            release.write_zip(Path(aside) / target.name, below(NAME, entries), when)
-        size = (Path(aside) / students.name).stat().st_size
+        first, second = Path(aside) / students.name, Path(aside) / instructors.name
+        release.write_zip(first, below(NAME, for_students(folder, config, name)), when)
+        size = first.stat().st_size
         if size > LIMIT:
             raise PackError(
                 f"the pack of CONFIG={name} has {size / 1e6:.0f} MB, expected at most {LIMIT / 1e6:.0f}: "
                 f"name fewer detectors, seeds or pictures in workflow/config.{name}.yaml"
             )
-        for target in (students, instructors):
-            (Path(aside) / target.name).replace(target)
+        release.write_zip(second, below(NAME, for_instructors(config, when)), when)
+        first.replace(students)
+        second.replace(instructors)
     return [students, instructors]
 
 
