@@ -650,7 +650,8 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         print(f"nothing was run; what would be, and why: {report}")
         return 0
     if options.page:
-        print(f"executed in {clock(time.monotonic() - begin)}: {', '.join(options.page)} in {folder}")
+        what = folder / targets[0] if len(targets) == 1 else f"{len(targets)} pages in {folder}"
+        print(f"executed in {clock(time.monotonic() - begin)}: {what}")
         return 0
     if progress.steps == 0 and not options.snakemake:
         print("nothing has changed since the last build")

@@ -24,6 +24,7 @@ import editions
 import grid
 import pairs
 import stage
+from tff_core.book.notebooks import defaults, relevant
 from tff_core.store.results import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +95,11 @@ def prepared(page: grid.Page, origin: str, ref: str, config: str) -> NotebookNod
 
 
 def set_parameters(notebook: NotebookNode, page: grid.Page) -> int:
-    """Give a notebook the parameters of a page of the small build; returns the place of its own."""
+    """Give a notebook the parameters of a page of the small build; returns the place of its own.
+
+    Cells that belong to other values of them are taken out: whoever runs all cells would run these, too.
+    """
+    notebook.cells = relevant(notebook.cells, {**defaults(notebook), **page.parameters})
     place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
     own = "\n".join(
         f"{name} = {pprint.pformat(value, width=70 - len(name), compact=True)}"

@@ -34,7 +34,7 @@ import tff_core
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "class"
-NAME = "class-pack"  # of the zip, and of the folder in it
+NAME = "class-pack"  # of the zip, and of the folder in both, which may be unzipped into one place
 ENVIRONMENT = ROOT / "workflow" / "environment-class.yml"
 README = ROOT / "workflow" / "class-pack.md"
 LIMIT = 200e6  # bytes of the students' zip
@@ -57,13 +57,13 @@ def notebooks(config: dict[str, Any]) -> dict[str, grid.Page]:
     return {name: page for name, page in launch.chapters(config).items() if not page.lacks}
 
 
-def student(page: grid.Page) -> NotebookNode:
-    """The students' edition of a chapter, with the parameters of the build that it lies beside."""
-    notebook = editions.edition("student", ROOT / f"{page.source}.py")
-    launch.set_parameters(notebook, page)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(_HERE, metadata={"tags": ["otter_ignore"]}))
-    pairs.set_ids(notebook)
-    return notebook
+def notebook(edition: str, page: grid.Page) -> NotebookNode:
+    """An edition of a chapter, with the parameters of the build that lies beside its folder."""
+    made = editions.edition(edition, ROOT / f"{page.source}.py")
+    launch.set_parameters(made, page)
+    made.cells.insert(0, nbformat.v4.new_code_cell(_HERE, metadata={"tags": ["otter_ignore"]}))
+    pairs.set_ids(made)
+    return made
 
 
 # --- what the notebooks read
@@ -116,15 +116,17 @@ _MEASURED = {  # what the steps measure of a trained detector, by table
 }
 
 
-def built(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, bytes | Path]]:
-    """What the notebooks read of a finished build, by its name there.
-
-    Raises PackError where a notebook has not been executed.
-    """
-    found: set[str] = set()
+def check(folder: Path, config: dict[str, Any]) -> None:
+    """PackError where the build in ``folder`` has not executed a notebook."""
     for page in notebooks(config).values():
         if not (folder / "executed" / f"{page.docname}.ipynb").is_file():
             raise PackError(f"the build in {folder} has not executed {page.docname}; run `make pack`")
+
+
+def built(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, bytes | Path]]:
+    """What the notebooks read of a finished build, by its name there."""
+    found: set[str] = set()
+    for page in notebooks(config).values():
         for pattern in reads(config, page):
             found |= {path.relative_to(folder).as_posix() for path in folder.glob(pattern) if path.is_file()}
     light = {*config["compared"].values(), *config["classifiers"].values(), *config["robust"].values()}
@@ -184,18 +186,19 @@ def for_students(folder: Path, config: dict[str, Any], name: str) -> Iterator[tu
     yield "requirements.txt", ("\n".join(pins()) + "\n").encode()
     yield from package()
     for stem, page in found.items():
-        yield f"notebooks/{stem}.ipynb", pairs.dumps(student(page)).encode()
+        yield f"notebooks/{stem}.ipynb", pairs.dumps(notebook("student", page)).encode()
     for path, content in built(folder, config):
         yield f"build/{path}", content
 
 
 def for_instructors(config: dict[str, Any], when: datetime) -> Iterator[tuple[str, bytes | Path]]:
     """The files of the instructors' zip: two editions of each notebook, and its autograder."""
-    sources = {stem: ROOT / f"{page.source}.py" for stem, page in notebooks(config).items()}
+    found = notebooks(config)
     for edition in ("instructor", "solutions"):
-        for stem, path in sources.items():
-            yield f"{edition}/{stem}.ipynb", pairs.dumps(editions.edition(edition, path)).encode()
-    for stem, path in sources.items():
+        for stem, page in found.items():
+            yield f"{edition}/{stem}.ipynb", pairs.dumps(notebook(edition, page)).encode()
+    for stem, page in found.items():
+        path = ROOT / f"{page.source}.py"
         if editions.graded(path):
             yield f"autograder/{stem}.zip", autograder(path, when)
 
@@ -216,22 +219,21 @@ def write(folder: Path, out: Path, config: dict[str, Any], name: str = CONFIG) -
 
     Raises PackError where the build is not finished, or the students' zip would be larger than `LIMIT`.
     """
+    check(folder, config)
     when = release.released_at()
     students, instructors = out / f"{NAME}.zip", out / f"{NAME}-instructor.zip"
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as aside:
-        for target, entries in (
-            (students, for_students(folder, config, name)),
-            (instructors, for_instructors(config, when)),
-        ):
-            release.write_zip(Path(aside) / target.name, below(target.stem, entries), when)
-        size = (Path(aside) / students.name).stat().st_size
+        first, second = Path(aside) / students.name, Path(aside) / instructors.name
+        release.write_zip(first, below(NAME, for_students(folder, config, name)), when)
+        size = first.stat().st_size
         if size > LIMIT:
             raise PackError(
                 f"the pack of CONFIG={name} has {size / 1e6:.0f} MB, expected at most {LIMIT / 1e6:.0f}: "
                 f"name fewer detectors, seeds or pictures in workflow/config.{name}.yaml"
             )
-        for target in (students, instructors):
-            (Path(aside) / target.name).replace(target)
+        release.write_zip(second, below(NAME, for_instructors(config, when)), when)
+        first.replace(students)
+        second.replace(instructors)
     return [students, instructors]
 
 
