@@ -24,6 +24,7 @@
       const more = plain ? { autosize: true } : { width: room, autosize: false };
       await Plotly.newPlot(box, data || [], { ...layout, ...more }, { displayModeBar: false, responsive: plain });
       if (frames) await Plotly.addFrames(box, frames);
+      window.tffKeys?.(box);
     }
     if (!plain) {
       await Reveal.initialize({

@@ -223,7 +223,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, results: slides.Results) -> P
     static.mkdir(parents=True)
     for name, path in offline_scripts().items():
         shutil.copyfile(path, static / name)
-    for name in ("deck.js", "deck.css"):
+    for name in ("keys.js", "deck.js", "deck.css"):
         shutil.copyfile(ROOT / "book" / "static" / name, static / name)
     assert slides.write(site, decks, results) == [site / "slides" / "session_1.html"]
     return site

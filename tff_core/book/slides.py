@@ -282,6 +282,7 @@ _PAGE = """<!DOCTYPE html>
 <script src="../_static/mathjax.js" defer></script>
 {plotly}<script src="../_static/reveal/reveal.js" defer></script>
 <script src="../_static/reveal/notes.js" defer></script>
+<script src="../_static/keys.js" defer></script>
 <script src="../_static/deck.js" defer></script>
 </head>
 <body data-width="{width}" data-height="{height}">
