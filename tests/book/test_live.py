@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,10 +18,11 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from chromium import chromium
 from conftest import environment
 from lrp_nets import toy
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tff_core import lrp
 from tff_core.book import explorer
@@ -32,7 +31,6 @@ from tff_core.pictures import data
 
 pytestmark = [pytest.mark.slow, pytest.mark.book, pytest.mark.xdist_group("live")]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 TOKEN = "a-token-of-the-tests"
 PATIENCE = 240  # seconds: a busy machine is slow, not wrong
 SEED = 7
@@ -122,11 +120,7 @@ def lab(folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def page(lab: str) -> Iterator[Page]:
     """The notebook in a browser, run, with the explorer on the screen."""
-    if CHROMIUM is None and not os.environ.get("CI"):
-        pytest.skip("no Chromium on this machine: install one to have the explorer used in a browser")
-    with sync_playwright() as playwright:
-        # --no-sandbox: root, as in a container, has none
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         found = browser.new_page(viewport={"width": 1280, "height": 1000})
         found.set_default_timeout(PATIENCE * 1000)
         found.goto(lab)
@@ -140,7 +134,6 @@ def page(lab: str) -> Iterator[Page]:
         output.locator(".widget-dropdown select").or_(raised).first.wait_for()
         assert not raised.count(), output.first.inner_text()
         yield found
-        browser.close()
 
 
 def expected(path: Path, m: FeatureMap) -> explorer.Look:

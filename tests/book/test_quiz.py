@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -14,15 +13,15 @@ from typing import Any
 
 import pytest
 import yaml
+from chromium import chromium
 from conftest import ROOT
 from docutils import nodes
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from sphinx.cmd.build import build_main
 
 from tff_core.book import glossary, quiz
 
 QUIZZES = sorted((ROOT / quiz.FOLDER).glob("*.yaml"))
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @cache
@@ -218,14 +217,9 @@ def test_an_error_of_a_quiz_stops_a_strict_build(tmp_path: Path, capfd: pytest.C
 @pytest.fixture(scope="module")
 def page(site: Path) -> Iterator[Page]:
     """A telephone at night, with nothing but this site."""
-    if CHROMIUM is None and not os.environ.get("CI"):
-        pytest.skip("no Chromium on this machine: install one to have a quiz read in a browser")
-    with sync_playwright() as playwright:
-        # --no-sandbox: root, as in a container, has none
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         shown = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
         yield shown
-        browser.close()
 
 
 def test_a_quiz_is_answered_in_a_browser(site: Path, page: Page) -> None:

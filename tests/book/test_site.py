@@ -6,14 +6,14 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from chromium import chromium
 from conftest import TinyBook
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.book, pytest.mark.xdist_group("book")]
 
@@ -39,7 +39,6 @@ UNREACHED = """() => [...document.querySelectorAll(
   .concat([...document.querySelectorAll(".tff-figure, .bd-article img")].filter(
     (one) => !(one.getAttribute("aria-label") || one.hasAttribute("alt"))
   ).map((one) => `no alternative text: ${one.outerHTML.slice(0, 120)}`))"""
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @dataclass
@@ -63,13 +62,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None and not os.environ.get("CI"):
-        pytest.skip("no Chromium on this machine: install one to have the book read in a browser")
-    with sync_playwright() as playwright:
-        # --no-sandbox: root, as in a container, has none
-        chosen = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as chosen:
         yield chosen
-        chosen.close()
 
 
 def _open(browser: Browser, site: Path, name: str, width: int) -> tuple[Page, Visit]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from chromium import chromium
+from playwright.sync_api import Browser, Page
 
 from tff_core import figures
 from tff_core.book import slides
@@ -22,7 +22,6 @@ from tff_core.book.sphinx_extension import PLOTLY_MIME, offline_scripts
 ROOT = Path(__file__).parents[2]
 DECKS = sorted((ROOT / "book" / "slides").glob("session_*.md"))
 FENCE = re.compile(r"^```\{figure-of\} (\w+)\n((?::.*\n)*)```$", re.MULTILINE)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def _asked(deck: Path) -> list[tuple[str, str, int]]:
@@ -231,13 +230,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, results: slides.Results) -> P
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None and not os.environ.get("CI"):
-        pytest.skip("no Chromium on this machine: install one to have the slides read in a browser")
-    with sync_playwright() as playwright:
-        # --no-sandbox: root, as in a container, has none
-        chosen = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as chosen:
         yield chosen
-        chosen.close()
 
 
 def _open(browser: Browser, site: Path, query: str = "") -> tuple[Page, list[str]]:

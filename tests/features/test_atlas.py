@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,9 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chromium import chromium
 from lrp_nets import pictures, toy
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tff_core import lrp, metrics
 from tff_core.book import explorer
@@ -27,7 +26,6 @@ from tff_core.features.names import FeatureMap, anchor
 from tff_core.pictures import data
 
 STATIC = Path(__file__).parents[2] / "book" / "static"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MAPS = [
     FeatureMap("layer1.0.conv1", 63, 64),
     FeatureMap("conv1", 7, 64),
@@ -344,8 +342,6 @@ def test_histograms_draw_both_samples_also_where_all_values_are_equal() -> None:
 
 @pytest.fixture
 def browser_page(tmp_path: Path) -> Iterator[Page]:
-    if CHROMIUM is None and not os.environ.get("CI"):
-        pytest.skip("no Chromium on this machine: install one to have the atlas read in a browser")
     style, script = ((STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "book.js"))
     (tmp_path / "atlas.html").write_text(
         f'<meta charset="utf-8"><style>{style}</style><article class="bd-article">'
@@ -353,15 +349,13 @@ def browser_page(tmp_path: Path) -> Iterator[Page]:
         f'<div style="height:3000px"></div><script>{script}</script>',
         encoding="utf-8",
     )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page, asked = browser.new_page(viewport={"width": 390, "height": 800}), []
         page.set_default_timeout(120_000)
         page.on("request", lambda request: asked.append(request.url))
         page.goto((tmp_path / "atlas.html").as_uri())
         yield page
         assert asked == [(tmp_path / "atlas.html").as_uri()]  # the page is all there is
-        browser.close()
 
 
 def shown(page: Page) -> list[str]:

@@ -33,18 +33,19 @@ _BOX, _GAP = (148, 46), (34, 14)  # px: width and height of a box, room between 
 _LETTERS = 19  # of one line in a box
 
 
-def title(script: str) -> str:
-    """The first heading of a chapter."""
-    found = re.search(r"^# # (.+)$", script, re.MULTILINE)
-    return found[1].strip() if found else ""
+def title(path: Path) -> str:
+    """First heading of a percent script or of a page of prose, or its name where it has none."""
+    mark = "# # " if path.suffix == ".py" else "# "
+    found = re.search(rf"^{mark}(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1].strip() if found else path.stem
 
 
 def _table(names: str, root: Path) -> str:
     rows = ["| chapter | exercise | objective | minutes | difficulty | |", "|---|---|---|---:|---|---|"]
     for name in names.split():
-        script = (root / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
-        for one in exercises.parse(jupytext.reads(script, fmt="py:percent")).exercises:
-            link = f"{{doc}}`{title(script)} </notebooks/{name}>`"
+        path = root / "notebooks" / f"{name}.py"
+        link = f"{{doc}}`{title(path)} </notebooks/{name}>`"
+        for one in exercises.parse(jupytext.read(path, fmt="py:percent")).exercises:
             cells = [
                 link,
                 one.title,
@@ -170,9 +171,7 @@ def _wrapped(label: str) -> list[str]:
 
 def _map(source: Path, root: Path) -> str:
     found = chapters(source.read_text(encoding="utf-8"))
-    titles = {
-        one.name: title((root / "notebooks" / f"{one.name}.py").read_text(encoding="utf-8")) for one in found
-    }
+    titles = {one.name: title(root / "notebooks" / f"{one.name}.py") for one in found}
     told = []
     for one in found:
         needs = "; ".join(f"{{doc}}`{titles[n]} </notebooks/{n}>` ({why})" for n, why in one.needs.items())

@@ -10,6 +10,7 @@ nothing here reads files or runs code.
 from __future__ import annotations
 
 import copy
+import html
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -300,7 +301,7 @@ def instructor(notebook: NotebookNode, readable: Callable[[str], str] = str) -> 
         if not exercise.coding:
             return [notes, answer]
         mistakes = "\n\n".join(
-            f"<details><summary>{_inline(name)}</summary>\n\n{_code(code)}\n\n</details>"
+            f"<details><summary>{html.escape(name, quote=False)}</summary>\n\n{_code(code)}\n\n</details>"
             for name, code in zip(exercise.mistakes, exercise.wrong, strict=True)
         )
         return [
@@ -392,10 +393,6 @@ def _fold(title: str, style: str, body: str) -> str:
     """A part that opens on a click, also where no script runs: sphinx-design makes it ``<details>``."""
     fence = _fence(body)
     return f"{fence}{{dropdown}} {title}\n:class-container: tff-fold {style}\n\n{body}\n{fence}"
-
-
-def _inline(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 # --- MyST as the Markdown of notebooks

@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 
 import pairs
 import steps
-from tff_core.book import exercises
+from tff_core.book import course, exercises
 from tff_core.store.results import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,13 +53,6 @@ def references(root: Path) -> dict[str, str]:
     return found
 
 
-def _heading(path: Path) -> str:
-    """First heading of a percent script or of a page of prose, or its name where it has none."""
-    mark = "# # " if path.suffix == ".py" else "# "
-    match = re.search(rf"^{mark}(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return match[1].strip() if match else path.stem
-
-
 @functools.cache
 def readable(root: Path) -> Callable[[str], str]:
     """What turns the MyST of the chapters into the Markdown of notebooks that lie side by side."""
@@ -67,7 +60,7 @@ def readable(root: Path) -> Callable[[str], str]:
     pages = {f"notebooks/{path.stem}": f"{path.stem}.ipynb" for path in sources}
     prose = [path for path in (root / "book").glob("**/*.md") if "static" not in path.parts]
     titles = {
-        path.relative_to(root).with_suffix("").as_posix(): _heading(path) for path in [*sources, *prose]
+        path.relative_to(root).with_suffix("").as_posix(): course.title(path) for path in [*sources, *prose]
     }
     return functools.partial(exercises.plain, pages=pages, titles=titles, cited=references(root))
 

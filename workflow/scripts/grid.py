@@ -30,6 +30,13 @@ PATCHES = "11_patches"
 SOURCES = "14_primary_secondary"
 KNOWN = "18_planted_truth"
 ALL_NEEDS = ("data", "detectors", "omega", "tables")
+EVALUATED = ("sensitivity", "contrast", "transfer")  # tables that are computed from scores
+# what the steps measure of one trained detector, by what a notebook needs: the table -> the kind of its files
+MEASURED = {
+    "degraded": {"degraded": "csv", "degraded_omega": "csv", "tuning": "csv", "validation": "csv"},
+    "faithful": {"faithful": "csv", "faithful_curves": "csv", "faithful_maps": "npz"},
+    "depend": {f"depend_{what}": "csv.gz" for what in ("heatmaps", "omega", "starts", "complexity")},
+}
 _NO_TWIN = (
     "This detector has no colour-robust twin: the workflow's settings name none under `robust`. "
     "Below is the chapter's text, without results."

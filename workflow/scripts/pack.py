@@ -88,7 +88,7 @@ def reads(config: dict[str, Any], page: grid.Page) -> list[str]:
         "classifier": [f"detectors/{name}.s0.*" for name in classifiers],
         "omega": [f"results/omega/{one}-*" for one in trained],
         "scores": [f"results/scores/{name}/*.csv.gz" for name in [*own, *twins]]
-        + [f"results/parts/{one}/{name}.*" for one in _EVALUATED for name in [*own, *twins]],
+        + [f"results/parts/{one}/{name}.*" for one in grid.EVALUATED for name in [*own, *twins]],
         "tables": ["results/tables/*.csv"],
         "patches": [
             f"patches/{name}.s{seed}.*" for name in config["patch_networks"] for seed in config["patch_seeds"]
@@ -101,19 +101,11 @@ def reads(config: dict[str, Any], page: grid.Page) -> list[str]:
         "shuffled": [f"results/parts/shuffled/{config['shuffled']['detector']}.*"],
         **{
             need: [f"results/parts/{table}/{one}.*" for table in tables for one in trained]
-            for need, tables in _MEASURED.items()
+            for need, tables in grid.MEASURED.items()
         },
         **{name: [f"results/parts/{name}/*"] for name in grid.experiments(config)},
     }  # fmt: skip
     return [pattern for need in page.needs for pattern in found.get(need, [])]
-
-
-_EVALUATED = ("sensitivity", "contrast", "transfer")  # what is computed from scores
-_MEASURED = {  # what the steps measure of a trained detector, by table
-    "degraded": ("degraded", "degraded_omega", "tuning", "validation"),
-    "faithful": ("faithful", "faithful_curves", "faithful_maps"),
-    "depend": ("depend_heatmaps", "depend_omega", "depend_starts", "depend_complexity"),
-}
 
 
 def check(folder: Path, config: dict[str, Any]) -> None:
