@@ -54,8 +54,8 @@ window.addEventListener("load", async () => {
     const shift = Math.min(to - frame.right + 1, from - frame.left);
     if (shift > 0) await Plotly.relayout(box, { "updatemenus[0].x": menu.x - shift / box._fullLayout._size.w });
   };
-  const narrow = window.matchMedia("(max-width: 640px)").matches;
-  const jobs = [...document.querySelectorAll("script[data-plotly]")].map(async (script) => {
+  const isNarrow = () => window.matchMedia("(max-width: 640px)").matches;
+  const draw = async (script, narrow) => {
     const box = document.getElementById(script.dataset.plotly);
     const figure = JSON.parse(script.textContent);
     const layout = figure.layout || {};
@@ -69,6 +69,8 @@ window.addEventListener("load", async () => {
       }
       layout.margin = { l: 48, r: 12, ...(layout.margin || {}) };
     }
+    Plotly.purge(box);
+    box.style.minHeight = "";
     await Plotly.newPlot(box, figure.data || [], layout, { responsive: true, displaylogo: false });
     if (narrow) {
       await lower(box);
@@ -83,10 +85,23 @@ window.addEventListener("load", async () => {
       await Plotly.addFrames(box, figure.frames);
     }
     window.tffKeys?.(box);
-  });
-  await Promise.all(jobs);
-  reach();
-  document.documentElement.dataset.figures = "done";
+  };
+  let narrow;
+  let drawn = Promise.resolve();
+  const drawAll = () => {
+    if (narrow === isNarrow()) return drawn;
+    narrow = isNarrow();
+    document.documentElement.dataset.figures = "drawing";
+    const jobs = [...document.querySelectorAll("script[data-plotly]")];
+    drawn = drawn.then(() => Promise.all(jobs.map((script) => draw(script, narrow)))).then(() => {
+      reach();
+      document.documentElement.dataset.figures = "done";
+    });
+    return drawn;
+  };
+  await drawAll();
+  // a telephone that is turned, or a window that is made as narrow as one
+  window.addEventListener("resize", drawAll);
 });
 
 // What the theme leaves out for readers without a mouse: arrows of the contents get a name, and what scrolls by

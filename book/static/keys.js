@@ -43,14 +43,16 @@ window.tffKeys = (box) => {
       button.setAttribute("aria-label", button.dataset.title || "button of the figure");
     }
   };
+  const earlier = box.nextElementSibling; // of a drawing that this one replaces
+  if (earlier?.matches(".tff-keys")) earlier.remove();
   if (fields.length) box.after(bar);
   bar.addEventListener("keydown", (event) => event.stopPropagation()); // they would turn slides
   for (const event of ["plotly_afterplot", "plotly_sliderchange", "plotly_buttonclicked"]) box.on(event, follow);
-  box.addEventListener("keydown", (event) => {
+  box.onkeydown = (event) => {
     const button = event.target.closest(".modebar-btn");
     if (!button || (event.key !== "Enter" && event.key !== " ")) return;
     event.preventDefault();
     button.click();
-  });
+  };
   follow();
 };

@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.book, pytest.mark.xdist_group("book"
 
 WIDTHS = (1280, 390)
 IMPACTS = ("serious", "critical")
-# colours come from one sheet of styles: half of axe's time is spent on them, so on a page of each kind
+# colours come from one sheet of styles: most of axe's time is spent on them, so on a page of each kind
+OF_COLOURS = ("color-contrast", "link-in-text-block")
 COLOURED = {
     "notebooks/02_ff_rs", "notebooks/00_overview", "notebooks/false_explanations", "book/command_line",
     "book/course/glossary", "book/course/quiz_01", "book/course/syllabus", "slides/session_1",
@@ -66,26 +67,55 @@ def browser() -> Iterator[Browser]:
         yield chosen
 
 
-def _open(browser: Browser, site: Path, name: str, width: int) -> tuple[Page, Visit]:
-    visit = Visit(name, width)
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    page.set_default_timeout(180_000)  # a busy machine is slow, not wrong
+class Reader:
+    """One window of the browser: a new one for each page would read plotly and MathJax anew each time."""
 
-    def guard(route, request) -> None:  # type: ignore[no-untyped-def]
-        if request.url.startswith(("file:", "data:", "blob:")):
-            route.continue_()
-        else:
-            visit.asked.append(request.url)
-            route.abort()
+    def __init__(self, browser: Browser, site: Path) -> None:
+        self.site = site
+        self.visit = Visit("", 0)
+        self.page = browser.new_page()
+        self.page.set_default_timeout(180_000)  # a busy machine is slow, not wrong
 
-    page.route("**/*", guard)
-    page.on("console", lambda said: visit.complaints.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    page.on("requestfailed", lambda request: visit.complaints.append(f"failed: {request.url}"))
-    page.goto((site / f"{name}.html").as_uri())
-    if page.locator("script[src*='book.js'], script[src*='deck.js']").count():
-        page.wait_for_function("document.documentElement.dataset.figures === 'done'")
-    return page, visit
+        def guard(route, request) -> None:  # type: ignore[no-untyped-def]
+            if request.url.startswith(("file:", "data:", "blob:")):
+                route.continue_()
+            else:
+                self.visit.asked.append(request.url)
+                route.abort()
+
+        def complain(text: str) -> None:
+            self.visit.complaints.append(text)
+
+        self.page.route("**/*", guard)
+        self.page.on("console", lambda said: complain(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: complain(str(error)))
+        self.page.on("requestfailed", lambda request: complain(f"failed: {request.url}"))
+
+    def open(self, name: str, width: int) -> Visit:
+        """A page, in a window of this width."""
+        self.visit = Visit(name, width)
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.goto((self.site / f"{name}.html").as_uri())
+        self._drawn()
+        return self.visit
+
+    def turn(self, width: int) -> Visit:
+        """The same page, when the window has got another width."""
+        self.visit = Visit(self.visit.name, width)
+        self.page.set_viewport_size({"width": width, "height": 900})
+        # the page hears of it before its next frame
+        self.page.evaluate("new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))")
+        self._drawn()
+        return self.visit
+
+    def _drawn(self) -> None:
+        if self.page.locator("script[src*='book.js'], script[src*='deck.js']").count():
+            self.page.wait_for_function("document.documentElement.dataset.figures === 'done'")
+
+
+@pytest.fixture(scope="module")
+def reader(tiny_book: TinyBook, browser: Browser) -> Reader:
+    return Reader(browser, tiny_book.site)
 
 
 def _barriers(page: Page, colours: bool) -> list[str]:
@@ -95,9 +125,10 @@ def _barriers(page: Page, colours: bool) -> list[str]:
     page.evaluate((Path(AXE.origin).parent / "axe.min.js").read_text("utf-8"))
     # drawings have a text that says what they show, and formulas one that is read
     found = page.evaluate(
-        """(colours) => axe.run({exclude: [".tff-figure svg", "mjx-container svg"]},
-            {resultTypes: ["violations"], preload: false, rules: {"color-contrast": {enabled: colours}}})""",
-        colours,
+        """([slow, on]) => axe.run({exclude: [".tff-figure svg", "mjx-container svg"]},
+            {resultTypes: ["violations"], preload: false,
+             rules: Object.fromEntries(slow.map((name) => [name, {enabled: on}]))})""",
+        [OF_COLOURS, colours],
     )
     serious = [
         f"{violation['id']}: {node['target']} {node['html'][:120]}"
@@ -144,34 +175,46 @@ def _use(page: Page, visit: Visit) -> None:
             control.blur()  # what is seen of it with the focus alone would move the next figure
 
 
+def _measure(page: Page, visit: Visit) -> None:
+    """Where things have come to stand."""
+    visit.figures = page.locator("script[data-plotly]").count()
+    visit.drawn = page.locator(".tff-figure.js-plotly-plot .main-svg:first-child").count()
+    visit.too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    visit.boxes = page.evaluate(
+        """[...document.querySelectorAll('.bd-article table, .tff-figure')].map(
+             (box) => { const r = box.getBoundingClientRect(); return [r.left, r.right]; })"""
+    )
+    made = page.locator(".tff-provenance")
+    visit.provenance = made.inner_text() if made.count() else ""
+    visit.menus = page.evaluate(
+        """[...document.querySelectorAll('.tff-figure')].flatMap((box) =>
+             [...box.querySelectorAll('.updatemenu-header, .updatemenu-button')].map((one) =>
+               one.getBoundingClientRect().right - box.getBoundingClientRect().right))"""
+    )
+
+
 @pytest.fixture(scope="module")
-def visits(tiny_book: TinyBook, browser: Browser) -> list[Visit]:
-    """Every page at every width, looked at once; what the same notebook makes of another detector, at one."""
+def visits(tiny_book: TinyBook, reader: Reader) -> list[Visit]:
+    """Every page: read and used in a wide window, which is then made narrow; some opened in a narrow one, too.
+
+    What the same notebook makes of another detector is looked at in a narrow one alone.
+    """
     seen = []
     for name in _pages(tiny_book.site):
-        widths = WIDTHS[1:] if name.startswith("detectors/") else WIDTHS
-        for width in widths:
-            page, visit = _open(browser, tiny_book.site, name, width)
-            visit.figures = page.locator("script[data-plotly]").count()
-            visit.drawn = page.locator(".tff-figure.js-plotly-plot .main-svg:first-child").count()
-            visit.too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-            visit.boxes = page.evaluate(
-                """[...document.querySelectorAll('.bd-article table, .tff-figure')].map(
-                     (box) => { const r = box.getBoundingClientRect(); return [r.left, r.right]; })"""
-            )
-            made = page.locator(".tff-provenance")
-            visit.provenance = made.inner_text() if made.count() else ""
-            visit.menus = page.evaluate(
-                """[...document.querySelectorAll('.tff-figure')].flatMap((box) =>
-                     [...box.querySelectorAll('.updatemenu-header, .updatemenu-button')].map((one) =>
-                       one.getBoundingClientRect().right - box.getBoundingClientRect().right))"""
-            )
-            if width == WIDTHS[0]:
-                visit.barriers = _barriers(page, name in COLOURED)
-            if width == WIDTHS[0] and not name.startswith("slides/"):
-                _use(page, visit)
-            page.close()
-            seen.append(visit)
+        again = name.startswith("detectors/")
+        if again or name in COLOURED:
+            seen.append(reader.open(name, WIDTHS[1]))
+            _measure(reader.page, seen[-1])
+        if again:
+            continue
+        seen.append(reader.open(name, WIDTHS[0]))
+        _measure(reader.page, seen[-1])
+        seen[-1].barriers = _barriers(reader.page, name in COLOURED)
+        if not name.startswith("slides/"):
+            _use(reader.page, seen[-1])
+        seen.append(reader.turn(WIDTHS[1]))
+        _measure(reader.page, seen[-1])
+        seen[-1].barriers = reader.page.evaluate(UNREACHED)
     return seen
 
 
@@ -255,9 +298,10 @@ def test_menus_end_with_their_figures(visits: list[Visit]) -> None:
     assert {place: px for place, px in beyond.items() if px > 8} == {}  # the page has a margin of 16
 
 
-def test_the_keyboard_comes_to_every_control(tiny_book: TinyBook, browser: Browser) -> None:
+def test_the_keyboard_comes_to_every_control(reader: Reader) -> None:
     """Tab by tab through a chapter with sliders, menus, folds and buttons of figures."""
-    page, _ = _open(browser, tiny_book.site, "notebooks/02_ff_rs", 1280)
+    reader.open("notebooks/02_ff_rs", WIDTHS[0])
+    page = reader.page
     wanted = page.evaluate(
         """() => {
           const article = document.querySelector(".bd-article");
@@ -281,14 +325,12 @@ def test_the_keyboard_comes_to_every_control(tiny_book: TinyBook, browser: Brows
         if not page.evaluate(missed):
             break
     assert page.evaluate(missed) == []
-    page.close()
 
 
-def test_formulas_are_typeset(tiny_book: TinyBook, browser: Browser) -> None:
-    page, _ = _open(browser, tiny_book.site, "notebooks/02_ff_rs", 1280)
-    page.wait_for_function("document.querySelectorAll('mjx-container svg').length > 0")
-    assert page.locator("[data-mml-node='merror']").count() == 0
-    page.close()
+def test_formulas_are_typeset(reader: Reader) -> None:
+    reader.open("notebooks/02_ff_rs", WIDTHS[0])
+    reader.page.wait_for_function("document.querySelectorAll('mjx-container svg').length > 0")
+    assert reader.page.locator("[data-mml-node='merror']").count() == 0
 
 
 def test_slides_have_all_figures_and_are_linked(tiny_book: TinyBook) -> None:
