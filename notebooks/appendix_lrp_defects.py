@@ -9,7 +9,7 @@
 # %% tags=["parameters", "remove-input"]
 detectors_shown = ["resnet50-miniature", "efb0-miniature"]
 seeds = [0, 1, 2]  # the first is explained; the last lends its gates
-per_label = 24  # validation pictures; few, as all is in double precision
+n = None  # validation pictures per label: at most 24, as all is in double
 device = "auto"
 build = ""  # where the results are; "": the project's build folder
 
@@ -31,7 +31,7 @@ for name in detectors_shown:
     chapters[name], models[name] = chapter, chapter.trained().model
     called = {}
     for label, number in LABELS.items():
-        some = chapter.validation(label=number, first=per_label)
+        some = chapter.validation(label=number, first=min(24, n or 24))
         pictures[name, label] = chapter.batches(some, 8)
         found = detectors.logits(models[name], pictures[name, label])
         called[label] = found > 0

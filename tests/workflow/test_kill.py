@@ -17,7 +17,7 @@ from conftest import copy_project, start, tables
 from tff_core import detectors
 from tff_core.pictures import data
 
-KILLS = 6
+KILLS = 4
 DETECTOR = "resnet18-miniature"
 # the chapters whose tables the page of verdicts reads; the others take long and write in no other way
 KEPT = ("00", "01", "03", "08", "10", "generator_page")
@@ -39,8 +39,8 @@ def small_project(root: Path) -> Path:
     (root / "workflow" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     tiny = yaml.safe_load((root / "workflow" / "config.tiny.yaml").read_text(encoding="utf-8"))
     tiny |= {"detectors": [DETECTOR], "generators": ["progan"], "n_test": 8, "experiments": []}
-    tiny["pictures"] = {"train": 32, "val": 16, "test": 8}
-    tiny["training"] |= {"n": 32}
+    tiny["pictures"] = {"train": 16, "val": 16, "test": 8}
+    tiny["training"] |= {"n": 16, "epochs": 2}
     (root / "workflow" / "config.tiny.yaml").write_text(yaml.safe_dump(tiny), encoding="utf-8")
     return root
 

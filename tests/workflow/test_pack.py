@@ -36,7 +36,7 @@ FEWER = {
     "04_pixel_attribution": {"n": 4, "generators": ["progan"]},
     "05_lrp_max": {"n": 4, "generators": ["progan"]},
     "09_beyond": {"n": 4, "generators": ["progan"]},
-    "appendix_lrp_defects": {"per_label": 4, "detectors_shown": ["resnet18-miniature"]},
+    "appendix_lrp_defects": {"n": 4, "detectors_shown": ["resnet18-miniature"]},
 }
 SECONDS = 60.0  # of one notebook, on one core; an exercise's are counted elsewhere
 RUNNER = Path(__file__).with_name("pack_runner.py")
