@@ -195,7 +195,7 @@ def _measure(page: Page, visit: Visit) -> None:
 
 @pytest.fixture(scope="module")
 def visits(tiny_book: TinyBook, reader: Reader) -> list[Visit]:
-    """Every page: read and used in a wide window, which is then made narrow; some opened in a narrow one, too.
+    """Every page: read and used in a wide window that is then made narrow; some opened in a narrow one too.
 
     What the same notebook makes of another detector is looked at in a narrow one alone.
     """
