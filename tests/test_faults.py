@@ -398,7 +398,10 @@ def test_the_whole_grid_is_planned_in_a_folder_of_any_name(odd_project: tuple[Pa
 @pytest.mark.slow
 def test_steps_run_in_a_folder_of_any_name(odd_project: tuple[Path, dict[str, str]]) -> None:
     root, variables = odd_project
-    # a notebook that needs pictures alone, and the site around it
+    # a notebook that needs pictures alone, and the site around it, which shows as much with few pages
+    chapters = [{"file": f"notebooks/{name}"} for name in ("02_ff_rs", "data_card")]
+    contents = {"format": "jb-book", "root": "notebooks/10_verdicts", "chapters": chapters}
+    (root / "_toc.yml").write_text(yaml.safe_dump(contents))
     done = subprocess.run(
         building(root, "--until", "preview", "link"), cwd=root, env=variables, capture_output=True, text=True,
         check=False,
