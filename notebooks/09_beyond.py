@@ -187,7 +187,7 @@ say(texts.areas(area, NAMES, beyond.gone(first, STEPS[-1]), seed))
 # So two trainings should agree on no more maps than chance gives, given the **number of maps in each layer**.
 
 # %%
-ks = beyond.about(k)  # and 10, 30, 100, 300, 1,000
+ks = beyond.about(k, len(omega))  # and 10, 30, 100, 300, 1,000
 pictures = rankings.stability(share["relevance"], ks)
 labels = ("fake", "real")
 by_seed = {(s, x): chapter.omega(s, x) for s in seeds for x in labels}

@@ -59,8 +59,9 @@ def test_seeds_are_compared_pair_by_pair_and_summed_up() -> None:
 
 
 def test_round_numbers_near_k_are_left_out() -> None:
-    assert beyond.about(114) == [10, 30, 114, 300, 1000]
-    assert beyond.about(27) == [10, 27, 100, 300, 1000]
+    assert beyond.about(114, 26560) == [10, 30, 114, 300, 1000]
+    assert beyond.about(27, 1000) == [10, 27, 100, 300, 1000]
+    assert beyond.about(12, 720) == [12, 30, 100, 300]  # a small network has no thousand maps
 
 
 def test_a_layer_that_is_gone_is_named_for_the_first_maps_only() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._inductor.config
 import torchvision
 from efficientnet_pytorch import EfficientNet
 from hypothesis import HealthCheck, given, settings
@@ -248,7 +249,9 @@ def test_bfloat16_is_an_option_and_float16_is_refused() -> None:
 def test_compiled_is_an_option_and_the_same() -> None:
     net, x = lrp.canonize(toy(5)), pictures(4, 32)
     compiled = net.compiled()
-    found, expected = (lrp.relevance(n, x, pixels=True) for n in (compiled, net))
+    # as torch does it, but for compiling one program for each set of instructions that the processor names
+    with torch._inductor.config.patch("cpp.vec_isa_ok", True):
+        found, expected = (lrp.relevance(n, x, pixels=True) for n in (compiled, net))
     same(found.maps, expected.maps, 1e-12)
     assert found.pixels is not None and expected.pixels is not None
     same({"pixels": found.pixels}, {"pixels": expected.pixels}, 1e-12)
@@ -277,9 +280,8 @@ def tv(name: str) -> nn.Module:
         ("efficientnet_b0", 21_008),
         pytest.param("resnet34", 8512, marks=pytest.mark.slow),
         pytest.param("resnet50", 26_560, marks=pytest.mark.slow),
-        pytest.param("resnet101", 52_672, marks=pytest.mark.slow),
         pytest.param("resnet152", 75_712, marks=pytest.mark.slow),
-        *(pytest.param(f"efficientnet_b{i}", None, marks=pytest.mark.slow) for i in range(1, 8)),
+        pytest.param("efficientnet_b7", None, marks=pytest.mark.slow),  # the deepest of one make
         pytest.param("vgg11_bn", None, marks=pytest.mark.slow),
         pytest.param("densenet121", None, marks=pytest.mark.slow),
         pytest.param("mobilenet_v2", None, marks=pytest.mark.slow),
@@ -296,10 +298,20 @@ def test_networks_of_torchvision(name: str, maps: int | None) -> None:
     check_walk(net, 64)
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, 8))])
-@pytest.mark.parametrize("size", [None, 64])
+@pytest.mark.parametrize(
+    ("number", "size"),
+    [
+        (0, None),
+        (0, 64),
+        pytest.param(3, 64, marks=pytest.mark.slow),
+        pytest.param(7, None, marks=pytest.mark.slow),
+    ],
+)
 def test_networks_of_efficientnet_pytorch(number: int, size: int | None) -> None:
-    """Padding that depends on the picture (size None) and fixed padding; odd sizes pad unevenly."""
+    """Padding that depends on the picture (size None) and fixed padding; odd sizes pad unevenly.
+
+    B0 to B7 are made of the same blocks: more of them, and wider ones.
+    """
     torch.manual_seed(0)
     model = EfficientNet.from_name(f"efficientnet-b{number}", num_classes=1, image_size=size).eval()
     net = lrp.canonize(model)

@@ -18,7 +18,6 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from torchvision.models import resnet18
 
 from tff_core import detectors
 from tff_core.claims import reproduction, verdicts
@@ -30,6 +29,7 @@ from tff_core.store.results import Store
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 import execute  # noqa: E402
+import foreign_nets  # noqa: E402
 
 import pairs  # noqa: E402
 
@@ -68,8 +68,8 @@ def draw(store: Store) -> None:
 def take_in(store: Store, name: str, seed: int, **more: Any) -> None:
     torch.manual_seed(seed)
     path = store.root / f"{name}.pth"
-    torch.save({"model": resnet18(num_classes=1).state_dict(), "total_steps": 9}, path)
-    entry = {"weights": str(path), "arch": "torchvision.models:resnet18", "k": K, **more}
+    torch.save({"model": foreign_nets.narrow().state_dict(), "total_steps": 9}, path)
+    entry = {"weights": str(path), "arch": "foreign_nets:narrow", "k": K, **more}
     adoption.adopt(name, entry, store, dataset="forensynths", device="cpu")
     sensitivity.rank(name, 0, store, confidence=0.5, calibrated=True, device="cpu", progress=False)
     omega = ffrs.Omega.from_csv(store.omega(name, 0))
@@ -207,7 +207,7 @@ def test_without_cards_the_atlas_is_the_index_of_all_maps(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = run("atlas", store, monkeypatch, cards=False)
-    assert "all 4,800 feature maps" in text and "`make all` makes one" in text
+    assert "all 720 feature maps" in text and "`make all` makes one" in text
     assert 'class="tff-index"' in text and 'class="tff-cards"' not in text and "What a card says" not in text
 
 

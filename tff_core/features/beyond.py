@@ -164,9 +164,12 @@ def over_pairs(compared: pd.DataFrame) -> pd.DataFrame:
     return table.assign(a="seeds", b="seeds")
 
 
-def about(k: int) -> list[int]:
-    """The k at which overlaps are compared: ``k`` itself, and round numbers that are not close to it."""
-    return sorted({k, *(s for s in (10, 30, 100, 300, 1000) if abs(np.log(s / k)) > 0.3)})
+def about(k: int, maps: int) -> list[int]:
+    """The k at which overlaps are compared: ``k`` itself, and round numbers that are not close to it.
+
+    None is more than the ``maps`` that there are.
+    """
+    return sorted({k, *(s for s in (10, 30, 100, 300, 1000) if s <= maps and abs(np.log(s / k)) > 0.3)})
 
 
 def gone(first: Mapping[str, Sequence[FeatureMap]], k: int) -> dict[str, tuple[int, str] | None]:
