@@ -56,6 +56,10 @@ _LINKS = """([site, chapter, inside]) => {
       link.removeAttribute('href');
     }
   }
+  // laid out once more as a whole: what scripts changed bit by bit may lie a fraction of a pixel elsewhere
+  document.body.style.display = 'none';
+  document.body.getBoundingClientRect();
+  document.body.style.display = '';
 }"""
 
 
@@ -104,9 +108,10 @@ def write(
             # --no-sandbox: root, as in a container, has none
             arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
             browser = playwright.chromium.launch(executable_path=path, args=arguments)
-            parts = {"": _front(browser, title, lines, titles)}
+            page = _page(browser)  # one for all: what a script was compiled to serves the next chapter, too
+            parts = {"": _front(page, title, lines, titles)}
             for name in chapters:
-                parts[name] = _chapter(browser, site, name, titles[name])
+                parts[name] = _chapter(page, site, name, titles[name])
             browser.close()
     except Error as error:
         raise PrintError(f"the browser could not print the chapters: {str(error).splitlines()[0]}") from error
@@ -142,32 +147,26 @@ def _pdf(page: Page, footer: str) -> bytes:
     )  # fmt: skip
 
 
-def _front(browser: Browser, title: str, lines: Sequence[str], titles: dict[str, str]) -> bytes:
+def _front(page: Page, title: str, lines: Sequence[str], titles: dict[str, str]) -> bytes:
     entries = "".join(
         f'<li><a href="{_INSIDE}{name}.html">{html.escape(text)}</a></li>' for name, text in titles.items()
     )
     told = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
-    page = _page(browser)
     page.set_content(
         '<html lang="en"><body style="font-family:sans-serif;line-height:1.6">'
         f"<h1>{html.escape(title)}</h1>{told}<h2>Contents</h2><ol>{entries}</ol></body></html>"
     )
-    printed = _pdf(page, title)
-    page.close()
-    return printed
+    return _pdf(page, title)
 
 
-def _chapter(browser: Browser, site: Path, name: str, title: str) -> bytes:
-    page = _page(browser)
+def _chapter(page: Page, site: Path, name: str, title: str) -> bytes:
     page.goto((site / f"{name}.html").as_uri())
     if page.locator("script[src*='book.js']").count():
         page.wait_for_function("document.documentElement.dataset.figures === 'done'")
     page.evaluate("() => document.fonts.ready")
     page.add_style_tag(content=_STYLE)
     page.evaluate(_LINKS, [site.as_uri() + "/", name, _INSIDE])
-    printed = _pdf(page, title)
-    page.close()
-    return printed
+    return _pdf(page, title)
 
 
 def join(parts: dict[str, bytes], titles: dict[str, str]) -> PdfWriter:
