@@ -73,16 +73,14 @@ def gmean_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
 
 def best_threshold(labels: ArrayLike, scores: ArrayLike) -> float | None:
     """As `gmean_threshold`; None where no threshold calls at least one real and one fake right."""
+    from sklearn.metrics import roc_curve  # takes a second to load, and few commands calibrate
+
     y, s = _checked(labels, scores)
-    falling = np.argsort(-s, kind="stable")
-    y, s = y[falling], s[falling]
-    # all points of the ROC curve: on a slanted piece of it the best G-mean lies between its ends
-    last = np.flatnonzero(np.append(s[1:] != s[:-1], True))  # of equal scores
-    fakes = np.cumsum(y)[last]
-    reals = last + 1 - fakes
-    quality = fakes / fakes[-1] * (1 - reals / reals[-1])
-    # what calls everything real is no threshold
-    return float(s[last][np.argmax(quality)]) if quality.max() > 0 else None
+    # collinear points are kept: on a slanted piece of the curve the best G-mean lies between its ends
+    fpr, tpr, thresholds = roc_curve(y, s, drop_intermediate=False)
+    quality = tpr * (1 - fpr)
+    # the curve begins at infinity, where everything is called real
+    return float(thresholds[np.argmax(quality)]) if quality.max() > 0 else None
 
 
 class Order(NamedTuple):
