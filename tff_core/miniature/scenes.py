@@ -338,21 +338,23 @@ def _pebbles(rng: np.random.Generator, size: int, light: str) -> tuple[Array, ND
     span = cells + 6
     jitter = rng.uniform(0.12, 0.88, (span, span, 2)).astype(np.float32)
     iu, iv = np.floor(u).astype(int), np.floor(v).astype(int)
-    first = np.full((size, size), 9.0, np.float32)
+    across, down = (np.ascontiguousarray(jitter[..., axis]).ravel() for axis in (0, 1))
+    first = np.full((size, size), 9.0)
     second = first.copy()
     stone = np.zeros((size, size), int)
     ox, oy = np.zeros_like(first), np.zeros_like(first)
+    rows = [(v - (iv + b), (iv + b + 2) % span * span) for b in (-1, 0, 1)]
     for a in (-1, 0, 1):
-        for b in (-1, 0, 1):
-            row, column = (iv + b + 2) % span, (iu + a + 2) % span
-            centre = jitter[row, column]
-            du, dv = u - (iu + a) - centre[..., 0], v - (iv + b) - centre[..., 1]
+        right, column = u - (iu + a), (iu + a + 2) % span
+        for below, row in rows:
+            number = row + column
+            du, dv = right - across[number], below - down[number]
             square = du * du + dv * dv
             nearer = square < first
-            second = np.where(nearer, first, np.minimum(second, square))
-            first = np.where(nearer, square, first)
-            stone = np.where(nearer, row * span + column, stone)
-            ox, oy = np.where(nearer, du, ox), np.where(nearer, dv, oy)
+            np.minimum(second, np.maximum(first, square), out=second)
+            np.minimum(first, square, out=first)
+            for kept, new in ((stone, number), (ox, du), (oy, dv)):
+                np.copyto(kept, new, where=nearer)
     gap = np.sqrt(second) - np.sqrt(first)
     mask = _soft(gap - rng.uniform(0.06, 0.2), 2.5 * cells / size)
     hue, spread = (
