@@ -39,21 +39,24 @@ def test_a_whole_network_has_no_field_and_one_cell() -> None:
 
 
 def linear(name: str) -> nn.Module:
-    """The network with positive weights and mean pooling: a gradient is above zero wherever a cell looks."""
-    net = networks.on_meta(name).to_empty(device="cpu").double().eval()
+    """The network with positive weights and mean pooling: a gradient is above zero wherever a cell looks.
+
+    With equal weights all maps of a layer are equal, so one of them is enough.
+    """
+    net = networks.on_meta(name)
     for module in list(net.modules()):
-        if isinstance(module, nn.Conv2d):
-            module.weight.data.fill_(1.0 / module.weight[0].numel())
-            if module.bias is not None:
-                module.bias.data.zero_()
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.weight.data.fill_(1)
-            module.bias.data.zero_()
         for child, inner in list(module.named_children()):
-            if isinstance(inner, nn.MaxPool2d):
+            if isinstance(inner, nn.Conv2d):
+                places = inner.kernel_size, inner.stride, inner.padding, inner.dilation
+                channels = 3 if inner.in_channels == 3 else 1
+                one = nn.Conv2d(channels, 1, *places, bias=False)  # type: ignore[arg-type]
+                one.weight.data.fill_(1.0 / one.weight.numel())
+                setattr(module, child, one)
+            elif isinstance(inner, nn.BatchNorm2d):
+                setattr(module, child, nn.BatchNorm2d(1))
+            elif isinstance(inner, nn.MaxPool2d):
                 setattr(module, child, nn.AvgPool2d(inner.kernel_size, inner.stride, inner.padding))
-    return net
+    return net.double().eval()
 
 
 def seen(net: nn.Module, cell: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -77,21 +80,9 @@ def check(name: str, sizes: list[tuple[int, int]]) -> None:
             assert box == seen(net, cell, size) == tuple(every[cell]), (name, cell, size)
 
 
-FAST = [n for n in CUT if n.partition("_")[0] in ("xception", "resnet18", "longxception") and n not in
-        {f"xception_block{i}" for i in range(6, 12)}]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", [*FAST, "widenet_kw7_d1", "widenet_kw3_d4", "resnet50_layer1"])
+@pytest.mark.parametrize("name", [*CUT, "widenet_kw7_d1", "widenet_kw3_d4"])
 def test_boxes_are_what_gradients_reach(name: str) -> None:
     check(name, SIZES)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [n for n in CUT if n not in FAST and n.partition("_")[0] not in ("resnet101", "resnet152")]
-)
-def test_boxes_of_every_other_network_are_what_gradients_reach(name: str) -> None:
-    check(name, SIZES[:3])
 
 
 @pytest.mark.parametrize("size", [(128, 128), (127, 45)])
