@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,14 @@ LEAST, CODING, IN_CHAPTER = 60, 30, 1 / 3
 KNOWN = sys.stdlib_module_names | {"IPython", "numpy", "pandas", "torch", "plotly", "tff_core"}
 
 
-def read(path: Path) -> NotebookNode:
+@cache
+def _parsed(path: Path) -> NotebookNode:
     return jupytext.read(path, fmt="py:percent")
+
+
+def read(path: Path) -> NotebookNode:
+    """A copy of the notebook, which is parsed once for all tests."""
+    return copy.deepcopy(_parsed(path))
 
 
 def chapter_of(notebook: NotebookNode) -> list[NotebookNode]:
