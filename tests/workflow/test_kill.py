@@ -64,7 +64,7 @@ def _kill(running: subprocess.Popen[bytes], finished: int, seconds: float) -> No
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build folder of a book whose tables were made in one go: the page that reads them all."""
     root = small_project(tmp_path_factory.mktemp("undisturbed"))
-    running = start(root, *PAGE)
+    running = start(root, *PAGE, "--", "--verbose")
     said, _ = running.communicate()
     assert running.returncode == 0, said.decode()[-3000:]
     return root / "build"
@@ -94,6 +94,14 @@ def test_no_result_differs_from_that_of_a_build_in_one_go(killed: Path, undistur
     mine, other = tables(killed), tables(undisturbed)
     assert {"sensitivity.csv", "color_robust.csv", "verdicts.csv"} <= set(other)
     assert other.items() <= mine.items()
+
+
+def test_waiting_steps_are_looked_through_when_another_has_ended_and_no_more(
+    undisturbed: Path,
+) -> None:
+    report = (undisturbed / "logs" / "snakemake.log").read_text(encoding="utf-8")
+    ended = report.count("Finished jobid: ")
+    assert 1 < report.count("Ready jobs: ") <= ended + 1
 
 
 def test_every_file_is_whole(killed: Path) -> None:
