@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,18 @@ def trained(arch: str, images: data.ImageSet, seen: data.Preprocessing) -> nn.Mo
     return model
 
 
+@torch.no_grad()
+def between_pictures(about: Path, model: nn.Module, x: torch.Tensor) -> None:
+    """Lower a calibrated threshold, which is the score of a picture, half of the way to the next score.
+
+    Of so few pictures it may be the only fake, and rounding would then say whether any fake is called fake.
+    """
+    info = json.loads(about.read_text(encoding="utf-8"))
+    below = [score for score in model(x).flatten().tolist() if score < info["threshold"] - 1e-5]
+    info["threshold"] = (info["threshold"] + max(below)) / 2 if below else info["threshold"] - 1e-5
+    results.write_json(about, info)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("arch", "crop", "n", "layer"), FAMILIES, ids=[f[0].split(":")[1] for f in FAMILIES])
 def test_a_detector_of_any_family_is_taken_in_ranked_and_explained(
@@ -83,6 +96,9 @@ def test_a_detector_of_any_family_is_taken_in_ranked_and_explained(
     adoption.adopt("mine", entry, store, device="cpu")
     weights.unlink()
 
+    x = data.normalize(data.load(images, seen), seen)
+    taken = detectors.load("mine", 0, store)
+    between_pictures(store.detector("mine", 0).with_suffix(".json"), taken.model, x)
     taken = detectors.load("mine", 0, store)
     assert taken.info["size"] == [crop, crop] and np.isfinite(taken.threshold)
     net = lrp.canonize(taken.model)
@@ -96,7 +112,7 @@ def test_a_detector_of_any_family_is_taken_in_ranked_and_explained(
         )
 
     # as the chapter on pixels has them
-    x = data.normalize(data.load(images, seen), seen)[:: max(1, n // 2)]
+    x = x[:: max(1, n // 2)]
     blank = pixels.with_norms_of(detectors.build(arch), x)
     for model, threshold in ((taken.model, taken.threshold), (blank, 0.0)):
         both = pixels.decisions(model, threshold)
