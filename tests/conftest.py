@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from chromium import chromium
+from playwright.sync_api import Browser
 
 from tff_core.detectors import training
 
@@ -35,6 +37,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for the tests of a module, each in a window of its own."""
+    with chromium() as chosen:
+        yield chosen
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from chromium import chromium
 from conftest import TinyBook
 from playwright.sync_api import Browser, Page
 
@@ -59,12 +57,6 @@ class Visit:
     idle: list[str] = field(default_factory=list)  # and those of them that change nothing
     provenance: str = ""
     barriers: list[str] = field(default_factory=list)  # for readers without mouse or eyes
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as chosen:
-        yield chosen
 
 
 class Reader:

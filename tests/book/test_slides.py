@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from chromium import chromium
 from playwright.sync_api import Browser, Page
 
 from tff_core import figures
@@ -226,12 +224,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, results: slides.Results) -> P
         shutil.copyfile(ROOT / "book" / "static" / name, static / name)
     assert slides.write(site, decks, results) == [site / "slides" / "session_1.html"]
     return site
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as chosen:
-        yield chosen
 
 
 def _open(browser: Browser, site: Path, query: str = "") -> tuple[Page, list[str]]:

@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from chromium import chromium
 from lrp_nets import pictures, toy
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tff_core import lrp, metrics
 from tff_core.book import explorer
@@ -341,7 +340,7 @@ def test_histograms_draw_both_samples_also_where_all_values_are_equal() -> None:
 
 
 @pytest.fixture
-def browser_page(tmp_path: Path) -> Iterator[Page]:
+def browser_page(tmp_path: Path, browser: Browser) -> Iterator[Page]:
     style, script = ((STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "book.js"))
     (tmp_path / "atlas.html").write_text(
         f'<meta charset="utf-8"><style>{style}</style><article class="bd-article">'
@@ -349,13 +348,13 @@ def browser_page(tmp_path: Path) -> Iterator[Page]:
         f'<div style="height:3000px"></div><script>{script}</script>',
         encoding="utf-8",
     )
-    with chromium() as browser:
-        page, asked = browser.new_page(viewport={"width": 390, "height": 800}), []
-        page.set_default_timeout(120_000)
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((tmp_path / "atlas.html").as_uri())
-        yield page
-        assert asked == [(tmp_path / "atlas.html").as_uri()]  # the page is all there is
+    page, asked = browser.new_page(viewport={"width": 390, "height": 800}), []
+    page.set_default_timeout(120_000)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "atlas.html").as_uri())
+    yield page
+    page.close()
+    assert asked == [(tmp_path / "atlas.html").as_uri()]  # the page is all there is
 
 
 def shown(page: Page) -> list[str]:

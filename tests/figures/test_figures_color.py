@@ -12,8 +12,8 @@ import pandas as pd
 import plotly
 import plotly.graph_objects as go
 import pytest
-from chromium import chromium
 from PIL import Image
+from playwright.sync_api import Browser
 
 from tff_core import figures
 from tff_core.book import sphinx_extension as book
@@ -166,7 +166,9 @@ def test_a_collage_keeps_every_pixel_and_leaves_empty_cells_clear() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["rank ", ""])
-def test_a_collage_leaves_no_height_empty_on_a_telephone(tmp_path: Path, prefix: str) -> None:
+def test_a_collage_leaves_no_height_empty_on_a_telephone(
+    tmp_path: Path, prefix: str, browser: Browser
+) -> None:
     cells = np.random.default_rng(3).integers(1, 256, size=(5, 7, 8, 8, 3), dtype=np.uint8)
     maps, columns = [f"layer1.0.conv1.#{i}(T=64)" for i in range(5)], [f"Generator{i}" for i in range(7)]
     words = [[""] * 7] * 5
@@ -186,13 +188,13 @@ def test_a_collage_leaves_no_height_empty_on_a_telephone(tmp_path: Path, prefix:
         return { height: box.clientHeight, image: at("image"), names: at(".xaxislayer-above"),
                  menu: box.querySelector(".updatemenu-header") ? at(".updatemenu-header") : null }; }"""
     found = {}
-    with chromium() as browser:
-        for width in (390, 1280):
-            page = browser.new_page(viewport={"width": width, "height": 900})
-            page.set_default_timeout(120_000)
-            page.goto((tmp_path / "page.html").as_uri())
-            page.wait_for_function("document.documentElement.dataset.figures === 'done'")
-            found[width] = page.evaluate(measure)
+    for width in (390, 1280):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto((tmp_path / "page.html").as_uri())
+        page.wait_for_function("document.documentElement.dataset.figures === 'done'")
+        found[width] = page.evaluate(measure)
+        page.close()
     assert found[1280]["height"] == figure.layout.height
     narrow = found[390]
     top, bottom, across = narrow["image"]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import chromium
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tff_core.localization import lightbox
 
@@ -18,7 +17,7 @@ NAMES = ["001 facade.png", "002 pebbles.png", "003 <img src=x onerror=alert(1)>.
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
+def page(tmp_path: Path, browser: Browser) -> Iterator[Page]:
     pixels = np.zeros((24, 32, 3), dtype=np.uint8)
     entries = [
         lightbox.Entry(name, f"P(fake) = 0.{i}", {"map": pixels + 40 * i, "picture": pixels + 200})
@@ -27,15 +26,15 @@ def page(tmp_path: Path) -> Iterator[Page]:
     path = tmp_path / "index.html"
     path.write_text(lightbox.page(entries, "Easiest fakes", "three of them"), encoding="utf-8")
     complaints: list[str] = []
-    with chromium() as browser:
-        opened = browser.new_page(viewport={"width": 390, "height": 700})
-        opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        here = (path.as_uri(), "data:")
-        opened.on("request", lambda it: None if it.url.startswith(here) else complaints.append(it.url))
-        opened.on("dialog", lambda box: (complaints.append(box.message), box.dismiss()))
-        opened.goto(path.as_uri())
-        yield opened
+    opened = browser.new_page(viewport={"width": 390, "height": 700})
+    opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    here = (path.as_uri(), "data:")
+    opened.on("request", lambda it: None if it.url.startswith(here) else complaints.append(it.url))
+    opened.on("dialog", lambda box: (complaints.append(box.message), box.dismiss()))
+    opened.goto(path.as_uri())
+    yield opened
+    opened.close()
     assert complaints == []
 
 

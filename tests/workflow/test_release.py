@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pypdfium2 as pdfium
 import pytest
 import yaml
 from conftest import ROOT, TinyBook, command, environment
@@ -337,7 +338,9 @@ def test_the_release_of_a_whole_book(tiny_book: TinyBook, tmp_path: Path) -> Non
     titles = [item.title for item in reader.outline if not isinstance(item, list)]
     assert titles == ["Contents", *(print_book.title_of(tiny_book.site / f"{name}.html")
                                     for name in release.chapters(tiny_book.build))]  # fmt: skip
-    text = "\n".join(sheet.extract_text() for sheet in reader.pages)
+    with contextlib.closing(pdfium.PdfDocument(named(tmp_path / "dist", "*.pdf"))) as document:
+        text = "\n".join(sheet.get_textpage().get_text_bounded() for sheet in document)
+        assert len(document) == len(reader.pages)
     assert "average precision" in text  # the axis of a figure
     assert "\\frac" not in text  # a formula as it was written
 

@@ -23,7 +23,7 @@ PACKAGE = "tff_core"
 WEIGHTS = Path(PACKAGE) / "miniature" / "weights"  # of the generators: <family>.s<seed>*
 # exercises end a notebook, and no step runs them
 _EXERCISES = re.compile(rb"^# %% \[markdown\] tags=\[[^\]\n]*\"exercise\"", re.MULTILINE)
-_DATA = ("*.csv", "*.json", "*.safetensors")
+_DATA = {".csv", ".json", ".safetensors"}
 KEPT = Path(__file__).parent / "__pycache__" / f"imports.{sys.implementation.cache_tag}.json"
 _MOST = 2000  # files of which facts are kept
 
@@ -125,8 +125,13 @@ def _files(name: str, root: Path) -> list[Path]:
             # ``python -m package`` runs __main__, which may import more than the package does
             files += [base / "__main__.py"] if (base / "__main__.py").is_file() else []
             if length > 1:
-                files += [file for pattern in _DATA for file in base.rglob(pattern)]
+                files += _data(base)
     return files
+
+
+@cache  # many modules are imported from one sub-package
+def _data(package: Path) -> list[Path]:
+    return [file for file in package.rglob("*") if file.suffix in _DATA]
 
 
 def _tree(path: Path, content: bytes) -> ast.Module:
