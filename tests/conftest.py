@@ -145,6 +145,9 @@ def tiny_book(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> TinyB
 
 def _make_tiny_book(root: Path) -> TinyBook:
     copy_project(root)
+    (root / "build" / "html").mkdir(
+        parents=True
+    )  # where a book stands, no preview is made; test_faults makes one
     first = start(root)
     try:
         _wait_for(first, root / "build" / "data", "*/*/*/manifest.json", 1)

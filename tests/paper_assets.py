@@ -15,7 +15,7 @@ from tff_core.pictures import data
 
 CLASSES = {"progan": ("airplane", "cat"), "stylegan": ("bedroom", "car"), "stylegan2": ("church", "horse"),
            "cyclegan": ("apple", "zebra"), "biggan": (), "stargan": (), "gaugan": ()}  # fmt: skip
-SIZES = ((64, 64), (80, 64), (72, 96))  # width, height
+SIZES = ((48, 48), (56, 48), (48, 64))  # width, height
 
 
 def picture(rng: np.random.Generator, fake: bool, size: tuple[int, int]) -> Image.Image:

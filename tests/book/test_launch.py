@@ -145,7 +145,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Pa
     git("init", "-q", "--bare", str(bare), cwd=tmp_path)
     git("branch", "-M", "main", cwd=copy)
     git("remote", "add", "origin", str(bare), cwd=copy)
-    git("push", "-q", "origin", "main", cwd=copy)
+    git("-c", "pack.window=0", "push", "-q", "origin", "main", cwd=copy)  # differences would be searched for
     monkeypatch.setattr(launch, "ROOT", copy)
     return copy, bare
 
