@@ -12,6 +12,7 @@ into the store, and with them the description by which `get` knows it from then 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pickle
@@ -459,6 +460,7 @@ def _fit(place: str, tensors: dict[str, torch.Tensor], expected: Mapping[str, to
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """Fill ``model`` with the weights of a file after checking names, shapes and values; returns ``model``.
 
+    A network on torch's meta device, which has no numbers yet, is on the CPU afterwards.
     The tensors may be in a dict within the file, and all names may share a prefix, such as ``module.`` from
     multi-GPU training; batch counters may be missing. Where several dicts in the file fit, one that is not
     called a moving average (``ema``) is preferred to those that are; two that differ are refused.
@@ -479,7 +481,12 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
                 "its training diverged; get or train it again"
             )
     counters = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
-    model.load_state_dict({**counters, **chosen.tensors})
+    if any(value.is_meta for value in expected.values()):
+        counters = {key: torch.zeros_like(value, device="cpu") for key, value in counters.items()}
+        own = {key: value.to(expected[key].dtype) for key, value in chosen.tensors.items()}
+        model.load_state_dict({**counters, **own}, assign=True)
+    else:
+        model.load_state_dict({**counters, **chosen.tensors})
     return model
 
 
@@ -567,7 +574,10 @@ def load(name: str, seed: int, store: Store, device: str | torch.device = "cpu")
         if not isinstance(info, dict) or not isinstance(info.get("threshold"), int | float):
             raise WeightsError(f"{description} has no threshold: delete it and run: {command}")
         threshold = float(info["threshold"])
-    model = load_weights(build(spec.arch, spec.classes), path)
+    # random weights would be drawn to be replaced; a network of one's own may need numbers when it is made
+    with torch.device("meta") if spec.arch in ARCHITECTURES else contextlib.nullcontext():
+        model = build(spec.arch, spec.classes)
+    model = load_weights(model, path)
     size = info.get("size") if isinstance(info, dict) else None
     answer.declare(model, spec.preprocessing, (size[0], size[1]) if size else None)
     return Detector(ready(model, device), threshold, spec, info)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from captum.attr import InputXGradient, IntegratedGradients, NoiseTunnel, Occlusion, Saliency
 from torch import Tensor, nn
 
 from tff_core import lrp
@@ -132,7 +131,9 @@ def _gradient(detector: nn.Module, settings: Settings) -> Explain:
 def _input_x_gradient(detector: nn.Module, settings: Settings) -> Explain:
     def explain(x: Tensor) -> Tensor:
         with torch.enable_grad():
-            found = InputXGradient(detector).attribute(x.detach().clone().requires_grad_(True), 0)
+            found = (
+                pixels.captum().InputXGradient(detector).attribute(x.detach().clone().requires_grad_(True), 0)
+            )
         return _for_the_decision(detector, x, found)
 
     return explain
@@ -141,7 +142,7 @@ def _input_x_gradient(detector: nn.Module, settings: Settings) -> Explain:
 def _integrated_gradients(detector: nn.Module, settings: Settings) -> Explain:
     def explain(x: Tensor) -> Tensor:
         with torch.enable_grad():
-            found = IntegratedGradients(detector).attribute(
+            found = pixels.captum().IntegratedGradients(detector).attribute(
                 x.detach().clone().requires_grad_(True), settings.blanked(x), 0, n_steps=settings.steps,
                 internal_batch_size=max(settings.batch_size, len(x)),
             )  # fmt: skip
@@ -153,12 +154,13 @@ def _integrated_gradients(detector: nn.Module, settings: Settings) -> Explain:
 def _smoothgrad(detector: nn.Module, settings: Settings) -> Explain:
     low, high = settings.preprocessing.bounds
     devices = [p.device for p in detector.parameters() if p.device.type == "cuda"][:1]
+    captum = pixels.captum()
 
     def one(x: Tensor) -> Tensor:
         # captum draws from the global generator
         with torch.random.fork_rng(devices), torch.enable_grad():
             torch.manual_seed(settings.seed)
-            found = NoiseTunnel(Saliency(detector)).attribute(
+            found = captum.NoiseTunnel(captum.Saliency(detector)).attribute(
                 x.detach().clone().requires_grad_(True), nt_samples=settings.samples,
                 stdevs=settings.noise * (high - low), target=0, abs=False,
                 nt_samples_batch_size=min(settings.samples, settings.batch_size),
@@ -183,7 +185,7 @@ def _occlusion(detector: nn.Module, settings: Settings) -> Explain:
     def explain(x: Tensor) -> Tensor:
         shape = (x.shape[1], *(min(settings.window, side) for side in x.shape[2:]))
         with torch.no_grad():
-            found = Occlusion(detector).attribute(
+            found = pixels.captum().Occlusion(detector).attribute(
                 x, shape, strides=shape, baselines=settings.blanked(x), target=0,
                 perturbations_per_eval=max(1, settings.batch_size // len(x)),
             )  # fmt: skip

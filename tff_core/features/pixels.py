@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam, Saliency
 from efficientnet_pytorch.utils import MemoryEfficientSwish, Swish
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
@@ -280,7 +279,9 @@ def guided_gradcam(
     # the map is weighted by plain gradients, so it belongs to the model itself
     cam = _gradcam(model, x, layer, chosen)
     with torch.enable_grad(), _captum_announces_nothing():
-        backward = GuidedBackprop(guided(model)).attribute(x.detach().clone().requires_grad_(True), chosen)
+        backward = (
+            captum().GuidedBackprop(guided(model)).attribute(x.detach().clone().requires_grad_(True), chosen)
+        )
     return cam, (cam * backward).detach()
 
 
@@ -306,10 +307,17 @@ def _gradcam(model: nn.Module, x: Tensor, layer: str | None, chosen: Tensor) -> 
         )
     with torch.enable_grad(), _captum_announces_nothing():
         x = x.detach().clone().requires_grad_(True)
-        cam = LayerGradCam(model, modules[layer]).attribute(x, chosen, relu_attributions=True)
-    cam = LayerAttribution.interpolate(cam, x.shape[2:], "bilinear").detach()
+        cam = captum().LayerGradCam(model, modules[layer]).attribute(x, chosen, relu_attributions=True)
+    cam = captum().LayerAttribution.interpolate(cam, x.shape[2:], "bilinear").detach()
     largest = cam.amax((2, 3), keepdim=True)
     return torch.where(largest > 0, cam / largest, torch.zeros_like(cam))
+
+
+def captum() -> Any:
+    """captum's methods, loaded when they are asked for: that takes longer than most chapters compute."""
+    from captum import attr
+
+    return attr
 
 
 @contextlib.contextmanager
@@ -352,7 +360,7 @@ def gradient(model: nn.Module, x: Tensor) -> Tensor:
     Source: Simonyan, Vedaldi and Zisserman, Deep inside convolutional networks (2014).
     """
     with torch.enable_grad():
-        return Saliency(model).attribute(x.detach().clone().requires_grad_(True), 0).detach()
+        return captum().Saliency(model).attribute(x.detach().clone().requires_grad_(True), 0).detach()
 
 
 def strength(attribution: Tensor) -> Floats:

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.segmentation import slic
 
 from tff_core import detectors
 from tff_core.localization import bisenet
@@ -158,6 +157,8 @@ class Superpixels:
         return np.stack([self._one(picture) for picture in pictures])
 
     def _one(self, picture: Pixels) -> Labels:
+        from skimage.segmentation import slic  # takes a moment to load, and few steps segment
+
         pieces = slic(picture, n_segments=self.pieces, compactness=10, start_label=0)
         luma = picture @ np.array(data.LUMA)
         count = np.bincount(pieces.ravel())

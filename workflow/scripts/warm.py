@@ -33,9 +33,9 @@ ON_GPU = (
     "robustness.py", "faithful.py", "depend.py", "shuffled.py", "known.py", "execute.py",
 )  # fmt: skip
 _LIBRARIES = (
-    "efficientnet_pytorch", "ipykernel.kernelapp", "jupytext", "pandas", "papermill", "plotly.graph_objects",
-    "safetensors.torch", "scipy.stats", "sklearn.metrics", "torch", "torchvision.models",
-    "torchvision.transforms.v2", "tqdm.auto",
+    "captum.attr", "efficientnet_pytorch", "ipykernel.kernelapp", "jupytext", "pandas", "papermill",
+    "plotly.graph_objects", "safetensors.torch", "scipy.stats", "sklearn.metrics", "torch",
+    "torchvision.models", "torchvision.transforms.v2", "tqdm.auto",
 )  # fmt: skip
 
 
