@@ -11,6 +11,8 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 CONFIG ?=
 PROFILE ?= local
 VENV := .venv/bin
+# bytecode is kept, also where a container says otherwise: many tests start Python anew
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup
 BUILD := $(VENV)/python workflow/scripts/build.py --config "$(CONFIG)" --profile "$(PROFILE)" --jobs $(JOBS)
 SYNCED := .venv/.synced
 # an environment whose Python has gone is made anew
@@ -30,10 +32,10 @@ all: $(SYNCED)  ## build the whole book, for every detector
 env: $(SYNCED)  ## set up .venv and nothing else
 
 test: $(SYNCED)  ## run every test, the built book in a browser included
-	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup
+	@$(PYTEST)
 
 test-fast: $(SYNCED)  ## run the tests that take seconds
-	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not book"
+	@$(PYTEST) -m "not slow and not book"
 
 release: all  ## put the whole book into dist/: site, tables, PDF, bill of materials, checksums
 	@$(VENV)/python workflow/scripts/release.py
