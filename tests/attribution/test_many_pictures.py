@@ -109,9 +109,9 @@ def test_a_killed_run_goes_on_with_what_it_had_saved(
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(net: Path, tmp_path: Path) -> None:
-    """Of large pictures: 256 more of them would be 200 MB if they were kept."""
+    """Of large pictures: 160 more of them would be 126 MB if they were kept."""
     commands = []
-    for n in (64, 320):
+    for n in (32, 192):
         folder = pictures(tmp_path / str(n), n, side=512)
         out = str(tmp_path / f"{n}.csv")
         commands.append(["attribute", str(folder), "--weights", str(net), "--device", "cpu", "--quiet",

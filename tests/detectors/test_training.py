@@ -419,7 +419,7 @@ def test_a_processor_with_wider_vectors_makes_the_same_detector(store: results.S
         shutil.copytree(store.root, copy.root)
         command = [
             sys.executable, "-m", "tff_core.detectors.training", "--detector", "resnet18-miniature",
-            "--n", "16", "--n-val", "4", "--epochs", "2", "--batch-size", "8", "--device", "cpu",
+            "--n", "8", "--n-val", "4", "--epochs", "1", "--batch-size", "8", "--device", "cpu",
         ]  # fmt: skip
         subprocess.run(
             command, cwd=ROOT, check=True, capture_output=True,
