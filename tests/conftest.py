@@ -86,7 +86,7 @@ def command(root: Path, *more: str) -> list[str]:
 def environment() -> dict[str, str]:
     """The environment of a build that belongs to no other: its steps choose their kernels themselves.
 
-    And where Python is to write no bytecode, as in many containers, hundreds of steps would compile the package.
+    Where Python is to write no bytecode, as in many containers, hundreds of steps would compile anew.
     """
     dropped = {"TFF_BUILD", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTEST_CURRENT_TEST", *training.KERNELS}
     return {name: value for name, value in os.environ.items() if name not in dropped}

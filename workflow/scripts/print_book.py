@@ -128,10 +128,9 @@ def write(
 
 
 def _page(browser: Browser) -> Page:
-    page = browser.new_page(viewport={"width": _WIDTH, "height": 1000}, color_scheme="light")
+    page = browser.new_page(viewport={"width": _WIDTH, "height": 1000}, color_scheme="light", offline=True)
     page.set_default_timeout(180_000)
     page.emulate_media(media="print", color_scheme="light")
-    page.route(re.compile(r"^https?:"), lambda route: route.abort())
     return page
 
 
