@@ -28,7 +28,7 @@ FAMILIES = [
     ("torchvision.models:squeezenet1_1", 64, 6, "classifier.1"),
     ("torchvision.models:regnet_y_400mf", 64, 4, "trunk_output.block4.block4-5.f.c.0"),
     ("torchvision.models:shufflenet_v2_x1_0", 64, 6, "conv5.0"),
-    ("foreign_nets:inception", 139, 1, "Mixed_7c.branch_pool.conv"),
+    ("foreign_nets:inception", 107, 1, "Mixed_7c.branch_pool.conv"),
     ("foreign_nets:xception", 64, 6, "conv3.pointwise"),
     ("foreign_nets:fixed", 40, 6, "conv2"),
     ("foreign_nets:manifold", 48, 6, "merge"),

@@ -19,7 +19,10 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, Fit, NameObject
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_BROWSERS = (
+    "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+    "chrome",
+)  # fmt: skip
 _INSIDE = "https://book.invalid/"  # stands for the site's own pages until the chapters are put together
 _WIDTH = 718  # px of an A4 page between its margins: figures are drawn once, for this width
 _MARGIN = {"top": "14mm", "bottom": "16mm", "left": "10mm", "right": "10mm"}
