@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from chromium import chromium
 from conftest import ROOT
 from docutils import nodes
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from sphinx.cmd.build import build_main
 
 from tff_core.book import glossary, quiz
@@ -214,11 +212,9 @@ def test_an_error_of_a_quiz_stops_a_strict_build(tmp_path: Path, capfd: pytest.C
 
 
 @pytest.fixture(scope="module")
-def page(site: Path) -> Iterator[Page]:
-    """A telephone at night, with nothing but this site."""
-    with chromium() as browser:
-        shown = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
-        yield shown
+def page(browser: Browser) -> Page:
+    """A telephone at night."""
+    return browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
 
 
 def test_a_quiz_is_answered_in_a_browser(site: Path, page: Page) -> None:
