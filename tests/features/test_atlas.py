@@ -410,7 +410,7 @@ def test_every_map_is_found_at_its_address(browser_page: Page) -> None:
     rank = omega.ranking.index(FeatureMap("layer1.0.conv1", 5, 64)) + 1
     assert f"{rank} of 256, in its layer" in text and "only the top 3 have one" in text
     page.locator(place).get_by_text("channel after").click()
-    page.wait_for_function("window.location.hash === '#layer1.0.conv1.6'")
+    page.wait_for_function("document.querySelector('.tff-index input').value === 'layer1.0.conv1.6'")
     assert "layer1.0.conv1.#6(T=64)" in page.locator(place).inner_text()
     # with a card: that is where the address leads
     text = at("layer2.1.conv2.5")

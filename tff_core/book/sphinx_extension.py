@@ -90,6 +90,7 @@ def fix_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, A
     ]
     if _MARK in (context.get("body") or ""):
         app.add_js_file("plotly.min.js", priority=400)
+    context["without_scripts"] = without_scripts  # for the book's own layout
     if "pagetitle" in context:  # the theme writes it into its page for print as it is
         context["pagetitle"] = html.escape(context["pagetitle"], quote=False)
     # a list in which nothing says that it is an item is none for a screen reader
@@ -103,6 +104,12 @@ def fix_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, A
     if source != pagename:
         for button in _links(context.get("header_buttons") or []):
             button["url"] = button["url"].replace(f"/{pagename}.", f"/{source}.")
+
+
+def without_scripts(head: str, *files: str) -> str:
+    """The HTML of a page's head without the scripts that are loaded from these files."""
+    names = "|".join(map(re.escape, files))
+    return re.sub(rf'\s*<script\b[^>]*\bsrc="(?:[^"]*/)?(?:{names})[?"][^>]*></script>', "", head)
 
 
 def launch_html(pagename: str, launch: str) -> str:
