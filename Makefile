@@ -11,8 +11,8 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 CONFIG ?=
 PROFILE ?= local
 VENV := .venv/bin
-# bytecode is kept, also where a container says otherwise: many tests start Python anew; memory comes in large pages
-PYTEST := PYTHONDONTWRITEBYTECODE= GLIBC_TUNABLES=glibc.malloc.hugetlb=1 OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup
+# bytecode is kept, also where a container says otherwise: many tests start Python anew
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(JOBS) --dist loadgroup
 BUILD := $(VENV)/python workflow/scripts/build.py --config "$(CONFIG)" --profile "$(PROFILE)" --jobs $(JOBS)
 SYNCED := .venv/.synced
 # an environment whose Python has gone is made anew

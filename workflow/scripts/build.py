@@ -278,13 +278,11 @@ def environment(folder: Path, threads: int) -> dict[str, str]:
     """Environment of the jobs: few threads each, since several jobs run at a time.
 
     Threads that wait for each other do so asleep: awake they would take the cores from the other jobs, and a
-    step of two threads costs three times as much on a busy machine. Large arrays get large pages of memory
-    where the C library and Linux have them (glibc 2.35): a training step is 4 % shorter, the tests 6 %.
+    step of two threads costs three times as much on a busy machine.
     """
     count = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return {
         "OMP_WAIT_POLICY": "PASSIVE",
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         **os.environ,
         **count,
         **vectors(),
