@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tff_core import metrics
@@ -162,3 +165,18 @@ def test_bad_input_is_refused(y: list[int], s: list[float], text: str) -> None:
     for function in (metrics.average_precision, metrics.gmean_threshold, metrics.ap_interval):
         with pytest.raises(ValueError, match=text):
             function(y, s)
+
+
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(1, 4), st.integers(1, 40)),
+        elements=st.sampled_from([0, 1, 2, 0.5, -np.inf]),
+    ),
+    st.integers(0, 45),
+)
+def test_the_largest_are_those_that_come_first_in_order(values: np.ndarray, k: int) -> None:
+    chosen = np.argsort(-values, axis=1, kind="stable")[:, :k]
+    expected = np.zeros(values.shape, dtype=bool)
+    np.put_along_axis(expected, chosen, True, axis=1)
+    assert (metrics.largest(values, k) == expected).all()

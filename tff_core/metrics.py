@@ -156,6 +156,23 @@ def resampled_means(values: ArrayLike, n: int = RESAMPLES, seed: Seed = 0) -> ND
     return resamples(len(sample), n, seed) @ sample / len(sample)
 
 
+def largest(values: ArrayLike, k: int) -> NDArray[np.bool_]:
+    """Which are the ``k`` largest values of each row (B, M); of equal ones the first. No value is NaN.
+
+    What sorting the rows gives, in a tenth of its time.
+    """
+    rows = np.asarray(values)
+    k = min(k, rows.shape[1])
+    if k < 1:
+        return np.zeros(rows.shape, dtype=bool)
+    least = -np.partition(-rows, k - 1, axis=1)[:, k - 1, None]
+    chosen, last = rows > least, rows == least
+    room = k - chosen.sum(1, keepdims=True)
+    if (last.sum(1, keepdims=True) > room).any():
+        last &= np.cumsum(last, axis=1) <= room
+    return chosen | last
+
+
 def picture_weights(labels: ArrayLike, n: int = RESAMPLES, seed: int = 0) -> NDArray[np.float32]:
     """How often each picture is drawn in each of ``n`` bootstrap resamples, shape (N, n).
 

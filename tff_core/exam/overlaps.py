@@ -99,17 +99,9 @@ def omega(
     channels = np.diff([*starts, a.shape[1]])
     values, chances = [], []
     for some in np.array_split(weights, max(1, len(weights) // 32)):  # few at a time: there are many maps
-        one, other = (_top(some @ shares, k) for shares in (a, b))
+        one, other = (metrics.largest(some @ shares, k) for shares in (a, b))
         values.append((one & other).sum(1) / k)
         counts = [np.add.reduceat(top, starts, axis=1, dtype=np.int64) for top in (one, other)]
         chances.append((counts[0] * counts[1] / channels).sum(1) / k)
     value, chance = np.concatenate(values), np.concatenate(chances)
     return Overlap(float(value[0]), float(chance[0]), value[1:], chance[1:])
-
-
-def _top(values: Floats, k: int) -> NDArray[np.bool_]:
-    """Which maps are the ``k`` largest of each row (B, M); of equal ones the first."""
-    chosen = np.argsort(-values, axis=1, kind="stable")[:, :k]
-    found = np.zeros(values.shape, dtype=bool)
-    np.put_along_axis(found, chosen, True, axis=1)
-    return found

@@ -515,21 +515,18 @@ def stability(
     again = metrics.resamples(n, draws, rng).astype(np.float32)
     own = values.astype(np.float32)
 
-    def orders(weights: NDArray[np.float32]) -> NDArray[np.int64]:
-        means = weights @ own / weights.sum(1, keepdims=True)
-        return np.argsort(-means, axis=1, kind="stable")[:, : max(ks)]
+    def means(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(weights @ own / weights.sum(1, keepdims=True))
 
-    whole = orders(np.ones((1, n), dtype=np.float32))[0]
+    whole = means(np.ones((1, n), dtype=np.float32))
     pairs = {
-        "halves": (orders(halves), orders(1 - halves), n // 2),
-        "bootstrap": (orders(again), np.broadcast_to(whole, (draws, len(whole))), n),
+        "halves": (means(halves), means(1 - halves), n // 2),
+        "bootstrap": (means(again), whole, n),
     }
     rows = []
     for kind, (first, second, pictures) in pairs.items():
         for k in ks:
-            found = np.array(
-                [len(np.intersect1d(x[:k], y[:k])) / k for x, y in zip(first, second, strict=True)]
-            )
+            found = (metrics.largest(first, k) & metrics.largest(second, k)).sum(1) / k
             rows.append({"kind": kind, "k": k} | _ends("value", float(found.mean()), found) | {"n": pictures})
     return pd.DataFrame(rows)
 

@@ -159,10 +159,7 @@ def overlap(
 
 def members(omegas: Floats, k: int) -> NDArray[np.bool_]:
     """Which maps are among the first k in every resample, (B, M)."""
-    first = np.argsort(-omegas, axis=1, kind="stable")[:, :k]
-    found = np.zeros(omegas.shape, dtype=bool)
-    np.put_along_axis(found, first, True, axis=1)
-    return found
+    return metrics.largest(omegas, k)
 
 
 def _beyond(a: Floats, b: Floats, sizes: Mapping[str, int], k: int) -> Floats:
