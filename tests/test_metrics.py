@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from tff_core import metrics
 
@@ -24,6 +24,23 @@ def sample(
 def test_average_precision_equals_scikit_learn(seed: int, ties: bool) -> None:
     y, s = sample(seed=seed, ties=ties)
     assert metrics.average_precision(y, s) == pytest.approx(average_precision_score(y, s), abs=1e-12)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_thresholds_are_those_of_scikit_learns_curve(seed: int, ties: bool) -> None:
+    """Of all pictures, and of every resample that the interval is made of."""
+
+    def best(labels: np.ndarray, scores: np.ndarray) -> float:
+        fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+        return float(thresholds[np.argmax(tpr * (1 - fpr))])
+
+    y, s = sample(seed=seed, ties=ties)
+    found = metrics.threshold_interval(y, s, n=40, seed=seed)
+    rng = np.random.default_rng(seed)
+    drawn = [np.concatenate([rng.choice(np.flatnonzero(y == x), 60) for x in (0, 1)]) for _ in range(40)]
+    low, high = np.percentile([best(y[i], s[i]) for i in drawn], [2.5, 97.5])
+    assert found == (best(y, s), pytest.approx(low), pytest.approx(high))
 
 
 def test_average_precision_by_hand() -> None:

@@ -73,14 +73,24 @@ def gmean_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
 
 def best_threshold(labels: ArrayLike, scores: ArrayLike) -> float | None:
     """As `gmean_threshold`; None where no threshold calls at least one real and one fake right."""
-    from sklearn.metrics import roc_curve  # takes a second to load, and few commands calibrate
-
     y, s = _checked(labels, scores)
-    # collinear points are kept: on a slanted piece of the curve the best G-mean lies between its ends
-    fpr, tpr, thresholds = roc_curve(y, s, drop_intermediate=False)
-    quality = tpr * (1 - fpr)
-    # the curve begins at infinity, where everything is called real
-    return float(thresholds[np.argmax(quality)]) if quality.max() > 0 else None
+    found = float(_best_thresholds(y, s, np.ones((1, len(y)), dtype=np.int64))[0])
+    return None if np.isnan(found) else found
+
+
+def _best_thresholds(
+    y: NDArray[np.int64], s: NDArray[np.float64], weights: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """`best_threshold` with each picture there ``weights`` (B, N) times; NaN where there is none, (B,)."""
+    order = np.argsort(-s, kind="stable")
+    thresholds, last = s[order], np.flatnonzero(np.r_[np.diff(s[order]) != 0, True])
+    # how many reals and fakes are called fake at each threshold: pictures of one score all, or none
+    called = weights[:, order]
+    fakes = np.cumsum(called * y[order], axis=1)[:, last]
+    reals = np.cumsum(called, axis=1)[:, last] - fakes
+    quality = fakes / fakes[:, -1:] * (1 - reals / reals[:, -1:])
+    best = quality.argmax(1)
+    return np.where(quality.max(1) > 0, thresholds[last[best]], np.nan)
 
 
 class Order(NamedTuple):
@@ -241,11 +251,13 @@ def threshold_interval(
     value = gmean_threshold(y, s)
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(y == label) for label in (0, 1)]
-    lows, highs = np.empty(n), np.empty(n)
-    for b in range(n):
-        drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
-        best = best_threshold(y[drawn], s[drawn])
-        lows[b], highs[b] = (s.min(), s.max()) if best is None else (best, best)
+    found = np.empty(n)
+    for some in np.array_split(np.arange(n), max(1, n * len(y) // 1_000_000)):  # some need little memory
+        drawn = [np.concatenate([rng.choice(m, len(m)) for m in members]) for _ in some]
+        weights = np.stack([np.bincount(one, minlength=len(y)) for one in drawn])
+        found[some] = _best_thresholds(y, s, weights)
+    none = np.isnan(found)
+    lows, highs = np.where(none, s.min(), found), np.where(none, s.max(), found)
     return Interval(value, percentiles(lows, level)[0], percentiles(highs, level)[1])
 
 

@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]
 
 def png(pixels: Pixels) -> str:
     """A picture, uint8 (H, W), (H, W, 3) or (H, W, 4), as a data URI: lossless PNG."""
-    return _uri(pixels, "png", optimize=True)
+    return _uri(pixels, "png")  # optimize=True would save 1 % of the bytes for three times the time
 
 
 def webp(pixels: Pixels) -> str:
