@@ -18,19 +18,27 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from chromium import chromium
-from playwright.sync_api import Browser
 
-from tff_core.detectors import training
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[1]
-# Training asks for these, and libraries read them once in a process, in which another test may compute first.
-os.environ.update(training.KERNELS)
 # To look for garbage among millions of objects that stay, at every 700 new ones, took a tenth of the time.
 gc.set_threshold(20_000)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Choose the kernels of the book, but not in the process that only hands tests to its workers.
+
+    Training asks for them; libraries read them once in a process, in which another test may compute first.
+    """
+    if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", None):
+        from tff_core.detectors import training
+
+        os.environ.update(training.KERNELS)
 
 
 def pytest_collection_finish() -> None:
@@ -42,6 +50,8 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Sums split over threads round differently: equal weights need an equal number of them."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -51,6 +61,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One browser for the tests of a module, each in a window of its own."""
+    from chromium import chromium
+
     with chromium() as chosen:
         yield chosen
 
@@ -97,6 +109,8 @@ def environment() -> dict[str, str]:
 
     Where Python is to write no bytecode, as in many containers, hundreds of steps would compile anew.
     """
+    from tff_core.detectors import training
+
     dropped = {"TFF_BUILD", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTEST_CURRENT_TEST", *training.KERNELS}
     return {name: value for name, value in os.environ.items() if name not in dropped}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 __all__ = ["SOURCES", "answer", "examine", "label", "readable_exercises", "run"]
 
 
+@functools.cache
 def readable_exercises() -> list[tuple[Path, exercises.Exercise]]:
     """Every exercise of every notebook that can be taken apart; of the others, a test tells what is wrong."""
     found = []

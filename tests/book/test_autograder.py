@@ -8,8 +8,6 @@ from pathlib import Path
 import nbformat
 import pytest
 from exercise_runs import editions, run
-from otter import run as otter_run
-from otter.test_files.exception_test import ExceptionTestFile
 from test_exercises import SAMPLE
 
 from tff_core.book import exercises
@@ -54,6 +52,8 @@ def test_each_check_has_half_of_the_points(notebook: Path, code: str, passed: li
     names: dict[str, object] = {}
     run([one.given, code], names)
     before = dict(names)
+    from otter.test_files.exception_test import ExceptionTestFile  # takes seconds to load
+
     file = ExceptionTestFile.from_string(editions.test_file(one))
     file.run(names)
     assert [result.passed for result in file.test_case_results] == passed
@@ -80,6 +80,8 @@ def test_a_submission_is_graded_offline(
     assert "parameters" in made.cells[1].metadata["tags"]
     submission = tmp_path / "submission.ipynb"
     nbformat.write(made, submission)
+    from otter import run as otter_run
+
     result = otter_run.main(str(submission), autograder=str(autograder), output_dir=None, no_logo=True)
     assert (result.total, result.possible) == (points, 3)
     assert set(result.results) >= {exercises.slug("Twice")}
