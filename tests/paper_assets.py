@@ -48,11 +48,11 @@ def folder(root: Path, classes: tuple[str, ...], n: int, seed: int) -> None:
     (root / "README.txt").write_text("not a picture")
 
 
-def weights(path: Path, arch: str, pictures: Path, seed: int) -> None:
+def weights(path: Path, pictures: Path, seed: int) -> None:
     """A checkpoint with the keys of a published one: random features, and a last layer that fits pictures."""
     images = data.scan(pictures)
     torch.manual_seed(seed)
-    model = detectors.build(arch)
+    model = detectors.build("resnet50")
     head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -78,21 +78,17 @@ def weights(path: Path, arch: str, pictures: Path, seed: int) -> None:
     line = fitted.coef_[0] / spread
     head.weight.data[0] = torch.from_numpy(line)
     head.bias.data[0] = float(fitted.intercept_[0] - line @ center)
-    state = {
-        f"module.{key}" if arch == "resnet50" else key: value for key, value in model.state_dict().items()
-    }
+    state = {f"module.{key}": value for key, value in model.state_dict().items()}
     optimizer = torch.optim.Adam(head.parameters()).state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model": state, "optimizer": optimizer, "total_steps": 12345}, path)
 
 
 def make(root: Path, n: int = 4) -> Path:
-    """All assets that `make CONFIG=paper` wants, below ``root``; ``n`` pictures of each class and label."""
+    """What `make CONFIG=paper` wants, below ``root``; ``n`` pictures of each class and label."""
     folder(root / "progan_val", CLASSES["progan"], 2 * n, seed=1)
     for number, (name, classes) in enumerate(CLASSES.items()):
         folder(root / "CNN_synth_testset" / name, classes, n if classes else 2 * n, seed=10 + number)
-    for number, (name, arch) in enumerate(
-        [("resnet50", "resnet50"), ("efb0", "efb0"), ("cr-resnet50", "resnet50"), ("cr-efb0", "efb0")]
-    ):
-        weights(root / "weights" / name / "blur_jpg_prob0.5.pth", arch, root / "progan_val", seed=number)
+    for number, name in {0: "resnet50", 2: "cr-resnet50"}.items():
+        weights(root / "weights" / name / "blur_jpg_prob0.5.pth", root / "progan_val", seed=number)
     return root

@@ -88,13 +88,13 @@ def test_an_added_detector_comes_last(assets: Path, tmp_path: Path, monkeypatch:
 
 @pytest.mark.slow
 def test_the_papers_grid_end_to_end(tmp_path: Path) -> None:
-    """`make CONFIG=paper` with all assets in the published format: pages, tables, measured and published."""
-    assets = paper_assets.make(tmp_path / "assets")
+    """`make CONFIG=paper` with assets in the published format: pages, tables, measured and published."""
     root = tmp_path / "project"
     root.mkdir()
     copy_project(root)
     # of the test pictures the one that is learnt from, which has class folders, and one without
     some = ["progan", "gaugan"]
+    assets = paper_assets.make(tmp_path / "assets")
     fewer = {"generators": some, "draws_random": 2, "draws_matched": 2, "bootstrap": 50}
     # these ask nothing of the pictures that others do not, and read no published number
     others = ["09_beyond", "17_does_it_depend", "19_faithful", "appendix_lrp_defects", "false_explanations"]

@@ -648,6 +648,11 @@ def test_what_changes_elsewhere_or_during_a_build_is_made_again(
 # ---- the tiny book
 
 
+# an edit that changes what a module is, and nothing that it does; and one that changes what a training is
+UNUSED = ("\nimport ", "\nx_unused = 1\nimport ")
+RECIPE = ("_RECIPE = ", "_RECIPE = 1000 + ")
+
+
 class TestTinyBook:
     pytestmark = in_the_book
 
@@ -718,49 +723,50 @@ class TestTinyBook:
             assert "start" not in alone["identity"]
 
     @pytest.mark.parametrize(
-        ("file", "old", "new", "rules"),
+        ("edits", "rules"),
         [
             (
-                "tff_core/claims/verdicts.py", "\nimport ", "\nx_unused = 1\nimport ",
+                [("tff_core/claims/verdicts.py", *UNUSED), ("tff_core/figures/base.py", *UNUSED)],
                 {"chapter", "gather", "verdicts", "page", "book"},
             ),
-            ("book/generators.md", "\n", "\nA word. ", {"book"}),
             (
-                "tff_core/figures/base.py", "\nimport ", "\nx_unused = 1\nimport ",
-                {"chapter", "gather", "verdicts", "page", "book"},
+                [("book/generators.md", "\n", "\n\nA word. "),
+                 ("tff_core/book/sphinx_extension.py", "_seen.clear()", "_seen.clear(); _seen.clear()")],
+                {"book"},
             ),
-            ("tff_core/book/sphinx_extension.py", "_seen.clear()", "_seen.clear(); _seen.clear()", {"book"}),
             (
-                "workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan",
+                [("workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan")],
                 {"sample", "sample_shifted", "scores", "evaluate", "tables", "chapter", "gather", "verdicts",
                  "parity", "variants", "robustness", "faithful", "page", "book"},
             ),
             (
-                "tff_core/detectors/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
+                [("tff_core/detectors/training.py", *RECIPE)],
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
                  # these compute with its kernels
                  "book", "train_patches", "law", "parity", "variants", "adaptive", "train_sources",
                  "robustness", "faithful", "depend", "shuffled", "known"},
             ),
             (
-                "tff_core/localization/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
+                [("tff_core/localization/training.py", *RECIPE)],
                 {"train_patches", "law", "parity", "variants", "adaptive", "page", "chapter", "book"},
             ),
             (
-                "tff_core/attribution/training.py", "_RECIPE = ", "_RECIPE = 1000 + ",
+                [("tff_core/attribution/training.py", *RECIPE)],
                 {"train_sources", "page", "chapter", "book"},
             ),
-            ("tff_core/localization/clusters.py", "\nimport ", "\nx_unused = 1\nimport ", {"page", "book"}),
-            (  # of the exam, by which no claim of the paper is judged
-                "tff_core/claims/texts/exam_faithful.py", "\nimport ", "\nx_unused = 1\nimport ",
-                {"chapter", "gather", "book"},
+            (  # of a page that no chapter reads, and of the exam, by which no claim of the paper is judged
+                [("tff_core/localization/clusters.py", *UNUSED),
+                 ("tff_core/claims/texts/exam_faithful.py", *UNUSED)],
+                {"chapter", "gather", "page", "book"},
             ),
         ],
     )  # fmt: skip
     def test_an_edit_makes_again_what_depends_on_it(
-        self, tiny_book: TinyBook, file: str, old: str, new: str, rules: set[str]
+        self, tiny_book: TinyBook, edits: list[tuple[str, str, str]], rules: set[str]
     ) -> None:
-        with _edited(tiny_book.root / file, old, new):
+        with contextlib.ExitStack() as edited:
+            for file, old, new in edits:
+                edited.enter_context(_edited(tiny_book.root / file, old, new))
             assert self.planned(tiny_book) == rules
 
     def test_edits_of_what_no_step_computes_with_make_nothing_again(self, tiny_book: TinyBook) -> None:
