@@ -41,6 +41,7 @@ def test_the_last_seed_of_progan_and_of_every_family_is_unseen(design, tmp_path:
         design.sorted_out(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_tested_and_shown(design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     weights = ROOT / "tff_core" / "miniature" / "weights" / "development"
     for name in ("progan.s201", "progan.s202", "biggan.s210"):

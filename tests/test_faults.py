@@ -384,6 +384,7 @@ def odd_project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     return root, {**environment(), "TFF_BUILD": str(base / "build {b} [c]")}
 
 
+@pytest.mark.slow
 def test_the_whole_grid_is_planned_in_a_folder_of_any_name(odd_project: tuple[Path, dict[str, str]]) -> None:
     root, variables = odd_project
     done = subprocess.run(
@@ -431,6 +432,7 @@ def _state(arch: str) -> dict[str, torch.Tensor]:
     return detectors.build(arch).state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_weights_that_are_not_what_they_claim_end_with_2_and_run_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -565,6 +567,7 @@ def test_an_error_that_nobody_foresaw_names_the_file_at_work(
     assert f"at work on {store.detector('resnet50-miniature', 0)}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     shell = f"{sys.executable} -m tff_core.cli"
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parents[1])}
@@ -636,6 +639,7 @@ def test_every_csv_has_one_row_a_picture_whatever_its_name(
     assert "\x1b" not in told and "\r" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [
@@ -656,6 +660,7 @@ def test_an_answer_is_not_lost_to_the_encoding_of_the_terminal(
     assert len(found) == 2 * len(NAMES) and all(row["decision"] in ("fake", "real") for row in found)
 
 
+@pytest.mark.slow
 def test_detect_loads_no_library_that_it_does_not_use(odd: Path, weights: Path) -> None:
     picture = str(odd / "0_real" / "plain.png")
     arguments = ["detect", picture, "--weights", str(weights), "--arch", "smallest:make", "--quiet"]

@@ -35,6 +35,7 @@ def simulation() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.1, 0.4, 0.8])
 @pytest.mark.parametrize("name", ["ap", "objects", "chroma", "drop", "robust"])
 def test_with_three_seeds_the_truth_is_inside_as_often_as_promised(
@@ -46,6 +47,7 @@ def test_with_three_seeds_the_truth_is_inside_as_often_as_promised(
     assert width > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.1, 0.8])
 def test_a_difference_to_a_control_of_several_draws_is_inside_as_often_too(
     simulation: ModuleType, spread: float
@@ -55,6 +57,7 @@ def test_a_difference_to_a_control_of_several_draws_is_inside_as_often_too(
     assert stats.binom(runs, 0.93).ppf(0.001) <= hits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["top-k", "top-k - matched-k"])
 def test_shares_measured_on_halves_are_inside_as_often_too(simulation: ModuleType, part: str) -> None:
     runs = 50
@@ -62,6 +65,7 @@ def test_shares_measured_on_halves_are_inside_as_often_too(simulation: ModuleTyp
     assert stats.binom(runs, 0.93).ppf(0.001) <= hits
 
 
+@pytest.mark.slow
 def test_resampling_three_seeds_and_taking_percentiles_is_not_enough(simulation: ModuleType) -> None:
     """What these intervals replace: it must fail where they pass, or the simulation would show nothing."""
     least = stats.binom(RUNS, 0.93).ppf(0.001)

@@ -134,6 +134,7 @@ def test_a_picture_at_the_threshold_is_called_fake() -> None:
     assert metrics.accuracies(y, s, 0.0) == (0.5, 1.0)
 
 
+@pytest.mark.slow
 def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     truth = metrics.average_precision(*sample(50_000, seed=99))
     hits = 0

@@ -99,6 +99,7 @@ def learnt(store: Store) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_a_module_is_added_and_nothing_else_has_moved(learnt: Store) -> None:
     store = learnt
     part = store.part("source_added", "modules_pixel", "both")
@@ -125,12 +126,14 @@ def test_a_module_is_added_and_nothing_else_has_moved(learnt: Store) -> None:
     assert set(counted) == {8, 24} and len(counted) == 2 * 2 * 4
 
 
+@pytest.mark.slow
 def test_what_it_has_learnt_from_is_not_in_its_test(learnt: Store) -> None:
     parts = [data.scan(learnt.data("miniature-sources", part, "both")) for part in COUNTS]
     seen = [{path.read_bytes() for path in images.paths} for images in parts]
     assert not (seen[0] | seen[1]) & seen[2] and len(set.union(*seen)) == sum(map(len, parts))
 
 
+@pytest.mark.slow
 def test_with_too_few_pictures_it_gets_one_sentence_and_no_row(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

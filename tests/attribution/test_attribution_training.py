@@ -50,6 +50,7 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_learns_to_detect_and_to_name(trained: Path, root: Path) -> None:
     net, statistics = weights.load([trained])
     assert net.names == ("columns", "rows") and statistics is None and not net.training
@@ -58,6 +59,7 @@ def test_it_learns_to_detect_and_to_name(trained: Path, root: Path) -> None:
         assert (frame["decision"] == expected).mean() >= 7 / 8, (kind, frame["decision"].tolist())
 
 
+@pytest.mark.slow
 def test_the_primary_is_what_detection_left(root: Path, tmp_path: Path) -> None:
     """To the last bit, running statistics included: attribution does not touch it."""
     images, held_out = collected(root, "columns", "rows")
@@ -92,6 +94,7 @@ class Ended(Exception):
     """The process was killed here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pixel", "dct"])
 def test_an_interrupted_training_ends_in_the_same_bits(
     kind: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -131,6 +134,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(
     assert (weights.load([path]).statistics is None) == (kind == "pixel")
 
 
+@pytest.mark.slow
 def test_a_new_source_gets_a_module_and_changes_no_other(trained: Path, root: Path, tmp_path: Path) -> None:
     images, held_out = collected(root, "rows", "both", "columns")  # in another order
     more = tmp_path / "more.safetensors"
@@ -152,6 +156,7 @@ def test_a_new_source_gets_a_module_and_changes_no_other(trained: Path, root: Pa
         training.train(*collected(root, "rows", "both"), tmp_path / "x.safetensors", start=trained)
 
 
+@pytest.mark.slow
 def test_every_module_stops_for_itself_and_keeps_its_best(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +173,7 @@ def test_every_module_stops_for_itself_and_keeps_its_best(
             assert len(seen) == best + 1 or len(seen) == 8  # one more without a better one, then it stopped
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_on_is_named(root: Path, tmp_path: Path) -> None:
     reals, out = [root / "reals"], tmp_path / "net.safetensors"
     with pytest.raises(FileNotFoundError, match=r"gone.*is no folder"):
@@ -191,6 +197,7 @@ def test_what_cannot_be_trained_on_is_named(root: Path, tmp_path: Path) -> None:
     assert set(training.collect(reals, {"rows": root / "rows"}, "val").sources) == {REAL, 0}
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_refused(trained: Path, tmp_path: Path) -> None:
     content = trained.read_bytes()
     for name, damaged in (("cut", content[:-9]), ("text", b"nothing"), ("empty", b"")):
@@ -204,6 +211,7 @@ def test_damaged_weights_are_refused(trained: Path, tmp_path: Path) -> None:
         weights.load([trained, trained])
 
 
+@pytest.mark.slow
 def test_three_commands_lead_from_folders_to_names(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_losses_are_those_of_a_loop_written_out(
     assert (loaded.statistics is None) == (kind == "pixel")
 
 
+@pytest.mark.slow
 def test_a_softmax_over_sources_learns_to_name_them(root: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, attribution_rate=5e-3, batch_size=12, max_epochs=40, patience=40)
     path = trained(root, tmp_path / "net.safetensors", settings, network="notl")
@@ -103,6 +104,7 @@ class Ended(Exception):
     """The process was killed here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), [("gandct-conv", "multiclass"), ("ganfp-postpool", "detection")])
 def test_an_interrupted_training_ends_in_the_same_bits(
     name: str, mode: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

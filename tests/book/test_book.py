@@ -131,6 +131,7 @@ def _notebooks() -> list[Path]:
     return sorted((ROOT / "notebooks").glob("*.py"))
 
 
+@pytest.mark.slow
 def test_every_notebook_is_in_step_with_its_twin() -> None:
     assert _notebooks()
     done = subprocess.run(

@@ -79,6 +79,7 @@ def test_a_circle_and_an_unknown_chapter_are_refused() -> None:
         course.chapters("[{name: a, label: a, needs: {z: x}}]")
 
 
+@pytest.mark.slow
 def test_the_map_is_drawn_from_left_to_right_and_told_in_words() -> None:
     text = course.filled(PAGES / "syllabus.md", ROOT)
     svg = re.search(r"<svg.*?</svg>", text, re.DOTALL)
@@ -115,6 +116,7 @@ SCRIPT = """# %% [markdown]
 """
 
 
+@pytest.mark.slow
 def test_the_syllabus_lists_all_exercises_of_its_chapters(tmp_path: Path) -> None:
     text = course.filled(PAGES / "syllabus.md", ROOT)
     for names in re.findall(r"\{exercises-of\} (.+)", SYLLABUS):

@@ -342,6 +342,7 @@ def test_code_of_an_exercise_fits_and_its_hidden_check_asks_more(path: Path, one
     assert not {*one.hidden.splitlines()} <= {*one.test.splitlines()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "one"), ALONE, ids=label)
 def test_solved_undone_and_solved_wrongly(path: Path, one: Exercise) -> None:
     begin = time.process_time()

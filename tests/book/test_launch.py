@@ -43,6 +43,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_chapter_can_be_launched_and_nothing_else(written: Path) -> None:
     listed = [name for name in grid.entries(grid.read_toc(ROOT)) if name.startswith("notebooks/")]
     assert {f"notebooks/{path.stem}" for path in written.glob("*.ipynb")} == set(listed)
@@ -51,6 +52,7 @@ def test_every_chapter_can_be_launched_and_nothing_else(written: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_launched_chapter_makes_its_build_first_and_has_its_parameters(written: Path) -> None:
     notebook = json.loads((written / "02_ff_rs.ipynb").read_text(encoding="utf-8"))
     code = sources(notebook, "code")
@@ -70,6 +72,7 @@ def test_a_launched_chapter_makes_its_build_first_and_has_its_parameters(written
     assert longest <= 79
 
 
+@pytest.mark.slow
 def test_the_environment_of_launched_chapters_is_the_projects_without_the_project(written: Path) -> None:
     own, project = (
         yaml.safe_load((folder / "environment.yml").read_text(encoding="utf-8")) for folder in (written, ROOT)
@@ -117,6 +120,7 @@ def test_a_badge_stands_below_the_title_of_what_can_be_launched(
     assert "href" not in page(name, "")
 
 
+@pytest.mark.slow
 def test_there_are_no_badges_before_there_is_anything_behind_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +160,7 @@ def publish(copy: Path, bare: Path, config: str = launch.CONFIG) -> None:
     launch.push(folder, "origin")
 
 
+@pytest.mark.slow
 def test_the_branch_has_the_notebooks_and_the_checkout_does_not_notice(published: tuple[Path, Path]) -> None:
     copy, bare = published
     before = git("rev-parse", "HEAD", cwd=copy)

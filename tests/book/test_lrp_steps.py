@@ -43,6 +43,7 @@ def test_a_student_writes_less_than_sixty_lines_and_ten_for_omega() -> None:
     assert 30 < sum(counts[:-1]) < 60 and counts[-1] <= 10
 
 
+@pytest.mark.slow
 def test_the_whole_way_in_one_notebook_calls_the_student_s_own_functions() -> None:
     """Not the engine's, which stand in for what is missing: it is taken away before ResNet-18."""
     notebook: dict[str, Any] = {}

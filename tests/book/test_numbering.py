@@ -64,11 +64,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_each_page_counts_from_one_and_references_follow(site: Path) -> None:
     for name in ("one", "two"):
         assert numbers(site, name) == ["1", "2", "2", "1"], name  # captions, then references
 
 
+@pytest.mark.slow
 def test_folds_need_no_script(site: Path) -> None:
     page = (site / "html" / "two.html").read_text(encoding="utf-8")
     fold = re.search(r"<details[^>]*tff-solution[^>]*>(.*?)</details>", page, re.DOTALL)
@@ -76,6 +78,7 @@ def test_folds_need_no_script(site: Path) -> None:
     assert " open" not in fold[0].split(">")[0]
 
 
+@pytest.mark.slow
 def test_pages_that_have_not_changed_are_not_written_again(site: Path) -> None:
     assert "no targets are out of date" in build(site)
     (site / "two.md").write_text(PAGE.format(name="two") + "\nMore.\n")

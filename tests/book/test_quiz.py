@@ -217,6 +217,7 @@ def page(browser: Browser) -> Page:
     return browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
 
 
+@pytest.mark.slow
 def test_a_quiz_is_answered_in_a_browser(site: Path, page: Page) -> None:
     asked: list[str] = []
     complaints: list[str] = []
@@ -285,6 +286,7 @@ def test_an_order_is_checked_place_by_place(site: Path, page: Page) -> None:
 # ----------------------------------------------------------------------------------------------- glossary
 
 
+@pytest.mark.slow
 def test_the_glossary_is_long_and_each_entry_has_two_sentences_and_a_chapter() -> None:
     text = (ROOT / "book" / "course" / "glossary.md").read_text("utf-8")
     found = re.findall(r"((?:^\S.*\n)+)((?:^ +\S.*\n)+)", text.split("{glossary}\n")[1], flags=re.MULTILINE)
@@ -297,6 +299,7 @@ def test_the_glossary_is_long_and_each_entry_has_two_sentences_and_a_chapter() -
         assert any((ROOT / f"{page}{ending}").is_file() for ending in (".py", ".md")), page
 
 
+@pytest.mark.slow
 def test_first_uses_in_prose_lead_to_their_entries(site: Path) -> None:
     page, target = _html(site, "notebooks/chapter"), _html(site, "book/course/glossary")
     links = re.findall(
@@ -345,6 +348,7 @@ def test_the_longest_term_wins_and_each_is_linked_once() -> None:
     assert _linked(text, "precision", "average precision") == ["average precision", "precision"]
 
 
+@pytest.mark.slow
 def test_a_word_is_held_to_the_terms_that_begin_like_it_alone() -> None:
     """A glossary as long as the book's does not make long pages slow."""
     text = (ROOT / "book" / "course" / "glossary.md").read_text("utf-8")

@@ -540,6 +540,7 @@ def test_add_counts_all_classes_wherever_the_folder_is_called_from(
     assert {one["test"] for one in local["sources"].values()} == {str(tmp_path / "mygan" / "test")}
 
 
+@pytest.mark.slow
 def test_add_registers_a_detector_that_is_what_it_claims(
     checkout: Path, store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -573,6 +574,7 @@ def test_add_registers_a_detector_that_is_what_it_claims(
     assert detectors.external("wang06", entry).preprocessing.crop == 16
 
 
+@pytest.mark.slow
 def test_add_registers_a_patch_classifier_as_a_detector(
     checkout: Path, store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -731,6 +733,7 @@ def test_a_text_is_kept_letter_by_letter_and_anything_else_is_of_its_type_or_ref
             assert isinstance(found, (list,) if isinstance(default, tuple) else kinds)
 
 
+@pytest.mark.slow
 def test_a_value_has_the_type_of_its_default() -> None:
     for written, default, expected in (
         ("010", 1, 10),

@@ -312,6 +312,7 @@ def test_imagenet_weights_are_those_of_this_machine(tmp_path: Path, monkeypatch:
     assert torch.equal(found(x), source.eval()(x)) and not any(p.requires_grad for p in found.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "begins", "library"),
     [("resnet50", "resnet50-", "pytorch.org"), ("efb0", "efficientnet-b0-", "EfficientNet-PyTorch")],

@@ -81,6 +81,7 @@ def same(a: Path, b: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.slow
 def test_it_learns_and_records_what_it_did(spec: detectors.Spec, store: results.Store) -> None:
     path = run(spec, store, replace(SETTINGS, epochs=30, learning_rate=0.02, blur=0, jpeg=0, grayscale=0))
     info = results.read_json(path.with_suffix(".json"))
@@ -99,6 +100,7 @@ def test_it_learns_and_records_what_it_did(spec: detectors.Spec, store: results.
     assert not list(path.parent.glob("*.part.pt"))
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_other_seed_others(
     spec: detectors.Spec, store: results.Store, tmp_path: Path
 ) -> None:
@@ -110,6 +112,7 @@ def test_same_seed_same_weights_other_seed_others(
     assert not same(first, run(spec, store, seed=1))
 
 
+@pytest.mark.slow
 def test_it_starts_from_the_trunk_of_a_classifier(
     spec: detectors.Spec, store: results.Store, tmp_path: Path
 ) -> None:
@@ -140,6 +143,7 @@ def test_it_does_not_start_from_another_network(other: nn.Module, tmp_path: Path
         training.begin_from(tiny(), tmp_path / "other.safetensors")
 
 
+@pytest.mark.slow
 def test_a_detector_is_trained_on_the_planes_that_it_declares(
     monkeypatch: pytest.MonkeyPatch, spec: detectors.Spec, store: results.Store, tmp_path: Path
 ) -> None:
@@ -191,6 +195,7 @@ def slow_run(root: Path) -> None:
     run(detectors.Spec("tiny-test", "tiny"), results.Store(root))
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_weights_of_an_undisturbed_run(
     spec: detectors.Spec, store: results.Store, tmp_path: Path
 ) -> None:
@@ -223,6 +228,7 @@ def test_killed_at_any_moment_it_ends_with_the_weights_of_an_undisturbed_run(
     assert results.read_json(whole.with_suffix(".json"))["history"] == history
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_trained_again_but_a_change_is_seen(
     spec: detectors.Spec, store: results.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +246,7 @@ def test_what_is_there_is_not_trained_again_but_a_change_is_seen(
     assert results.read_json(path.with_suffix(".json"))["key"] != key
 
 
+@pytest.mark.slow
 def test_damaged_files_are_made_anew(
     spec: detectors.Spec, store: results.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -372,6 +379,7 @@ def test_other_augmentations_do_not_shift_the_random_draws() -> None:
     assert torch.equal(data.grayscale(without), with_gray)
 
 
+@pytest.mark.slow
 def test_nothing_but_the_settings_chooses_the_precision(spec: detectors.Spec, store: results.Store) -> None:
     seen: list[str] = []
     layer = nn.Conv2d.forward

@@ -111,6 +111,7 @@ def test_a_control_that_has_too_little_left_takes_all_and_says_so() -> None:
     assert matched == 1 and after.numpy() == pytest.approx(90 / 255, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_detector_of_columns_lives_on_the_finest_octave_of_luma(images: dict[str, data.ImageSet]) -> None:
     net = lrp.canonize(detector())
     asked = band_stop.conditions(BANDS)

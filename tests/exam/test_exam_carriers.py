@@ -15,6 +15,7 @@ from tff_core.features.dropout import fold_dropout
 from tff_core.features.names import FeatureMap
 
 
+@pytest.mark.slow
 def test_the_effect_without_a_set_is_that_of_a_network_without_it() -> None:
     one, some = detector("Cb2"), pictures("Cb2").take(range(6))
     layer = next(iter(one.net.layers))
@@ -66,6 +67,7 @@ def _arguments(module: torch.nn.Module) -> dict[str, object]:
     return {"output_size": 1} if isinstance(module, torch.nn.AdaptiveAvgPool2d) else {}
 
 
+@pytest.mark.slow
 def test_a_table_of_all_layers_and_of_the_top_k() -> None:
     one, some = detector("Cb2"), pictures("Cb2").take(range(10))
     ranking = carriers.omega(one, some)

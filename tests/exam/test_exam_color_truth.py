@@ -22,6 +22,7 @@ def asked() -> dict[str, pd.DataFrame]:
     return tables
 
 
+@pytest.mark.slow
 def test_every_test_answers_with_an_interval(asked: dict[str, pd.DataFrame]) -> None:
     for table in asked.values():
         assert list(table["test"]) == ["C5", "C6", "C7", "C7", "C8"]
@@ -31,6 +32,7 @@ def test_every_test_answers_with_an_interval(asked: dict[str, pd.DataFrame]) -> 
         assert list(table["border"]) == [0, 0, 0, 0.5, 0]
 
 
+@pytest.mark.slow
 def test_without_colour_a_trace_in_chroma_is_gone_and_one_in_luma_is_not(
     asked: dict[str, pd.DataFrame],
 ) -> None:
@@ -39,6 +41,7 @@ def test_without_colour_a_trace_in_chroma_is_gone_and_one_in_luma_is_not(
     assert asked["Cb2"].set_index("test").loc["C6", "says"] == "for"
 
 
+@pytest.mark.slow
 def test_training_on_gray_pictures_restores_nothing_where_gray_has_no_trace(
     asked: dict[str, pd.DataFrame],
 ) -> None:
@@ -46,6 +49,7 @@ def test_training_on_gray_pictures_restores_nothing_where_gray_has_no_trace(
     assert row["low"] < 0.1 and abs(row["value"]) < 0.2
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind_on_disk_and_the_same_seed_says_the_same(
     asked: dict[str, pd.DataFrame],
     tmp_path,

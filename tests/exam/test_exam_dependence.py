@@ -30,6 +30,7 @@ def values(table: pd.DataFrame, **where: object) -> pd.Series:
     return table["value"]
 
 
+@pytest.mark.slow
 def test_controls_score_what_they_must(tables: dict[str, pd.DataFrame]) -> None:
     heat = tables["heatmaps"]
     for order in (TOP_DOWN, ALONE, AGAIN):
@@ -42,6 +43,7 @@ def test_controls_score_what_they_must(tables: dict[str, pd.DataFrame]) -> None:
     np.testing.assert_allclose(values(tables["omega"], order=AGAIN), 1)
 
 
+@pytest.mark.slow
 def test_every_step_is_there_for_every_explanation(tables: dict[str, pd.DataFrame]) -> None:
     heat, omega = tables["heatmaps"], tables["omega"]
     groups = ["fc", "blocks.1", "blocks.0", "conv1"]
@@ -66,6 +68,7 @@ def test_every_step_is_there_for_every_explanation(tables: dict[str, pd.DataFram
     assert len(tables["complexity"]) == 4 * len(METHODS)
 
 
+@pytest.mark.slow
 def test_the_detector_is_left_alone_and_the_seed_says_it_all(tables: dict[str, pd.DataFrame]) -> None:
     model = trained()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -77,6 +80,7 @@ def test_the_detector_is_left_alone_and_the_seed_says_it_all(tables: dict[str, p
         pd.testing.assert_frame_equal(table, same[name])
 
 
+@pytest.mark.slow
 def test_one_picture_and_a_dead_detector_have_defined_results() -> None:
     dead = trained()
     with torch.no_grad():
@@ -99,6 +103,7 @@ def test_settings_that_make_no_sense_are_said() -> None:
         Settings(by="floor")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_seeds_are_pooled_with_their_intervals(tables: dict[str, pd.DataFrame]) -> None:
     shifted = {name: table.copy() for name, table in tables.items()}
     shifted["heatmaps"]["value"] -= 0.2

@@ -203,6 +203,7 @@ def examined() -> planted_truth.Examined:
     return planted_truth.examine(pixels, "Cb2", 3, settings)
 
 
+@pytest.mark.slow
 def test_one_detector_goes_through_the_whole_exam(examined: planted_truth.Examined) -> None:
     assert set(examined.tables) == set(planted_truth.TABLES)
     for name, table in examined.tables.items():
@@ -215,6 +216,7 @@ def test_one_detector_goes_through_the_whole_exam(examined: planted_truth.Examin
     )
 
 
+@pytest.mark.slow
 def test_the_limits_are_those_of_the_scores(examined: planted_truth.Examined) -> None:
     scores = examined.tables["known_scores"]
     found = planted_truth.limits(scores).iloc[0]
@@ -237,6 +239,7 @@ def test_a_detector_that_has_not_learnt_is_asked_no_more() -> None:
         planted_truth.Settings((8, 8, 0))
 
 
+@pytest.mark.slow
 def test_tables_of_several_detectors_are_read_together(
     examined: planted_truth.Examined, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def test_labels_are_shuffled_and_nothing_else(images: data.ImageSet) -> None:
         shuffled.shuffle(images.where(label=1), 0)
 
 
+@pytest.mark.slow
 def test_the_networks_of_a_seed_start_alike_and_learn_their_own_labels(images: data.ImageSet) -> None:
     networks = shuffled.train(SPEC, images, 0, SHORT)
     assert list(networks) == [TRUE, SHUFFLED, UNTRAINED]
@@ -83,6 +84,7 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
         shuffled.read(tmp_path / "s1.npz")
 
 
+@pytest.mark.slow
 def test_pairs_are_compared_within_a_seed_and_trainings_over_seeds() -> None:
     sizes = lrp.canonize(trained(), bounds=BOUNDS).layers
     one = looks(0)

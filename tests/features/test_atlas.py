@@ -436,6 +436,7 @@ def test_every_map_is_found_at_its_address(browser_page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.slow
 def test_details_are_of_the_strongest_picture_of_each_generator(tmp_path):
     name = "conv1.#0(T=4)"
     found = pd.DataFrame(

@@ -74,6 +74,7 @@ def test_tasks_that_only_prefer_the_same_layers_share_no_more_than_chance() -> N
     assert np.mean(np.array(naive) <= 0.05) > 0.9
 
 
+@pytest.mark.slow
 def test_the_order_within_a_layer_is_spearmans_and_its_p_that_of_all_permutations() -> None:
     rng = np.random.default_rng(3)
     one = {layer: rng.random(n) for layer, n in WIDE.items()}
@@ -247,6 +248,7 @@ def noisy(mean: np.ndarray, n: int, rng: np.random.Generator, spread: float = 0.
     return Head(Omega(dict(zip(WIDE, np.split(shares.mean(0), [3, 11]), strict=True)), n), shares)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alike", [0.0, 1.0])
 def test_intervals_hold_what_as_many_other_pictures_give_and_the_ceiling_is_that_of_equal_tasks(
     alike: float,

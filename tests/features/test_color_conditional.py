@@ -181,6 +181,7 @@ def test_contrast_is_the_difference_of_shares_of_halves():
         color_conditional.contrast([once, twice])
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_contrast_covers_as_often_as_it_says_or_more():
     rng = np.random.default_rng(9)
     many = [color_conditional.contrast([sample(rng, 60, 0.5)], splits=40).iloc[0] for _ in range(60)]

@@ -31,6 +31,7 @@ def test_folded_equals_hooked(maps: set[FeatureMap]) -> None:
     assert torch.allclose(dropout.fold_dropout(NET, maps)(X), hooked, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_folded_equals_hooked_in_efficientnet() -> None:
     model = randomise(EfficientNet.from_name("efficientnet-b0", num_classes=1, dropout_rate=0.0), 0, 32)
     net, x = lrp.canonize(model), pictures(2, 32)
@@ -121,6 +122,7 @@ def test_a_sweep_equals_plain_forwards_of_each_set(sets: list[set[FeatureMap]], 
         assert torch.allclose(y, dropout.fold_dropout(NET, maps)(X), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "efb0"])
 def test_a_sweep_equals_plain_forwards_in_the_networks_of_the_book(name: str) -> None:
     net, x = lrp.canonize(randomise(detectors.build(name), 0, 32)), pictures(3, 32)

@@ -179,6 +179,7 @@ def test_decisions_gives_each_answer_of_a_detector_its_logit():
         pixels.decisions(plain(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", list(detectors.ARCHITECTURES))
 def test_both_networks_can_be_explained_untrained_without_a_warning(arch):
     torch.manual_seed(0)
@@ -349,6 +350,7 @@ def folders(tmp_path_factory):
     return {path.name: data.scan(path) for path in out.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_real_is_drawn_again_pixel_by_pixel(folders):
     for images in folders.values():
         reals = images.where(label=0)
@@ -367,6 +369,7 @@ def explained(picture, segments):
     return 1 - rest / ((values - values.mean(0)) ** 2).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", SHIPPED)
 def test_a_fake_that_keeps_the_layout_fits_its_own_segmentation_best(folders, generator):
     fakes = folders[generator].where(label=1)
@@ -389,11 +392,13 @@ def test_a_fake_that_keeps_the_layout_fits_its_own_segmentation_best(folders, ge
         assert np.mean(moved) < own
 
 
+@pytest.mark.slow
 def test_fakes_that_blend_two_scenes_have_no_segmentation(folders):
     images = folders["progan"]
     assert [scene is None for scene in layouts(images)] == [label == 1 for label in images.labels]
 
 
+@pytest.mark.slow
 def test_pictures_of_other_origin_have_no_segmentation(folders, tmp_path):
     for label in data.LABELS:
         (tmp_path / label).mkdir()

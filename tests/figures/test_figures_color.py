@@ -206,6 +206,7 @@ def test_a_collage_leaves_no_height_empty_on_a_telephone(
     assert names[0] >= (narrow["menu"][1] if narrow["menu"] else 0) and names[1] <= top + 1
 
 
+@pytest.mark.slow
 def test_gray_boxes_where_no_fake_is_recognised_at_all() -> None:
     """A generator that a detector knows nothing of: no fake passes the paper's filter."""
     table = color_ablation.ablation(np.full(6, 0.1), np.full(6, 0.05), [0, 0, 0, 1, 1, 1])

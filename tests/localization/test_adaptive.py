@@ -66,6 +66,7 @@ def watched() -> learning.Watched:
     return learning.Watched(few(), 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["progan.s310", "stargan.s319", "cyclegan.s317"])
 def test_the_classifier_stays_and_its_loss_falls(
     store: Store, tmp_path: Path, watched: learning.Watched, family: str
@@ -94,6 +95,7 @@ def test_the_classifier_stays_and_its_loss_falls(
     assert about["family"] == family.partition(".")[0] and about["classifier"] == adaptive.digest(net)
 
 
+@pytest.mark.slow
 def test_without_the_classifier_its_loss_is_told_and_does_nothing(store: Store, tmp_path: Path) -> None:
     one, two = (
         run(tmp_path / f"{i}.safetensors", store, net, few(4), weight=0.0)
@@ -105,6 +107,7 @@ def test_without_the_classifier_its_loss_is_told_and_does_nothing(store: Store, 
     assert kinds == {"step", "critic", "generator", "rebuild", "classifier"}
 
 
+@pytest.mark.slow
 def test_what_is_told_is_the_cross_entropy_of_training(store: Store) -> None:
     for net in (strict(), where.knowing(1), localization.build("resnet18", "kaiming")):
         net.requires_grad_(False)
@@ -125,6 +128,7 @@ def test_what_is_told_is_the_cross_entropy_of_training(store: Store) -> None:
     assert (fakes.grad * colour).sum(1).abs().max() < 1e-3 * fakes.grad.abs().max()
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_in_the_same_bits(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,6 +191,7 @@ def test_the_adaptive_test_from_weights_to_a_table(store: Store, tmp_path: Path)
     assert stamps == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_what_makes_no_sense_is_one_sentence(store: Store, tmp_path: Path) -> None:
     out = tmp_path / "o" / "x.safetensors"
     with pytest.raises(FileNotFoundError, match="no generator weights at"):

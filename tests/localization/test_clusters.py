@@ -86,6 +86,7 @@ def test_a_patch_belongs_to_what_it_holds_the_largest_share_of() -> None:
     assert clusters.categories(np.full((4, 4), NOTHING), np.array([0, 0, 4, 4]), 2) == NOTHING
 
 
+@pytest.mark.slow
 def test_patches_on_things_are_told_from_chance_and_random_ones_are_not(painted: data.ImageSet) -> None:
     network = "widenet_kw3_d1"
     shape = localization.map_size(network, (SIZE, SIZE))
@@ -235,6 +236,7 @@ def test_a_grid_superpixels_and_the_template_cover_any_picture() -> None:
             make()
 
 
+@pytest.mark.slow
 def test_the_face_parser_takes_its_weights_alone(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = bisenet.BiSeNet().eval()
@@ -268,6 +270,7 @@ def test_the_face_parser_takes_its_weights_alone(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------- command
 
 
+@pytest.mark.slow
 def test_the_command_sorts_both_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where.folder(tmp_path / "set", 6, (40, 40))
     net = where.knowing(1)

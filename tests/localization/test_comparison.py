@@ -116,6 +116,7 @@ def test_one_that_knows_one_that_guesses_and_their_difference(sets: Pair) -> Non
         )
 
 
+@pytest.mark.slow
 def test_a_patch_classifier_beats_what_knows_no_network(sets: Pair) -> None:
     methods = {
         "classifier": comparison.classifier(where.knowing()), "other label order":
@@ -179,6 +180,7 @@ def test_constant_maps_and_scores_that_are_no_numbers(sets: Pair) -> None:
     assert table[["value", "low", "high", "difference", "threshold"]].notna().all(None)
 
 
+@pytest.mark.slow
 def test_fewer_pixels_give_nearly_the_same_and_memory_stays_flat(sets: Pair, tmp_path: Path) -> None:
     def method(x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(comparison.high_pass(x)) + 0.02 * luck(x)

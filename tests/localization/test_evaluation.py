@@ -115,6 +115,7 @@ def test_the_wrong_label_order_is_said(tmp_path: Path) -> None:
     assert found.table["auc"].max() < 0.1
 
 
+@pytest.mark.slow
 def test_one_class_is_one_sentence(images: data.ImageSet) -> None:
     for label in (0, 1):
         kind = ("reals", "fakes")[label]
@@ -251,6 +252,7 @@ def test_degradations_work_and_say_what_they_want() -> None:
             make(wrong)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_whether_chance_explains_an_order_is_tested_exactly(images: data.ImageSet) -> None:
     for net, told in ((where.knowing(0), True), (where.knowing(1), True)):
         net.fake_class = 0  # the second ranks reals above fakes, which is no chance either

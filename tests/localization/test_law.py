@@ -79,6 +79,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> waves.Planted:
     )
 
 
+@pytest.mark.slow
 def test_pictures_of_all_periods_to_train_on_and_of_each_to_test(pictures: waves.Planted) -> None:
     assert pictures.train.counts == (32, 32) and pictures.val.counts == (12, 12)
     assert Counter(pictures.train.groups) == {"2": 32, "8": 32}
@@ -101,6 +102,7 @@ def test_pictures_of_all_periods_to_train_on_and_of_each_to_test(pictures: waves
     assert all(np.array_equal(a[1], b[1]) for a, b in same)  # the same regions
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_evaluation_and_of_the_masks(pictures: waves.Planted) -> None:
     net = where.knowing()
     table = law.measure(net, pictures.test).set_index(["measure", "period"])
@@ -220,6 +222,7 @@ def test_several_seeds_are_averaged_and_ties_have_no_order() -> None:
     assert law.summary(rows([0.5, 0.7], [43, 43])).iloc[0][["rho", "p"]].isna().all()
 
 
+@pytest.mark.slow
 def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, pictures: waves.Planted) -> None:
     with pytest.raises(ValueError, match="1 networks: expected two at least"):
         law.summary(rows([0.5], [7]))

@@ -85,6 +85,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, data.ImageSet
     return root / "out", images, found
 
 
+@pytest.mark.slow
 def test_files_of_the_visualisation(drawn: tuple[Path, data.ImageSet, evaluation.Evaluation]) -> None:
     out, images, _ = drawn
     net = where.knowing()
@@ -127,6 +128,7 @@ def test_pictures_of_several_sizes_have_maps_and_no_average(tmp_path: Path) -> N
     assert (tmp_path / "out" / "fakes" / "easiest" / "heatmap_avg.npz").is_file()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_said(drawn: tuple[Path, data.ImageSet, evaluation.Evaluation]) -> None:
     out, images, found = drawn
     with pytest.raises(ValueError, match="resnet18 is a whole network and has no map"):

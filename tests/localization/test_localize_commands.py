@@ -26,6 +26,7 @@ SEEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", SEEN.values(), ids=SEEN)
 def test_train_test_and_localize(
     seen: dict[str, str | float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -80,6 +81,7 @@ def test_train_test_and_localize(
     assert main(["localize", str(tmp_path / "bad.png"), "--weights", str(weights), "--maps", str(maps)]) == 2
 
 
+@pytest.mark.slow
 def test_weights_of_the_published_code_and_its_folders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +98,7 @@ def test_weights_of_the_published_code_and_its_folders(
     assert "ranks reals above fakes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_one_sentence_and_exit_code_two(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def test_the_threshold_is_the_best_of_its_candidates() -> None:
         assert masks.iou(scores[spliced], fake[spliced], other).mean() <= at + 0.01
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_value_of_many_pictures() -> None:
     true = masks.judge(*drawn(900, 1.0, seed=1), 0.5)
     inside = np.zeros(4)

@@ -97,6 +97,7 @@ def test_parts_share_no_picture_and_folders_are_whole_or_absent(
     assert read_json(folder / "manifest.json")["ways"][1]["quality"] == 60
 
 
+@pytest.mark.slow
 def test_single_statistics_and_their_chance(reals: list[Path], tmp_path: Path) -> None:
     drawn = split(reals, (20, 20), 3)
     write(tmp_path / "a", {"test": (drawn[0], drawn[1])}, (BASE, BLURRED), 32)
@@ -121,6 +122,7 @@ def test_single_statistics_and_their_chance(reals: list[Path], tmp_path: Path) -
     assert above <= 4  # more has a probability below 0.003
 
 
+@pytest.mark.slow
 def test_what_is_known_before_any_training(reals: list[Path], tmp_path: Path) -> None:
     net = where.knowing()
     ways = (NONE, BLURRED, PRESSED, Treatment("hidden", quality=20))

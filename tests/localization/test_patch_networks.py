@@ -58,6 +58,7 @@ def test_the_stem_and_every_block_have_the_published_parameters() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_whole_networks_are_those_of_their_libraries() -> None:
     # Xception of Keras and timm: 22,855,952 with 1000 classes
     assert count(networks.on_meta("xception")) == 22_855_952 - 2049 * 1000 + 2049 * 2
@@ -72,6 +73,7 @@ def test_whole_networks_are_those_of_their_libraries() -> None:
         assert ours(x).shape == (1, 2) and localization.heatmap(ours, x).shape == (1, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet34_layer2", "resnet50_layer1", "resnet50_layer3"])
 def test_a_cut_residual_network_computes_what_its_library_does_up_to_the_cut(name: str) -> None:
     depth, _, cut = name.removeprefix("resnet").partition("_")
@@ -158,6 +160,7 @@ def test_kaiming_keeps_the_size_of_activations_where_the_original_lets_them_fade
     assert float(spread["kaiming"]) > 0.05 > float(spread["xavier002"]) * 1e3
 
 
+@pytest.mark.slow
 def test_imagenets_weights_are_taken_below_the_head_and_never_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +248,7 @@ def published(path: Path, net: nn.Module, wrap: Callable[[dict], dict] = lambda 
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["xception_block2", "resnet18_layer1", "longxception", "xception"])
 def test_weights_as_the_original_saves_them_are_read_and_recognised(name: str, tmp_path: Path) -> None:
     net = localization.build(name, seed=4)
@@ -275,6 +279,7 @@ def test_own_weights_carry_name_and_label_order(tmp_path: Path) -> None:
         localization.load(tmp_path / "x.safetensors", fake_class=0)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_cut_is_named(tmp_path: Path) -> None:
     path = published(tmp_path / "bestval_net_D.pth", localization.build("xception_block3"))
     with pytest.raises(

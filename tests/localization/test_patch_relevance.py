@@ -35,6 +35,7 @@ def network(name: str, fake_class: int = 0) -> localization.PatchClassifier:
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fake_class", [0, 1])
 @pytest.mark.parametrize("name", [*CUTS, "resnet18"])
 def test_the_logit_is_the_mean_over_cells_of_fake_minus_real(name: str, fake_class: int) -> None:
@@ -66,6 +67,7 @@ class _Blocks(AttributeCanonizer):
         return {"forward": types.MethodType(forward, module), "canonizer_sum": Sum()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CUTS)
 def test_relevance_is_zennits(name: str) -> None:
     """Depthwise and pointwise convolutions without anything between, sums that are not activated."""

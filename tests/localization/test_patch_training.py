@@ -43,6 +43,7 @@ def same(a: Path, b: Path) -> bool:
     return all(torch.equal(value, two[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fake_class", [0, 1])
 def test_it_learns_where_the_trace_is_and_carries_its_label_order(
     sets: tuple[data.ImageSet, data.ImageSet], tmp_path: Path, fake_class: int
@@ -65,6 +66,7 @@ def test_it_learns_where_the_trace_is_and_carries_its_label_order(
     assert weights.preparation(path) == settings.preparation
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_in_the_same_bits(
     sets: tuple[data.ImageSet, data.ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +124,7 @@ def test_batches_are_balanced_pairs_and_every_cell_has_its_label(
     assert sorted(i for chosen in pairs for i in chosen[:4]) == list(range(12))
 
 
+@pytest.mark.slow
 def test_the_end_comes_after_five_times_the_patience(
     sets: tuple[data.ImageSet, data.ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def test_files_ascend_and_the_grid_is_square(images: data.ImageSet, tmp_path: Pa
     assert found.grid(gap=2).shape == (3 * 21 - 2, 3 * 21 - 2, 3)
 
 
+@pytest.mark.slow
 def test_wrong_questions_are_one_sentence(images: data.ImageSet) -> None:
     with pytest.raises(ValueError, match="has no fakes: expected some"):
         predictive.find(where.knowing(), images.where(label=0), 1)

@@ -117,6 +117,7 @@ def test_the_memory_layout_of_the_pictures_does_not_matter(model: nn.Module, see
     assert torch.equal(net(x), net(last))
 
 
+@pytest.mark.slow
 @FEW
 @given(networks(), st.integers(0, 99))
 def test_real_is_explained_as_fake_is_by_the_opposite_network(model: nn.Module, seed: int) -> None:

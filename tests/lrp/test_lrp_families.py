@@ -150,6 +150,7 @@ def test_zennit_agrees_in_networks_without_branches() -> None:
     agree(model, pictures(2, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [True, False])
 def test_zennit_agrees_in_vgg(norm: bool) -> None:
     """torchvision's VGG-11 with narrower maps, and with its head."""

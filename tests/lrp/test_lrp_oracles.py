@@ -47,6 +47,7 @@ def per_picture(maps: dict[str, Tensor]) -> np.ndarray:
     return torch.cat(shares, 1).numpy()
 
 
+@pytest.mark.slow
 @needs_reference
 def test_the_papers_code_is_recreated(golden: tuple[str, Any, nn.Module, Tensor]) -> None:
     name, table, model, x = golden
@@ -71,6 +72,7 @@ def test_the_papers_code_is_recreated(golden: tuple[str, Any, nn.Module, Tensor]
         assert error < (1e-6 if name == "resnet50" else 1e-11)
 
 
+@pytest.mark.slow
 @needs_reference
 def test_omega_of_the_papers_code_is_recreated(golden: tuple[str, Any, nn.Module, Tensor]) -> None:
     """The mean over pictures, as the public function has it: one network calls all fake, one all real."""
@@ -83,6 +85,7 @@ def test_omega_of_the_papers_code_is_recreated(golden: tuple[str, Any, nn.Module
     assert omega.count == len(x) and not omega.poisoned
 
 
+@pytest.mark.slow
 @needs_reference
 def test_exact_folding_keeps_the_models_logit(golden: tuple[str, Any, nn.Module, Tensor]) -> None:
     name, table, model, x = golden
@@ -95,6 +98,7 @@ def test_exact_folding_keeps_the_models_logit(golden: tuple[str, Any, nn.Module,
     assert (1e-6 < distance < 1e-2) if name == "resnet50" else (1e-4 < distance < 5e-2)
 
 
+@pytest.mark.slow
 @needs_reference
 @pytest.mark.parametrize(("folder", "name"), [("resnet50", "resnet50"), ("efb0", "efficientnet_b0")])
 def test_names_equal_the_published_tables(folder: str, name: str) -> None:
@@ -144,6 +148,7 @@ def test_zennit_agrees_with_bias_and_stabilisers_matched(
     compare({**out.maps, "pixels": out.pixels}, theirs, 1e-9)
 
 
+@pytest.mark.slow
 def test_zennits_epsilon_gamma_composite_agrees() -> None:
     """As zennit has it, in float64: gamma for convolutions, epsilon for the head, z^B for pixels."""
     model, x = resnet(torchvision.models.resnet18, 32)

@@ -36,6 +36,7 @@ def test_every_picture_passes_a_latent_of_a_twelfth_of_its_numbers():
     assert latent.mean[0].numel() * 12 == 3 * 32 * 32
 
 
+@pytest.mark.slow
 def test_it_learns_to_rebuild_its_scenes(tmp_path):
     data = learning.pictures(16, 32, Store(tmp_path), progress=False)
     training = Adversarial("autoencoder", 0, Settings(steps=40, batch=8, pictures=16, size=32), data)

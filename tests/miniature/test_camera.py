@@ -118,6 +118,7 @@ def test_segments_lie_where_the_pixels_are(by):
 # --- no fixed place for a grid, gray pictures, no grain
 
 
+@pytest.mark.slow
 def test_only_the_first_camera_leaves_a_grid_that_starts_in_the_corner(pictures):
     for by in CAMERAS.values():
         planes = statistics.planes(pictures[by.name])
@@ -132,6 +133,7 @@ def test_only_the_first_camera_leaves_a_grid_that_starts_in_the_corner(pictures)
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", CAMERAS.values(), ids=CAMERAS)
 def test_gray_and_colourful_pictures_are_ordinary(by, pictures):
     spread = np.ptp(pictures[by.name].astype(int), axis=3).mean((1, 2))

@@ -27,6 +27,7 @@ def test_likeness_averages_over_groups_and_not_over_pictures():
     assert one["low"] == one["high"] == pytest.approx(means[1])
 
 
+@pytest.mark.slow
 def test_cameras_are_compared_with_what_photographs_are_installed(monkeypatch):
     table = card.cameras(4, 32)
     assert list(dict.fromkeys(table["set"])) == ["photographs", *camera.CAMERAS]
@@ -36,6 +37,7 @@ def test_cameras_are_compared_with_what_photographs_are_installed(monkeypatch):
     assert set(card.cameras(1, 32)["set"]) == set(camera.CAMERAS)
 
 
+@pytest.mark.slow
 def test_the_second_edition_meets_the_photographs_where_the_first_does_not():
     table = card.cameras(12).set_index(["set", "statistic"])
     for name in ("luma detail", "slope Y", "high to low Y", "saturation", "pair across Cr", "pair down Cb"):

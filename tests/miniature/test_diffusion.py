@@ -81,6 +81,7 @@ def test_it_stays_small():
     assert sum(p.numel() for p in Diffusion().parameters()) < 1_500_000
 
 
+@pytest.mark.slow
 def test_it_learns_the_colour_of_every_class():
     """Four flat pictures, one a class: after some steps noise becomes the colour of the class."""
     colours = [[0.8, -0.6, -0.6], [-0.6, 0.8, -0.6], [-0.6, -0.6, 0.8], [0.7, 0.7, 0.7]]

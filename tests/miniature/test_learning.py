@@ -118,6 +118,7 @@ def test_no_watched_scene_is_one_of_the_training(watched, store):
     assert torch.equal(watched.sources.labels, watched.partners.labels)
 
 
+@pytest.mark.slow
 def test_the_history_is_written_during_the_training_and_read_as_a_table(store, tmp_path):
     out = train("biggan", 3, tmp_path / "b.safetensors", TINY, every=3, store=store, progress=False)
     path = tmp_path / "b.history.json"
@@ -131,6 +132,7 @@ def test_the_history_is_written_during_the_training_and_read_as_a_table(store, t
     assert out.is_file()
 
 
+@pytest.mark.slow
 def test_a_history_survives_an_interruption(store, tmp_path):
     whole = tmp_path / "whole.safetensors"
     train("progan", 1, whole, TINY, every=1, store=store, progress=False)
@@ -151,6 +153,7 @@ def test_what_is_no_history_is_named(tmp_path):
         train("progan", 0, tmp_path / "w.safetensors", TINY, every=0)
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_and_leaves_a_history(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFF_BUILD", str(tmp_path / "build"))
     small = {"batch": 4, "pictures": 16, "size": 32}

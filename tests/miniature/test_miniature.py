@@ -65,6 +65,7 @@ def test_a_picture_is_a_function_of_its_name(label):
         assert not np.array_equal(first.pixels, camera.take(part, label, index, seed, 64, generator).pixels)
 
 
+@pytest.mark.slow
 def test_no_scene_stands_in_two_parts():
     seen = [
         hashlib.sha256(camera.take(part, label, index, generator=generator).pixels).hexdigest()
@@ -87,6 +88,7 @@ def test_classes_show_their_own_things():
     assert {"table", "object"} <= shown["stilllife"] and shown["pebbles"] == {"pebble", "gap"}
 
 
+@pytest.mark.slow
 def test_some_pictures_are_nearly_gray_and_some_are_colourful():
     spread = [np.ptp(camera.take("val", label, i).pixels.astype(int), axis=2).mean()
               for label in scenes.CLASSES for i in range(15)]  # fmt: skip
@@ -139,6 +141,7 @@ def test_manifest_counts_and_hashes_what_is_there(folder):
     assert set(manifest["files"]) == set(_content(folder))
 
 
+@pytest.mark.slow
 def test_a_whole_folder_is_left_alone(folder, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     monkeypatch.setattr(
@@ -148,6 +151,7 @@ def test_a_whole_folder_is_left_alone(folder, monkeypatch):
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_an_interrupted_sampling_continues(folder, tmp_path, monkeypatch):
     out, module = tmp_path / "progan", sys.modules["tff_core.miniature.sample"]
     write, count = module.write_png, [0]
@@ -193,6 +197,7 @@ def test_what_is_damaged_is_made_anew(folder, tmp_path, damage):
     assert _content(out) == _content(folder) and read_json(out / MANIFEST)["counts"]["fake"] == 12
 
 
+@pytest.mark.slow
 def test_more_pictures_keep_the_first_and_fewer_remove_the_last(folder, tmp_path):
     out = tmp_path / "progan"
     sample("test", "progan", out, 4, progress=False)
@@ -240,6 +245,7 @@ def test_pictures_of_another_camera_replace_the_old_and_are_redrawn_with_it(tmp_
     assert read_json(out / MANIFEST)["config"]["camera"] == json.loads(json.dumps(asdict(camera.EDITION_2)))
 
 
+@pytest.mark.slow
 def test_other_models_take_turns_in_place_of_those_that_ship(tmp_path):
     shipped, (path, _) = tmp_path / "shipped", weights("test", "stargan")
     sample("test", "stargan", shipped, 8, progress=False)
@@ -379,6 +385,7 @@ def test_manifest_is_plain_json(folder):
     assert json.loads((folder / MANIFEST).read_text())["config"]["dataset"] == "miniature"
 
 
+@pytest.mark.slow
 def test_each_fake_is_known_by_the_weights_that_made_it(folder, tmp_path):
     assert makers(folder) == ("progan.s310.safetensors",)
     images = data.scan(folder)

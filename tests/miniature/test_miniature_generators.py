@@ -185,6 +185,7 @@ def test_training_moves_generator_and_critic(family, data):
     )
 
 
+@pytest.mark.slow
 def test_the_critic_learns_to_tell_and_the_generator_answers(data):
     """With the generator held still the critic's hinge loss falls; then the generator lowers its own."""
     training = Adversarial("progan", 0, Settings(steps=60, batch=8, pictures=16, size=32, rate=1e-9), data)
@@ -206,6 +207,7 @@ def test_the_critic_learns_to_tell_and_the_generator_answers(data):
     assert scores[-1] < scores[0] - 0.2
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_where_an_unbroken_one_does(store, tmp_path):
     whole = train("biggan", 3, tmp_path / "whole.safetensors", TINY, store=store, progress=False)
     out = tmp_path / "broken.safetensors"
@@ -218,6 +220,7 @@ def test_an_interrupted_training_ends_where_an_unbroken_one_does(store, tmp_path
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_is_no_obstacle(store, tmp_path, capsys):
     out = tmp_path / "w.safetensors"
     (tmp_path / "w.safetensors.checkpoint").write_bytes(b"nothing")

@@ -70,6 +70,7 @@ def test_missing_weights_are_named_with_the_command_that_trains_them(family, tmp
     assert "git checkout" not in said and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NEW)
 def test_a_folder_of_them_is_like_every_other(family, tmp_path, here):
     assert family not in WITH_CLASSES
@@ -82,6 +83,7 @@ def test_a_folder_of_them_is_like_every_other(family, tmp_path, here):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == found
 
 
+@pytest.mark.slow
 def test_a_fake_of_the_autoencoder_is_its_source_scene_rebuilt(tmp_path, here):
     sample("test", "autoencoder", tmp_path, 4, seed=2, size=16, progress=False)
     sources = [
@@ -98,6 +100,7 @@ def test_a_fake_of_the_autoencoder_is_its_source_scene_rebuilt(tmp_path, here):
         assert np.array_equal(scene.segments, sources[i].segments)
 
 
+@pytest.mark.slow
 def test_a_fake_of_the_diffusion_model_depends_on_its_number_alone(tmp_path, here):
     sample("test", "diffusion", tmp_path / "few", 2, size=16, progress=False)
     sample("test", "diffusion", tmp_path / "more", 6, size=16, progress=False)
@@ -110,6 +113,7 @@ def test_a_fake_of_the_diffusion_model_depends_on_its_number_alone(tmp_path, her
     assert layouts(images) == [None] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NEW)
 def test_an_interrupted_training_ends_where_an_unbroken_one_does(family, tmp_path):
     store, settings = Store(tmp_path), Settings(steps=3, batch=4, pictures=16, size=16)
@@ -130,6 +134,7 @@ def test_their_own_settings():
         usual("vqgan")
 
 
+@pytest.mark.slow
 def test_a_folder_of_them_can_be_added_to_the_book(tmp_path, here, monkeypatch):
     """What the tutorial does: sample, then `tff add`."""
     project = tmp_path / "project"

@@ -27,6 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_picture_is_fake_where_its_mask_says_and_real_elsewhere(made: Path) -> None:
     images, masks = read(made, "image"), read(made, "mask")
     assert len(images) == len(masks) == 8 and set(np.unique(masks)) == {0, 255}
@@ -49,6 +50,7 @@ def test_a_picture_is_fake_where_its_mask_says_and_real_elsewhere(made: Path) ->
     assert np.array_equal(images[6], authentic.pixels)
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_interrupted_is_completed_to_the_same_bytes(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "gaugan"
     whole = splices.splice("test", "gaugan", made, 5, 3, progress=False)

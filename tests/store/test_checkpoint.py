@@ -109,6 +109,7 @@ def test_a_damaged_or_foreign_file_is_left_aside_with_a_sentence(
     assert f"{path} belongs to other weights, pictures or settings" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_every_weight_and_operation_is_in_the_fingerprint() -> None:
     first = lrp.canonize(toy(3)).fingerprint()
     assert lrp.canonize(toy(3)).fingerprint() == first

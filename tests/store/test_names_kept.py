@@ -67,6 +67,7 @@ def test_any_other_is_kept(name: str) -> None:
     assert names.check(name) == name
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,39}\Z") | st.from_regex(r"\A[0-9nax_eE-]{1,8}\Z"))
 @example("1__0")
 @example("0e0")

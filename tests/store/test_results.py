@@ -80,6 +80,7 @@ for number in range(400):
 """
 
 
+@pytest.mark.slow
 def test_writers_of_one_file_do_not_take_each_others_unfinished_ones_for_abandoned(tmp_path: Path) -> None:
     target = tmp_path / "a.csv"
     rivals = [

@@ -114,6 +114,7 @@ def test_only_networks_that_no_chapter_is_about_are_rounded(
     assert len(found) == 3
 
 
+@pytest.mark.slow
 def test_made_twice_it_is_equal_byte_for_byte(
     empty: Path, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_made_twice_it_is_equal_byte_for_byte(
     assert {"instructor", "solutions"} <= kinds <= {"instructor", "solutions", "autograder"}
 
 
+@pytest.mark.slow
 def test_an_unfinished_build_and_a_large_one_are_refused(
     empty: Path, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

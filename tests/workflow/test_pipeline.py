@@ -143,6 +143,7 @@ def test_a_page_is_told_what_its_notebook_declares_and_nothing_else() -> None:
     assert grid.pages(_config(), ROOT)["notebooks/05_lrp_max"].parameters["n"] == 60
 
 
+@pytest.mark.slow
 def test_parameters_are_read_from_a_script_as_from_its_notebook() -> None:
     for path in sorted((ROOT / "notebooks").glob("*.py")):
         assert grid._declared(path) == pairs.declared(pairs.read(path)), path.name
@@ -278,6 +279,7 @@ def _dry_run(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_detectors_and_pictures_from_elsewhere_are_neither_trained_nor_sampled(tmp_path: Path) -> None:
     for name in ("a.pth", "b.pth"):
         (tmp_path / name).write_bytes(b"weights")
@@ -301,6 +303,7 @@ def test_detectors_and_pictures_from_elsewhere_are_neither_trained_nor_sampled(t
     assert "data/forensynths/test/gaugan/manifest.json" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_one_more_source_trains_its_own_module_and_no_network_again(tmp_path: Path) -> None:
     config = _config(added=["mine"], sources={"mine": {"test": str(tmp_path)}})
     done = _dry_run(tmp_path, config)
@@ -310,6 +313,7 @@ def test_one_more_source_trains_its_own_module_and_no_network_again(tmp_path: Pa
     assert planned["train_sources"] == str(len(grid.attributors(config)))
 
 
+@pytest.mark.slow
 def test_verdicts_wait_for_no_exam_and_the_first_page_does(tmp_path: Path) -> None:
     config = _config()
     exam = {chapter for chapter in config["tables_of"] if chapter[:2] in ("17", "19", "20")}
@@ -342,6 +346,7 @@ def _gather(root: Path, table: str, *generators: str) -> subprocess.CompletedPro
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rows_are_put_together_as_they_were_written_and_none_is_missing(tmp_path: Path) -> None:
     _parts(tmp_path, "gray", {"a.progan": "a,progan,0.10", "a.mine": "a,mine,NA", "b.progan": "b,progan,1e-5",
                               "b.mine": "b,mine,", "b.gone": "b,gone,9"})  # fmt: skip
@@ -371,6 +376,7 @@ def _execute(folder: Path, code: str, *more: str) -> tuple[subprocess.CompletedP
     return done, output
 
 
+@pytest.mark.slow
 def test_an_executed_notebook_has_its_parameters_title_and_provenance(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"content_hash": "abc"}')
     done, output = _execute(
@@ -387,6 +393,7 @@ def test_an_executed_notebook_has_its_parameters_title_and_provenance(tmp_path: 
     assert not any("papermill" in cell["metadata"] for cell in cells)
 
 
+@pytest.mark.slow
 def test_cells_about_other_parameters_are_left_out(tmp_path: Path) -> None:
     code = "print('always')\n\n"
     for tag in ("k=7", "k!=7", "k=1", "k!=1", "o=1"):
@@ -398,6 +405,7 @@ def test_cells_about_other_parameters_are_left_out(tmp_path: Path) -> None:
     assert said == ["always", "k=7", "k!=1"]  # the notebook has no parameter o
 
 
+@pytest.mark.slow
 def test_a_failing_notebook_is_told_in_one_message_and_leaves_no_output(tmp_path: Path) -> None:
     done, output = _execute(tmp_path, "raise ValueError('the pictures are gone')")
     assert done.returncode == 1
@@ -406,6 +414,7 @@ def test_a_failing_notebook_is_told_in_one_message_and_leaves_no_output(tmp_path
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_a_notebook_that_cannot_run_here_is_shown_with_the_reason_and_without_results(tmp_path: Path) -> None:
     done, output = _execute(tmp_path, "raise ValueError", "--lacks", "It has no twin.")
     assert done.returncode == 0, done.stderr
@@ -454,6 +463,7 @@ def _wait_until(true: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_step_is_the_same_with_its_libraries_loaded(
     tmp_path: Path, warm_environment: dict[str, str]
 ) -> None:
@@ -467,6 +477,7 @@ def test_a_step_is_the_same_with_its_libraries_loaded(
     assert said == {"warm": (f"True{rest}", "problem\n", 3), "cold": (f"False{rest}", "problem\n", 3)}
 
 
+@pytest.mark.slow
 def test_a_module_is_run_as_by_python(tmp_path: Path, warm_environment: dict[str, str]) -> None:
     step = _step(tmp_path, warm_environment, "-m", "platform", "terse")
     out, _ = step.communicate(timeout=300)
@@ -476,6 +487,7 @@ def test_a_module_is_run_as_by_python(tmp_path: Path, warm_environment: dict[str
     assert (out, step.returncode) == (expected.stdout, 0)
 
 
+@pytest.mark.slow
 def test_a_failing_step_says_why(tmp_path: Path, warm_environment: dict[str, str]) -> None:
     step = _step(tmp_path, warm_environment, "gone.py")
     _, err = step.communicate(timeout=300)
@@ -483,6 +495,7 @@ def test_a_failing_step_says_why(tmp_path: Path, warm_environment: dict[str, str
     assert "No such file or directory" in err
 
 
+@pytest.mark.slow
 def test_a_step_ends_with_whoever_waits_for_it(tmp_path: Path, warm_environment: dict[str, str]) -> None:
     step = _step(tmp_path, warm_environment, "step.py", "wait")
     _wait_until((tmp_path / "started").exists, 120)
@@ -601,6 +614,7 @@ def test_the_users_own_settings_lie_over_all_others(tmp_path: Path, monkeypatch:
         assert build.load_config("own", False)["n_test"] == 7
 
 
+@pytest.mark.slow
 def test_links_to_the_repository_need_a_public_address(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     assert stage.public_origin(tmp_path) is None
@@ -610,6 +624,7 @@ def test_links_to_the_repository_need_a_public_address(tmp_path: Path) -> None:
     assert stage.public_origin(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_what_changes_elsewhere_or_during_a_build_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -804,6 +819,7 @@ def _edited(path: Path, old: str, new: str) -> Iterator[None]:
         path.write_text(before, encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_steps_that_outlive_a_killed_build_are_waited_for(tmp_path: Path) -> None:
     hold = (
         "import fcntl, sys, time; file = open(sys.argv[1], 'a'); fcntl.flock(file, fcntl.LOCK_EX);"
@@ -821,6 +837,7 @@ def test_steps_that_outlive_a_killed_build_are_waited_for(tmp_path: Path) -> Non
     orphan.communicate()
 
 
+@pytest.mark.slow
 def test_a_living_build_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = build.lock(tmp_path)
     monkeypatch.setattr(time, "sleep", None)  # what waits would fail

@@ -118,6 +118,7 @@ def named(out: Path, pattern: str) -> Path:
     return found
 
 
+@pytest.mark.slow
 def test_a_release_made_twice_is_equal_byte_for_byte(released: tuple[Path, Path], tmp_path: Path) -> None:
     folder, out = released
     again = shutil.copytree(folder, tmp_path / "elsewhere" / "build")
@@ -134,6 +135,7 @@ def test_a_release_made_twice_is_equal_byte_for_byte(released: tuple[Path, Path]
     assert set(first) == set(second)
 
 
+@pytest.mark.slow
 def test_every_file_of_a_release_has_its_checksum(released: tuple[Path, Path]) -> None:
     _, out = released
     lines = (out / "SHA256SUMS").read_text().splitlines()
@@ -154,6 +156,7 @@ def test_every_file_of_a_release_has_its_checksum(released: tuple[Path, Path]) -
     }
 
 
+@pytest.mark.slow
 def test_the_site_is_unpacked_as_it_was_built(released: tuple[Path, Path], tmp_path: Path) -> None:
     folder, out = released
     with zipfile.ZipFile(named(out, "*-site.zip")) as archive:
@@ -164,6 +167,7 @@ def test_the_site_is_unpacked_as_it_was_built(released: tuple[Path, Path], tmp_p
     assert {p.relative_to(top): p.read_bytes() for p in top.rglob("*") if p.is_file()} == built
 
 
+@pytest.mark.slow
 def test_the_tables_are_described_for_programs(released: tuple[Path, Path]) -> None:
     _, out = released
     with zipfile.ZipFile(named(out, "*-tables.zip")) as archive:
@@ -188,6 +192,7 @@ def test_the_tables_are_described_for_programs(released: tuple[Path, Path]) -> N
     assert package["created"].startswith("2026-03-04")
 
 
+@pytest.mark.slow
 def test_the_chapters_are_one_document_whose_links_stay_inside(released: tuple[Path, Path]) -> None:
     _, out = released
     reader = PdfReader(named(out, "*.pdf"))

@@ -107,6 +107,7 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
         step.wait()
 
 
+@pytest.mark.slow
 def test_steps_at_once_never_share_a_gpu(
     tmp_path: Path, two_gpus: dict[str, str], started: list[subprocess.Popen[bytes]]
 ) -> None:
@@ -128,6 +129,7 @@ def test_steps_at_once_never_share_a_gpu(
     assert [step.wait(30) for step in started] == [0] * 4
 
 
+@pytest.mark.slow
 def test_a_killed_step_frees_its_gpu(
     tmp_path: Path, two_gpus: dict[str, str], started: list[subprocess.Popen[bytes]]
 ) -> None:
