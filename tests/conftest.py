@@ -135,7 +135,11 @@ def copy_project(target: Path) -> None:
     for path in known.glob("imports.*.json"):
         (target / known.relative_to(ROOT)).mkdir(exist_ok=True)
         shutil.copyfile(path, target / path.relative_to(ROOT))
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    settings = {
+        "user.name": "test", "user.email": "test@localhost", "commit.gpgsign": "false",
+        "core.compression": "0",
+    }  # fmt: skip
+    identity = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
         subprocess.run(["git", *identity, *arguments], cwd=target, check=True, capture_output=True)
 

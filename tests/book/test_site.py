@@ -326,6 +326,18 @@ def test_formulas_are_typeset(reader: Reader) -> None:
     assert reader.page.locator("[data-mml-node='merror']").count() == 0
 
 
+def test_a_search_from_any_page_finds_others(reader: Reader) -> None:
+    """Pages do not load the index of all words; the page of results does."""
+    reader.open("book/command_line", WIDTHS[0])
+    page = reader.page
+    assert not page.locator("script[src*='searchindex']").count()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("conformal")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?*")
+    page.locator("#search-results li").first.wait_for()
+
+
 def test_slides_have_all_figures_and_are_linked(tiny_book: TinyBook) -> None:
     listed = (tiny_book.site / "book" / "course" / "slides.html").read_text("utf-8")
     linked = set(re.findall(r'href="\.\./\.\./slides/([\w.]+)', listed))

@@ -8,6 +8,7 @@ notebook). Prints one line of JSON for each notebook: what went wrong, and what 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -136,6 +137,8 @@ def main() -> None:
     sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
     for name in LOADED:  # once for all notebooks
         importlib.import_module(name)
+    gc.freeze()
+    gc.set_threshold(20_000)  # as in a build
     import torch
 
     sys.path.remove(str(PACK))  # from here on, a notebook finds it by itself

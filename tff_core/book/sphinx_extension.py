@@ -21,6 +21,7 @@ from urllib.parse import quote
 import plotly
 from docutils import nodes
 from myst_nb.core.render import MimeData, MimeRenderPlugin, NbElementRenderer
+from pybtex import plugin
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
@@ -204,6 +205,10 @@ def restart_numbers(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     _seen.clear()
+    # else pybtex looks for them anew for each citation, in what all installed packages say of themselves
+    for name in ("docutils", "plaintext"):
+        found = plugin.find_plugin("pybtex.backends", name)
+        plugin.register_plugin("pybtex.backends", name, found, force=True)
     app.add_config_value("tff_page_templates", {}, "html")
     app.add_config_value("tff_launch", "", "html")
     app.connect("builder-inited", copy_scripts)
