@@ -41,6 +41,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         os.environ.update(training.KERNELS)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `long` begin before other single ones; groups of tests that stay together come first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_collection_finish() -> None:
     """What has been collected stays until the end."""
     gc.collect()

@@ -192,6 +192,7 @@ def test_a_page_that_the_book_has_not_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_launched_chapter_runs_to_the_end_in_a_clean_environment(
     published: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def test_an_added_detector_comes_last(assets: Path, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_papers_grid_end_to_end(tmp_path: Path) -> None:
     """`make CONFIG=paper` with assets in the published format: pages, tables, measured and published."""
     root = tmp_path / "project"
