@@ -34,7 +34,7 @@ env: $(SYNCED)  ## set up .venv and nothing else
 test: $(SYNCED)  ## run every test, the built book in a browser included
 	@$(PYTEST)
 
-test-fast: $(SYNCED)  ## run the tests that take less than a second each: two minutes on two cores
+test-fast: $(SYNCED)  ## run the tests that take about half a second at most: two minutes on two cores
 	@$(PYTEST) -m "not slow and not book"
 
 release: all  ## put the whole book into dist/: site, tables, PDF, bill of materials, checksums

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-# the first one draws no window and no more than it is asked for
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
+import print_book
+
+CHROMIUM = next(filter(None, map(shutil.which, print_book.BROWSERS)), None)
 
 
 @contextmanager

@@ -167,11 +167,12 @@ def resampled_means(values: ArrayLike, n: int = RESAMPLES, seed: Seed = 0) -> ND
 
 
 def largest(values: ArrayLike, k: int) -> NDArray[np.bool_]:
-    """Which are the ``k`` largest values of each row (B, M); of equal ones the first. No value is NaN.
+    """Which are the ``k`` largest values of each row (B, M); of equal ones the first. NaN comes last.
 
-    What sorting the rows gives, in a tenth of its time.
+    What sorting the rows gives, in a fifth of its time.
     """
     rows = np.asarray(values)
+    rows = np.where(np.isnan(rows), -np.inf, rows)
     k = min(k, rows.shape[1])
     if k < 1:
         return np.zeros(rows.shape, dtype=bool)
@@ -239,6 +240,21 @@ def ap_interval(
     return around(average_precision(labels, scores), values, level)
 
 
+def resampled_thresholds(
+    labels: ArrayLike, scores: ArrayLike, n: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """`best_threshold` in ``n`` bootstrap resamples of the pictures, by label; NaN for None, (n,)."""
+    y, s = _checked(labels, scores)
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(y == label) for label in (0, 1)]
+    found = np.empty(n)
+    for some in np.array_split(np.arange(n), max(1, n * len(y) // 1_000_000)):  # a part fits in memory
+        drawn = [np.concatenate([rng.choice(m, len(m)) for m in members]) for _ in some]
+        weights = np.stack([np.bincount(one, minlength=len(y)) for one in drawn])
+        found[some] = _best_thresholds(y, s, weights)
+    return found
+
+
 def threshold_interval(
     labels: ArrayLike, scores: ArrayLike, n: int = 500, level: float = LEVEL, seed: int = 0
 ) -> Interval:
@@ -249,13 +265,7 @@ def threshold_interval(
     """
     y, s = _checked(labels, scores)
     value = gmean_threshold(y, s)
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(y == label) for label in (0, 1)]
-    found = np.empty(n)
-    for some in np.array_split(np.arange(n), max(1, n * len(y) // 1_000_000)):  # some need little memory
-        drawn = [np.concatenate([rng.choice(m, len(m)) for m in members]) for _ in some]
-        weights = np.stack([np.bincount(one, minlength=len(y)) for one in drawn])
-        found[some] = _best_thresholds(y, s, weights)
+    found = resampled_thresholds(y, s, n, seed)
     none = np.isnan(found)
     lows, highs = np.where(none, s.min(), found), np.where(none, s.max(), found)
     return Interval(value, percentiles(lows, level)[0], percentiles(highs, level)[1])

@@ -738,50 +738,41 @@ class TestTinyBook:
             assert "start" not in alone["identity"]
 
     @pytest.mark.parametrize(
-        ("edits", "rules"),
+        ("file", "edit", "rules"),
         [
+            ("tff_core/claims/verdicts.py", UNUSED, {"chapter", "gather", "verdicts", "page", "book"}),
+            ("book/generators.md", ("\n", "\nA word. "), {"book"}),
+            ("tff_core/figures/base.py", UNUSED, {"chapter", "gather", "verdicts", "page", "book"}),
             (
-                [("tff_core/claims/verdicts.py", *UNUSED), ("tff_core/figures/base.py", *UNUSED)],
-                {"chapter", "gather", "verdicts", "page", "book"},
-            ),
-            (
-                [("book/generators.md", "\n", "\n\nA word. "),
-                 ("tff_core/book/sphinx_extension.py", "_seen.clear()", "_seen.clear(); _seen.clear()")],
+                "tff_core/book/sphinx_extension.py", ("_seen.clear()", "_seen.clear(); _seen.clear()"),
                 {"book"},
             ),
             (
-                [("workflow/config.tiny.yaml", "generators: [progan", "generators: [biggan, progan")],
+                "workflow/config.tiny.yaml", ("generators: [progan", "generators: [biggan, progan"),
                 {"sample", "sample_shifted", "scores", "evaluate", "tables", "chapter", "gather", "verdicts",
                  "parity", "variants", "robustness", "faithful", "page", "book"},
             ),
             (
-                [("tff_core/detectors/training.py", *RECIPE)],
+                "tff_core/detectors/training.py", RECIPE,
                 {"train", "rank", "scores", "evaluate", "tables", "chapter", "gather", "verdicts", "page",
                  # these compute with its kernels
                  "book", "train_patches", "law", "parity", "variants", "adaptive", "train_sources",
                  "robustness", "faithful", "depend", "shuffled", "known"},
             ),
             (
-                [("tff_core/localization/training.py", *RECIPE)],
+                "tff_core/localization/training.py", RECIPE,
                 {"train_patches", "law", "parity", "variants", "adaptive", "page", "chapter", "book"},
             ),
-            (
-                [("tff_core/attribution/training.py", *RECIPE)],
-                {"train_sources", "page", "chapter", "book"},
-            ),
-            (  # of a page that no chapter reads, and of the exam, by which no claim of the paper is judged
-                [("tff_core/localization/clusters.py", *UNUSED),
-                 ("tff_core/claims/texts/exam_faithful.py", *UNUSED)],
-                {"chapter", "gather", "page", "book"},
-            ),
+            ("tff_core/attribution/training.py", RECIPE, {"train_sources", "page", "chapter", "book"}),
+            ("tff_core/localization/clusters.py", UNUSED, {"page", "book"}),
+            # of the exam, by which no claim of the paper is judged
+            ("tff_core/claims/texts/exam_faithful.py", UNUSED, {"chapter", "gather", "book"}),
         ],
     )  # fmt: skip
     def test_an_edit_makes_again_what_depends_on_it(
-        self, tiny_book: TinyBook, edits: list[tuple[str, str, str]], rules: set[str]
+        self, tiny_book: TinyBook, file: str, edit: tuple[str, str], rules: set[str]
     ) -> None:
-        with contextlib.ExitStack() as edited:
-            for file, old, new in edits:
-                edited.enter_context(_edited(tiny_book.root / file, old, new))
+        with _edited(tiny_book.root / file, *edit):
             assert self.planned(tiny_book) == rules
 
     def test_edits_of_what_no_step_computes_with_make_nothing_again(self, tiny_book: TinyBook) -> None:

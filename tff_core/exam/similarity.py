@@ -60,7 +60,7 @@ def _strongest(a: Floats, b: Floats) -> Floats:
     count = max(1, round(TENTH * a.shape[1]))
     expected = count**2 / a.shape[1]
     usable = np.isfinite(a).all(1) & np.isfinite(b).all(1) & (np.ptp(a, axis=1) > 0) & (np.ptp(b, axis=1) > 0)
-    first, second = (comparison.members(np.nan_to_num(maps), count) for maps in (a, b))
+    first, second = (metrics.largest(np.nan_to_num(maps), count) for maps in (a, b))
     found = ((first & second).sum(1) - expected) / max(count - expected, 1e-12)
     return np.where(usable, found, np.nan)
 
@@ -148,14 +148,14 @@ def _counts(member: NDArray[np.bool_], sizes: Mapping[str, int]) -> Floats:
 
 
 def _top(x: Floats, y: Floats, sizes: Mapping[str, int], k: int) -> Floats:
-    one, other = comparison.members(x, k), comparison.members(y, k)
+    one, other = metrics.largest(x, k), metrics.largest(y, k)
     expected = (_counts(one, sizes) * _counts(other, sizes) / np.array(list(sizes.values()))).sum(1)
     shared = (one & other).sum(1)
     return np.divide(shared - expected, k - expected, out=np.full(len(x), np.nan), where=expected < k - 1e-9)
 
 
 def _where(x: Floats, y: Floats, sizes: Mapping[str, int], k: int) -> Floats:
-    a, b = (_counts(comparison.members(values, k), sizes) for values in (x, y))
+    a, b = (_counts(metrics.largest(values, k), sizes) for values in (x, y))
     a, b = (values - values.mean(1, keepdims=True) for values in (a, b))
     length = np.sqrt((a**2).sum(1) * (b**2).sum(1))
     return np.divide((a * b).sum(1), length, out=np.full(len(a), np.nan), where=length > 0)

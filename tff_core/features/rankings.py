@@ -540,13 +540,10 @@ def recalibrated(labels: ArrayLike, logits: ArrayLike, n: int = 200, seed: int =
     As `metrics.threshold_interval`, for detectors that may be broken: infinite where no threshold is better
     than calling every picture real, as for a network that gives all of them the same logit.
     """
-    y, s = np.asarray(labels), np.asarray(logits, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(y == label) for label in (0, 1)]
-    drawn = [np.concatenate([rng.choice(m, len(m)) for m in members]) for _ in range(n)]
-    whole, *values = (metrics.best_threshold(y[i], s[i]) for i in (np.arange(len(y)), *drawn))
+    whole = metrics.best_threshold(labels, logits)
+    found = metrics.resampled_thresholds(labels, logits, n, seed)
+    found = np.where(np.isnan(found), np.inf, found)
     ends = (1 - metrics.LEVEL) / 2, (1 + metrics.LEVEL) / 2
-    found = [np.inf if value is None else value for value in values]
     low, high = np.quantile(found, ends, method="nearest")  # infinities cannot be interpolated
     return metrics.Interval(np.inf if whole is None else whole, float(low), float(high))
 

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, Fit, NameObject
 
-_BROWSERS = (
+BROWSERS = (  # the first one draws no window, and no more than it is asked for
     "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
     "chrome",
 )  # fmt: skip
@@ -75,7 +75,7 @@ def browser_path() -> str | None:
 
     Raises PrintError where there is neither.
     """
-    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         with sync_playwright() as playwright:
             own = playwright.chromium.executable_path

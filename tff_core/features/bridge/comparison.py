@@ -157,14 +157,9 @@ def overlap(
     return pd.DataFrame(rows)
 
 
-def members(omegas: Floats, k: int) -> NDArray[np.bool_]:
-    """Which maps are among the first k in every resample, (B, M)."""
-    return metrics.largest(omegas, k)
-
-
 def _beyond(a: Floats, b: Floats, sizes: Mapping[str, int], k: int) -> Floats:
     """(shared - expected) / k of the first k maps in every resample, (B,)."""
-    one, other = members(a, k), members(b, k)
+    one, other = metrics.largest(a, k), metrics.largest(b, k)
     starts = np.cumsum([0, *sizes.values()])[:-1]
     first, second = (np.add.reduceat(member.astype(int), starts, axis=1) for member in (one, other))
     expected = (first * second / np.array(list(sizes.values()))).sum(1)

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from tff_core import lrp, metrics
-from tff_core.features.bridge.comparison import ends_of, members, pairs, redrawn_omegas, standardised
+from tff_core.features.bridge.comparison import ends_of, pairs, redrawn_omegas, standardised
 from tff_core.features.bridge.heads import Floats, Head, check_k, depth, layer_sizes, look
 from tff_core.lrp.rules import Conv
 from tff_core.pictures import data
@@ -121,7 +121,7 @@ def specific(
     points = {name: _point(head) for name, head in {**heads, **every}.items()}
     redrawn = redrawn_omegas({**heads, **every}, resamples, seed)
     measures: dict[str, tuple[int, Callable[[Floats], Floats]]] = {
-        f"first {k}": (k, lambda omegas, k=k: members(omegas, k) / math.sqrt(k))  # type: ignore[misc]
+        f"first {k}": (k, lambda omegas, k=k: metrics.largest(omegas, k) / math.sqrt(k))  # type: ignore[misc]
         for k in ks
     }
     measures[ORDER] = 1, lambda omegas: _ordered(omegas, sizes)
