@@ -10,6 +10,7 @@
 # %% tags=["parameters", "remove-input"]
 detector = "resnet50-miniature"  # the one that the main chapters are about
 detectors_shown = ["resnet50-miniature"]  # all that are judged
+chapters_of = {}  # of detectors for which the book has only some
 generators = [
     "progan",
     "stylegan2",
@@ -102,7 +103,7 @@ say(texts.rules())
 # ## The verdicts
 
 # %% tags=["remove-input"]
-say(texts.table(table, titles, archs, detector))
+say(texts.table(table, titles, archs, detector, chapters_of))
 
 # %% [markdown]
 # *How to read it.* The verdict follows from the single generators, and says how many of them speak for the

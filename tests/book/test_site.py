@@ -139,11 +139,12 @@ def _pages(site: Path) -> list[str]:
 
 def _use(page: Page, visit: Visit) -> None:
     """The last step of each slider and the last entry of each menu change what is drawn; so do keys."""
-    state = """(box) => JSON.stringify([
+    state = """JSON.stringify([
         box.data, box.layout.annotations, box.layout.title, box._fullLayout.sliders?.[0]?.active])"""
+    keep, changed = f"(box) => {{ box.before = {state} }}", f"(box) => box.before !== {state}"
     for box in page.locator(".tff-figure").all():
         if box.locator(".slider-rail-touch-rect").count():
-            before = box.evaluate(state)
+            box.evaluate(keep)
             rail = box.locator(".slider-rail-touch-rect").first
             rail.scroll_into_view_if_needed()
             size = rail.bounding_box()
@@ -151,20 +152,20 @@ def _use(page: Page, visit: Visit) -> None:
             page.mouse.click(size["x"] + size["width"] - 3, size["y"] + size["height"] / 2)
             page.wait_for_timeout(300)
             visit.used += 1
-            visit.idle += [] if box.evaluate(state) != before else ["slider"]
+            visit.idle += [] if box.evaluate(changed) else ["slider"]
         if box.locator(".updatemenu-header").count():
-            before = box.evaluate(state)
+            box.evaluate(keep)
             box.locator(".updatemenu-header").first.click(force=True)
             box.locator(".updatemenu-dropdown-button").last.click(force=True)
             page.wait_for_timeout(300)
             visit.used += 1
-            visit.idle += [] if box.evaluate(state) != before else ["menu"]
+            visit.idle += [] if box.evaluate(changed) else ["menu"]
         for control in box.locator("xpath=following-sibling::*[1]").locator("input, select").all():
-            before = box.evaluate(state)
+            box.evaluate(keep)
             control.focus()
             page.keyboard.press("End" if control.input_value() == "0" else "Home")
             page.wait_for_timeout(300)
-            visit.idle += [] if box.evaluate(state) != before else ["keys"]
+            visit.idle += [] if box.evaluate(changed) else ["keys"]
             control.blur()  # what is seen of it with the focus alone would move the next figure
 
 
@@ -190,11 +191,12 @@ def _measure(page: Page, visit: Visit) -> None:
 def visits(tiny_book: TinyBook, reader: Reader) -> list[Visit]:
     """Every page: read and used in a wide window that is then made narrow; some opened in a narrow one too.
 
-    What the same notebook makes of another detector is looked at in a narrow one alone.
+    What the same notebook makes of another detector or generator is looked at in a narrow one alone.
     """
-    seen = []
-    for name in _pages(tiny_book.site):
-        again = name.startswith("detectors/")
+    seen, pages = [], _pages(tiny_book.site)
+    _, *more = [name for name in pages if name.startswith("generators/")]
+    for name in pages:
+        again = name.startswith("detectors/") or name in more
         if again or name in COLOURED:
             seen.append(reader.open(name, WIDTHS[1]))
             _measure(reader.page, seen[-1])

@@ -52,6 +52,9 @@ def test_verdicts_link_to_the_chapter_of_their_detector() -> None:
     assert (
         f"</detectors/two/{CLAIMS[0].chapter}>" in first and "VGG-11: the paper has no such network" in first
     )
+    some = texts.table(judged, TITLES, ARCHS, "one", {"one": [], "two": [CLAIMS[1].chapter]}).splitlines()
+    assert "</notebooks/" in some[2] and f"| {verdicts.HOLDS}<br>2 of 2" in some[2]  # of "two" without a link
+    assert f"</detectors/two/{CLAIMS[1].chapter}>" in some[3]
     assert "by eye, no number" in texts.table(judged, {"one": "ResNet-50"}, ARCHS, "one")
 
 

@@ -225,6 +225,21 @@ def test_a_detector_trained_elsewhere_has_one_seed_and_may_have_no_twin() -> Non
     assert "added/mine/own/08_color_robust" not in apart
 
 
+def test_a_further_detector_gets_the_chapters_that_are_named() -> None:
+    some = {name: ["02_ff_rs", "08_color_robust"] for name in ("resnet50-miniature", "efb0-miniature")}
+    config = _config(detectors=[*some], chapters_of=some, added=["mine"])
+    pages, apart = grid.pages(config, ROOT), grid.apart(config, ROOT)
+    assert [name for name in pages if name.startswith("detectors/")] == [
+        f"detectors/efb0-miniature/{name}" for name in some["efb0-miniature"]
+    ]
+    assert [name for name in apart if "efb0" in name] == ["added/mine/efb0-miniature/08_color_robust"]
+    # the first one has the main chapters, whatever is named
+    assert {page.chapter for page in apart.values() if page.detector == "resnet50-miniature"} == set(
+        config["by_generator"]
+    )
+    assert "generators/efb0-miniature.mine" in pages
+
+
 def test_traces_are_planted_where_there_are_photographs_and_cases() -> None:
     page = grid.pages(_config(), ROOT)["notebooks/18_planted_truth"]
     assert not page.lacks and page.parameters["known_cases"] == _config()["known_cases"] and not page.detector
@@ -568,6 +583,7 @@ def test_uv_is_installed_from_the_lock() -> None:
         ("added: mine\n", "added is 'mine'; expected a list of names"),
         ("left_to_all: 09_beyond\n", "left_to_all is '09_beyond'; expected a list of chapters"),
         ("left_to_all: [09_unknown]\n", r"left_to_all is \['09_unknown'\]; expected a list of chapters"),
+        ("chapters_of: {efb0: [8]}\n", r"chapters_of 'efb0' is \[8\]; expected a list of chapters"),
         ("added: [007]\n", "7 is no name for the book but int: expected text; put the generator in quotes"),
         ("added: ['007']\n", "'007' is no name for the book, since tables .* as a number"),
         ("added: [no]\n", "False is no name for the book but bool"),

@@ -137,7 +137,7 @@ def pages(config: dict[str, Any], root: Path) -> dict[str, Page]:
                         yield page(config, root, name, TEMPLATE, title, detector, (generator,))
             elif source == "detectors/*/*":
                 for detector in others:
-                    for chapter in filter(lambda name: per_detector(config, name), listed):
+                    for chapter in chapters_of(config, detector, listed):
                         name = f"detectors/{detector}/{chapter.split('/')[-1]}"
                         title = f"{names.get(detector, detector)}: {{title}}"
                         yield page(config, root, name, chapter, title, detector)
@@ -156,6 +156,13 @@ def per_detector(config: dict[str, Any], source: str) -> bool:
     return chapter == ATLAS or (bool(re.match(r"\d\d_", chapter)) and chapter not in config["once"])
 
 
+def chapters_of(config: dict[str, Any], detector: str, listed: list[str]) -> list[str]:
+    """Which of the notebooks ``listed`` are executed for a detector: of the first one, all that can be."""
+    some = config["chapters_of"].get(detector)
+    whole = some is None or detector == config["detectors"][0]
+    return [name for name in listed if per_detector(config, name) and (whole or name.split("/")[-1] in some)]
+
+
 def page(
     config: dict[str, Any], root: Path, name: str, source: str, title: str, detector: str = "",
     generators: tuple[str, ...] = (),
@@ -168,6 +175,7 @@ def page(
     chosen = generators or everyone
     values = {
         **of_detector(config, detector or config["detectors"][0]), "detectors_shown": config["detectors"],
+        "chapters_of": config["chapters_of"],
         "generator": chosen[0], "generators": list(chosen), "n": config["n_test"] or None,
         "device": config["device"], "dataset": config["dataset"], "shifted": shifted(config),
         "compared": config["compared"], "carried": carries_over(config),
@@ -310,7 +318,7 @@ def apart(config: dict[str, Any], root: Path) -> dict[str, Page]:
     found = {}
     for generator in config["added"]:
         for detector in config["detectors"]:
-            for source in listed:
+            for source in chapters_of(config, detector, listed):
                 name = f"added/{generator}/{detector}/{source.split('/')[-1]}"
                 found[name] = page(config, root, name, source, "{title}", detector, (generator,))
     return {name: entry for name, entry in found.items() if not entry.lacks}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -40,11 +41,17 @@ def rules() -> str:
     return base.table(heads, ([claim.key, claim.title, claim.measure, claim.rule] for claim in CLAIMS))
 
 
-def table(judged: pd.DataFrame, titles: Mapping[str, str], archs: Mapping[str, str], main: str) -> str:
+def table(
+    judged: pd.DataFrame,
+    titles: Mapping[str, str],
+    archs: Mapping[str, str],
+    main: str,
+    chapters_of: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> str:
     """Every verdict, with a link to the chapter that computed its numbers, beside what the paper reports.
 
     ``judged`` as from `verdicts.judge`; ``titles`` and ``archs`` by detector, ``main`` is the one of the
-    main chapters.
+    main chapters. ``chapters_of`` names the chapters of detectors for which the book does not have all.
     """
     rows = []
     for claim in CLAIMS:
@@ -54,13 +61,15 @@ def table(judged: pd.DataFrame, titles: Mapping[str, str], archs: Mapping[str, s
             if row["verdict"] == verdicts.UNTESTED:
                 cells.append(row["verdict"])
                 continue
-            page = "/notebooks" if name == main else f"/detectors/{name}"
+            page = f"{'/notebooks' if name == main else f'/detectors/{name}'}/{claim.chapter}"
+            there = name == main or claim.chapter in chapters_of.get(name, [claim.chapter])
+            word = f"{{doc}}`{row['verdict']} <{page}>`" if there else row["verdict"]
             mark = "; caution, see below" if verdicts.CAUTION in row["why"] else ""
             speak, measured = _counted(row)
             only = f", {row['covers']}" * (row["covers"] == intervals.PICTURES_ONLY)
             cells.append(
-                f"{{doc}}`{row['verdict']} <{page}/{claim.chapter}>`<br>{speak} of {measured}"
-                f"{mark}<br>{claim.text(row['value'], row['low'], row['high'])}{only}"
+                f"{word}<br>{speak} of {measured}{mark}<br>"
+                f"{claim.text(row['value'], row['low'], row['high'])}{only}"
             )
         rows.append([claim.key, claim.title, *cells, _reported(claim.key, titles, archs)])
     return base.table(["", "claim", *titles.values(), "the paper"], rows)
