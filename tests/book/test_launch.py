@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,6 +193,19 @@ def test_a_page_that_the_book_has_not_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def share_bytecode(venv: Path) -> None:
+    """Have what is installed in ``venv``, and is installed here as well, compiled as it is here.
+
+    Compiling takes longer than the chapter. Python compiles anew where the files are not equal.
+    """
+    here = Path(sysconfig.get_path("purelib"))
+    there = venv / here.relative_to(sys.prefix)
+    for folder in here.rglob("__pycache__"):
+        same = there / folder.relative_to(here)
+        if same.parent.is_dir() and not same.exists():
+            shutil.copytree(folder, same, copy_function=os.symlink)
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_launched_chapter_runs_to_the_end_in_a_clean_environment(
@@ -210,6 +225,7 @@ def test_a_launched_chapter_runs_to_the_end_in_a_clean_environment(
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
+    share_bytecode(venv)
     clean = {
         name: os.environ[name] for name in os.environ if not name.startswith(("TFF_", "PYTHON", "VIRTUAL_"))
     }
