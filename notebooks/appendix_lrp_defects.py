@@ -61,9 +61,9 @@ for name in detectors_shown:
 
 
 # %%
-def omega(model, name, label, **options):
-    """Omega of a model over the validation pictures of one label."""
-    net = lrp.canonize(model, **options).to(device="cpu", dtype=torch.float64)
+def omega(net, name, label):
+    """Omega of a network over the validation pictures of one label."""
+    net = net.to(device="cpu", dtype=torch.float64)
     batches = [x.cpu().double() for x, *_ in pictures[name, label]]
     return ffrs.ff_rs(net, batches, label=label, confidence=0.5)
 
@@ -77,19 +77,21 @@ def distance(name, a, b):
 
 
 title = {name: chapter.spec.title for name, chapter in chapters.items()}
-exact = {name: omega(models[name], name, "fake") for name in models}
-code = {
-    name: omega(models[name], name, "fake", reference=True) for name in models
+ours = {name: lrp.canonize(model) for name, model in models.items()}
+theirs = {
+    name: lrp.canonize(model, reference=True) for name, model in models.items()
 }
+exact = {name: omega(ours[name], name, "fake") for name in models}
+code = {name: omega(theirs[name], name, "fake") for name in models}
 
 # %% tags=["remove-input"]
 shifts = {}
-for name, model in models.items():
-    nets = (lrp.canonize(model, reference=r) for r in (False, True))
-    right, theirs = (
-        detectors.logits(net, pictures[name, "fake"]) for net in nets
+for name in models:
+    right, wrong = (
+        detectors.logits(nets[name], pictures[name, "fake"])
+        for nets in (ours, theirs)
     )
-    shifts[title[name]] = float(abs(theirs - right).max())
+    shifts[title[name]] = float(abs(wrong - right).max())
 say(
     texts.distances(
         [(title[m], *distance(m, code[m], exact[m])) for m in models]
@@ -118,10 +120,8 @@ say(
 # they could be.
 
 # %%
-real = {name: omega(models[name], name, "real") for name in models}
-real_code = {
-    name: omega(models[name], name, "real", reference=True) for name in models
-}
+real = {name: omega(ours[name], name, "real") for name in models}
+real_code = {name: omega(theirs[name], name, "real") for name in models}
 
 # %% tags=["remove-input"]
 say(
@@ -197,7 +197,7 @@ if other:
         detectors.logits(m, fakes) for m in (models[efficient], hybrid)
     )
     if bool((foreign > 0).any()):
-        mixed[efficient] = omega(hybrid, efficient, "fake")
+        mixed[efficient] = omega(lrp.canonize(hybrid), efficient, "fake")
 
 # %% tags=["remove-input"]
 if other:
@@ -230,9 +230,9 @@ defects = {
 say(
     texts.side_by_side(
         [
-            (defect, title[m], *distance(m, theirs[m], right[m]))
-            for defect, (theirs, right) in defects.items()
-            for m in theirs
+            (defect, title[m], *distance(m, wrong[m], right[m]))
+            for defect, (wrong, right) in defects.items()
+            for m in wrong
         ]
     )
 )

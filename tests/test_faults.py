@@ -470,7 +470,7 @@ def test_an_interrupt_is_no_traceback(
 
     monkeypatch.setattr(audit, "audit", stop)
     with contextlib.suppress(SystemExit):
-        assert main(["check", "x"]) == 130
+        assert main(["check", "."]) == 130
     assert capsys.readouterr().err.strip() == "stopped"
 
 
@@ -520,6 +520,8 @@ def test_an_error_of_any_type_is_one_sentence_with_its_trace_in_a_file(
         raise error  # type: ignore[misc]
 
     (tmp_path / "build" / "logs").mkdir(parents=True)
+    (tmp_path / "my pictures").mkdir()
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFF_BUILD", str(tmp_path / "build"))
     monkeypatch.delenv("TFF_DEBUG", raising=False)
     broken = endless if error == "recursion" else fail
@@ -678,6 +680,31 @@ def test_detect_loads_no_library_that_it_does_not_use(odd: Path, weights: Path) 
         [sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "none"],
+        ["add", "mine", "none"],
+        ["detect", ".", "none"],
+        ["explain", "none"],
+        ["localize", "none", "--weights", "."],
+        ["attribute", "none", "--weights", "."],
+        ["patches-train", "none", "--out", "w.safetensors"],
+    ],
+)
+def test_a_mistyped_path_is_answered_at_once(arguments: list[str], tmp_path: Path) -> None:
+    probe = f"import sys\nfrom tff_core.cli import main\nprint(main({arguments}), 'numpy' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(SCRIPTS.parents[1])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["2", "False"]
+    assert re.fullmatch(
+        r"error: none (does not exist|is no folder): expected .*; check the path\n", done.stderr
+    )
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(

@@ -22,7 +22,8 @@ from tff_core.localization.training import Config
 from tff_core.miniature.planted import Trace, measure
 from tff_core.pictures import data
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+# one worker makes the pictures and networks for all
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("law")]
 SMALL, WIDE = "widenet_kw3_d1", "xception_block1"  # fields of 7 and 19 pixels
 # every word of three bits occurs once in both, of the words of four bits half do not
 CYCLES = ("00010111", "00011101")

@@ -13,7 +13,8 @@ from tff_core.miniature import camera, scenes
 from tff_core.miniature.camera import CAMERAS, EDITION_1, EDITION_2, OTHER, Camera, Frame
 from tff_core.pictures import statistics
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+# one worker makes the pictures and networks for all
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("camera")]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,8 @@ from tff_core.store.results import Store
 ROOT = Path(__file__).parents[2]
 TINY = Settings(steps=1, batch=4, pictures=16, size=16)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+# one worker makes the pictures and networks for all
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("new generators")]
 
 
 @pytest.fixture(scope="module")

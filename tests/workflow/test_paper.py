@@ -99,6 +99,7 @@ def test_the_papers_grid_end_to_end(tmp_path: Path) -> None:
     fewer = {"generators": some, "draws_random": 2, "draws_matched": 2, "bootstrap": 50}
     # these ask nothing of the pictures that others do not, and read no published number
     others = ["09_beyond", "17_does_it_depend", "19_faithful", "appendix_lrp_defects", "false_explanations"]
+    others += ["lrp_from_nothing", "atlas"]
     fewer |= {"left_to_all": others, "atlas_cards": False}
     # what is left of the exam of explanations, at the size of the tiny book, in which all of it is looked at
     tiny = yaml.safe_load((root / "workflow" / "config.tiny.yaml").read_text(encoding="utf-8"))

@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # what is wrong with a picture file is reported in the answer, not in a library's warnings
         warnings.filterwarnings("ignore", module=r"PIL\.")
         common.check_output(options)
+        common.check_input(options)
         gc.set_threshold(20_000)  # of what torch makes as it is loaded nothing is garbage
         return int(options.run(options))
 

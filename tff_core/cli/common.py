@@ -117,6 +117,19 @@ def positive(text: str) -> int:
 # ------------------------------------------------------------------------------------------------- loading
 
 
+def check_input(options: argparse.Namespace) -> None:
+    """Check, before seconds go into loading libraries, that what is to be read is there."""
+    for path in getattr(options, "paths", []):
+        if not (path.exists() or path.is_symlink()):
+            raise FileNotFoundError(f"{path} does not exist: expected a picture or a folder; check the path")
+    folder = getattr(options, "folder", None)
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder} is no folder: expected pictures in it, laid out as `tff {options.command} --help` "
+            "says; check the path"
+        )
+
+
 def check_output(options: argparse.Namespace) -> None:
     """Check, before any work, that ``--out`` can be written and is not one of the files being read."""
     out = getattr(options, "out", None)
