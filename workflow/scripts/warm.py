@@ -32,10 +32,11 @@ ON_GPU = (
     "train_sources.py", "add_source.py", "law.py", "parity.py", "variants.py", "adaptive.py",
     "robustness.py", "faithful.py", "depend.py", "shuffled.py", "known.py", "execute.py",
 )  # fmt: skip
+# of plotly, which loads its parts when they are asked for, what every figure asks for
 _LIBRARIES = (
-    "captum.attr", "efficientnet_pytorch", "ipykernel.kernelapp", "jupytext", "pandas", "papermill",
-    "plotly.graph_objects", "safetensors.torch", "scipy.stats", "sklearn.metrics", "torch",
-    "torchvision.models", "torchvision.transforms.v2", "tqdm.auto",
+    "captum.attr", "efficientnet_pytorch", "IPython.core.completerlib", "ipykernel.kernelapp", "jupytext",
+    "pandas", "papermill", "plotly.graph_objs._figure", "plotly.io._renderers", "safetensors.torch",
+    "scipy.stats", "sklearn.metrics", "torch", "torchvision.models", "torchvision.transforms.v2", "tqdm.auto",
 )  # fmt: skip
 
 
