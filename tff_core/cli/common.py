@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tff_core.pictures import places
 from tff_core.store import failures
 
 if TYPE_CHECKING:  # torch, pandas and friends are imported where they are used: --help must not wait for them
@@ -120,8 +121,7 @@ def positive(text: str) -> int:
 def check_input(options: argparse.Namespace) -> None:
     """Check, before seconds go into loading libraries, that what is to be read is there."""
     for path in getattr(options, "paths", []):
-        if not (path.exists() or path.is_symlink()):
-            raise FileNotFoundError(f"{path} does not exist: expected a picture or a folder; check the path")
+        places.must_be_there(path)
     folder = getattr(options, "folder", None)
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(

@@ -204,6 +204,7 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
     pictures: dict[str, Path] = {}
     left_out: dict[Path, None] = {}
     for place in map(Path, paths):
+        places.must_be_there(place)
         if place.is_dir():
             for path in places.walk(place):
                 first = pictures.get(places.real(path))
@@ -211,10 +212,8 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
                     pictures[places.real(path)] = path
                 elif first is None or first.absolute() != path.absolute():
                     left_out[path] = None
-        elif place.exists() or place.is_symlink():
-            pictures.setdefault(places.real(place), place)
         else:
-            raise FileNotFoundError(f"{place} does not exist: expected a picture or a folder; check the path")
+            pictures.setdefault(places.real(place), place)
     if not pictures:
         names = ", ".join(map(str, paths))
         raise ValueError(

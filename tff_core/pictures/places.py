@@ -25,6 +25,12 @@ _DROPPINGS = (
 )  # fmt: skip
 
 
+def must_be_there(path: Path) -> None:
+    """FileNotFoundError where there is neither a picture nor a folder nor a link."""
+    if not (path.exists() or path.is_symlink()):
+        raise FileNotFoundError(f"{path} does not exist: expected a picture or a folder; check the path")
+
+
 def is_dropping(name: str) -> bool:
     """Whether a file or folder of this name is a leftover: not a picture, and holding none."""
     lower = name.lower()
